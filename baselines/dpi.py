@@ -1,0 +1,38 @@
+"""DPI: Diffusion Prior Interpolation (Yang et al., AAAI-25), the method this harness is built on.
+
+The sampler lives in `bench/dpi`; here stands what the paper sets per scale.
+"""
+
+from torch import Tensor
+
+from bench.dpi.sampler import DPISettings, sample
+from bench.images import resize_bicubic_batch
+from bench.method import Method, Problem
+
+# (tau, s, omega) of the paper's Experimental Setup; x16's serve the real-world sets too.
+PUBLISHED = {4: (100.0, 1.4, 500.0), 8: (300.0, 1.2, 750.0), 16: (500.0, 1.0, 1000.0)}
+
+
+def settings(scale: int) -> DPISettings:
+    """The paper's settings; a scale that it does not have takes those of the nearest above."""
+    nearest = min((s for s in PUBLISHED if s >= scale), default=16)
+    tau, s, omega = PUBLISHED[nearest]
+    return DPISettings(tau=tau, s=s, omega=omega)
+
+
+def restore(problem: Problem, settings: DPISettings) -> Tensor:
+    """The base condition is the input brought to the grid's size by PIL: [B, 3, H, W] results."""
+    base = resize_bicubic_batch(problem.lr, problem.size // settings.k)
+    return sample(problem.prior, problem.corrector, base, settings, problem.noise)
+
+
+METHOD = Method(
+    name="dpi",
+    title="DPI",
+    settings=settings,
+    restore=restore,
+    needs=frozenset({"prior", "corrector"}),
+    paper="Yang et al., Diffusion Prior Interpolation for Flexibility Real-World Face "
+    "Super-Resolution, AAAI 2025",
+    licence="",
+)

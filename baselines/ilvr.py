@@ -1,0 +1,64 @@
+"""ILVR: Iterative Latent Variable Refinement (Choi et al., ICCV 2021).
+
+The prior samples freely, and after each step the low frequencies of the sample are replaced by
+those of the reference at the same noise level. Facts from the released code (MIT).
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bench.diffusion.noise import Noise
+from bench.diffusion.operators import bicubic, bicubic_up
+from bench.diffusion.prior import Prior, ancestral_step, noised
+from bench.images import resize_bicubic_batch
+from bench.method import Method, Problem
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`down` is N, the factor of the low-pass filter; refinement ends at index `range_t`."""
+
+    down: int
+    steps: int = 100
+    range_t: int = 20
+
+
+def restore(problem: Problem, settings: Settings) -> Tensor:
+    """The reference is the input brought to full size: [B, 3, h, w] to [B, 3, H, W]."""
+    reference = resize_bicubic_batch(problem.lr, problem.size)
+    prior = problem.prior.respaced(settings.steps)
+    return sample(prior, reference, settings.down, settings.range_t, problem.noise)
+
+
+def low_pass(x: Tensor, down: int) -> Tensor:
+    """phi_N of the paper: reduce by `down` and enlarge again, [B, 3, H, H] to the same."""
+    size = x.shape[-1]
+    return bicubic_up(size, down)(bicubic(size, down)(x))
+
+
+def sample(prior: Prior, reference: Tensor, down: int, range_t: int, noise: Noise) -> Tensor:
+    """Algorithm 1 of the paper with the reference [B, 3, H, W] noised at the level of x_t."""
+    x = noise.normal_like(reference)
+    for index in reversed(range(len(prior.schedule))):
+        prediction = prior.predict(x, index)
+        x = ancestral_step(
+            prediction.mean, prediction.log_variance, noise.normal_like(x), index
+        )
+        if index > range_t:
+            target = noised(prior.schedule, reference, noise.normal_like(x), index)
+            x = x + low_pass(target - x, down)
+    return x
+
+
+METHOD = Method(
+    name="ilvr",
+    title="ILVR",
+    # 100 steps and range_t 20 (in respaced indices): the released README's SR command; N = scale.
+    settings=lambda scale: Settings(down=scale),
+    restore=restore,
+    needs=frozenset({"prior"}),
+    paper="Choi et al., ILVR: Conditioning Method for Denoising Diffusion Probabilistic Models, "
+    "ICCV 2021",
+    licence="MIT",
+)

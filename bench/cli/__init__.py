@@ -1,0 +1,80 @@
+"""The command line: parse, delegate, print. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from bench.cli import inspect, suite, train
+from bench.errors import BenchError, WrongUsage
+
+if TYPE_CHECKING:
+    import click
+
+
+class Commands(TyperGroup):
+    """Turns our errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BenchError as error:
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            typer.secho(f"error: {error}", fg="red", err=True)
+            raise typer.Exit(2 if isinstance(error, WrongUsage) else 1) from None
+        except KeyboardInterrupt:
+            typer.echo("Stopped. What is done is kept; the same command goes on.", err=True)
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Measure face super-resolution: prepare a test set, run methods, report tables.",
+    epilog="The three commands: `bench prepare celeba --scale 16 --source DIR`, "
+    "`bench run dpi ilvr ddnm`, `bench report --latex`.",
+)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of every command."""
+
+
+def _example(text: str) -> str:
+    return f"Example: `{text}`"
+
+
+app.command(epilog=_example("bench prepare celeba --scale 16 --source photos/"))(suite.prepare)
+app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
+app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
+app.command(epilog=_example("bench report --latex > table.tex"))(suite.report)
+app.command(epilog=_example("bench methods"))(inspect.methods)
+app.command(epilog=_example("bench datasets"))(inspect.datasets)
+app.command(epilog=_example("bench verify sample-64-x8"))(inspect.verify)
+app.command(epilog=_example("bench doctor"))(inspect.doctor)
+
+training = typer.Typer(no_args_is_help=True, help="Train a prior or a Corrector.")
+training.command(epilog=_example("bench train prior --size 64 --data faces.zip --out prior"))(
+    train.prior
+)
+training.command(epilog=_example("bench train crt --scale 8 --data faces.zip --out corrector"))(
+    train.crt
+)
+app.add_typer(training, name="train")
+
+weights = typer.Typer(no_args_is_help=True, help="List, fetch and add network weights.")
+weights.command("list", epilog=_example("bench weights list"))(inspect.weights_list)
+weights.command("get", epilog=_example("bench weights get lpips"))(inspect.weights_get)
+weights.command("add", epilog=_example("bench weights add prior-256 ffhq_10m.pt"))(
+    inspect.weights_add
+)
+app.add_typer(weights, name="weights")

@@ -1,0 +1,195 @@
+"""The commands of the product: prepare, run, evaluate, report."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.shared import TestsetOption, open_testset_named, remember_testset, workspace
+from bench.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bench.config import Workspace
+    from bench.report import Table
+    from bench.testset.manifest import TestSet
+
+
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="A recipe's name, such as celeba or sample.")],
+    scale: Annotated[int, typer.Option(help="How many times smaller the input is.")] = 8,
+    source: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Size of the HR images; else bench.toml's or the recipe's.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="Take only the first images.")] = None,
+    degradation: Annotated[str, typer.Option(help="How LR images are made.")] = "bicubic",
+    name: Annotated[str | None, typer.Option(help="Name of the test set; else made up.")] = None,
+) -> None:
+    """Build a test set: HR and LR images and a manifest with their hashes."""
+    from bench.testset.prepare import plan_testset
+    from bench.testset.prepare import prepare as build
+    from bench.testset.recipe import find_recipe, shipped_source
+
+    here = workspace()
+    recipe = find_recipe(dataset)
+    source = source or shipped_source(recipe)
+    if source is None:
+        raise WrongUsage(
+            f"{recipe.title} does not ship with bench: give its images with --source DIR. "
+            f"Origin: {recipe.origin}."
+        )
+    if size is None and here.config.size is not None:
+        size = here.config.size
+        typer.echo(f"HR size {size} px, as {here.config_file} says; --size sets another.")
+    plan = plan_testset(dataset, recipe, scale, size, degradation, here.config.seed)
+    folder = here.testsets / (name or plan.name)
+    testset, was_there = build(plan, recipe, source, count, folder)
+    remember_testset(here, testset)
+    low = plan.size // plan.scale
+    verb = "was there already, and every file is intact" if was_there else "is ready"
+    typer.echo(
+        f"{testset.name} {verb}: {len(testset.manifest.images)} images, "
+        f"LR {low} px, HR {plan.size} px, in {testset.folder}"
+    )
+
+
+def run(
+    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else bench.toml's.")] = None,
+    on: TestsetOption = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images at a time.", min=1)] = None,
+    prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
+    corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
+) -> None:
+    """Run methods on a test set and score their results; what is done already is kept."""
+    from bench.config import Weights
+    from bench.engine.run import run_suite
+
+    here = workspace()
+    config = here.config
+    testset = open_testset_named(here, on)
+    finished = run_suite(
+        names=tuple(methods or config.methods),
+        settings=_merged(config.settings, changes or []),
+        testset=testset,
+        results=here.results,
+        weights=Weights(prior or config.weights.prior, corrector or config.weights.corrector),
+        seed=config.seed if seed is None else seed,
+        batch=batch or config.batch,
+    )
+    for item in finished:
+        done = "was done already" if item.restored == 0 else f"{item.restored} images restored"
+        typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
+    _score(here, testset)
+    typer.echo("`bench report` prints the table.")
+
+
+def evaluate(
+    on: TestsetOption = None,
+) -> None:
+    """Score every result on a test set by the metrics that it lacks."""
+    here = workspace()
+    _score(here, open_testset_named(here, on))
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    LATEX = "latex"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+def report(
+    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else all.")] = None,
+    on: TestsetOption = None,
+    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Every number at full precision.")] = False,
+    strip: Annotated[
+        Path | None, typer.Option(help="Also save a strip of faces, LR to GT, as PNG.")
+    ] = None,
+    faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
+) -> None:
+    """Print the table of a test set's results, with best and second best marked."""
+    from bench import metrics
+    from bench.files import write_bytes
+    from bench.images import encode_png
+    from bench.report import collect
+
+    here = workspace()
+    flags = dict(zip(Format, (latex, csv, markdown, json), strict=True))
+    chosen = [kind for kind, wanted in flags.items() if wanted]
+    if len(chosen) > 1:
+        raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
+    testset = open_testset_named(here, on)
+    runs = collect.find_runs(testset, here.results, methods or (), here.config.methods)
+    table = collect.table_of(testset, runs, [metrics.find(n) for n in here.config.metrics])
+    _print(table, chosen[0] if chosen else None)
+    if strip:
+        write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
+        typer.echo(f"Saved {strip}", err=True)
+
+
+def _score(here: Workspace, testset: TestSet) -> None:
+    """Score all runs on a test set; say which metrics can't be computed here."""
+    from bench import metrics
+    from bench.metrics.scoring import score_runs
+
+    wanted = [metrics.find(name) for name in here.config.metrics]
+    score_runs(testset, here.results, wanted)
+    for metric in wanted:
+        if reason := metric.unavailable():
+            typer.echo(f"No {metric.title}: {reason}", err=True)
+
+
+def _merged(
+    settings: Mapping[str, Mapping[str, Any]], changes: list[str]
+) -> dict[str, dict[str, Any]]:
+    """bench.toml's settings with those of --set, whose values are read as TOML.
+
+    Raises:
+        WrongUsage: a change that is not METHOD.NAME=VALUE.
+    """
+    merged = {method: dict(values) for method, values in settings.items()}
+    for change in changes:
+        target, equals, text = change.partition("=")
+        method, dot, name = target.partition(".")
+        if not (equals and dot and method and name):
+            raise WrongUsage(f"--set {change} is not of the form METHOD.NAME=VALUE.")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text  # a bare word is a text
+        merged.setdefault(method, {})[name] = value
+    return merged
+
+
+def _print(table: Table, kind: Format | None) -> None:
+    from rich.console import Console
+
+    from bench import report
+
+    if kind is None:
+        console = Console()
+        console.print(report.to_terminal(table, styled=console.is_terminal), soft_wrap=True)
+        return
+    render = {
+        Format.LATEX: report.to_latex,
+        Format.CSV: report.to_csv,
+        Format.MARKDOWN: report.to_markdown,
+        Format.JSON: report.to_json,
+    }
+    typer.echo(render[kind](table), nl=False)

@@ -1,0 +1,84 @@
+"""bench.toml: the suite that commands work on when their options do not say otherwise."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.typed import build
+
+FILE_NAME = "bench.toml"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Checkpoints to use in place of those found by size and scale: names or paths."""
+
+    prior: str | None = None
+    corrector: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """What bench.toml may say. `settings` holds, per method, what differs from its defaults."""
+
+    testset: str | None = None
+    size: int | None = None
+    seed: int = 0
+    batch: int = 16
+    methods: tuple[str, ...] = ("bicubic", "ilvr", "ddnm", "dpi")
+    metrics: tuple[str, ...] = ("lpips-alex", "lpips-vgg", "psnr", "ssim")
+    weights: Weights = Weights()
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that commands work in, and its configuration."""
+
+    root: Path
+    config: Config
+    config_file: Path | None
+
+    @property
+    def testsets(self) -> Path:
+        return self.root / "testsets"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results"
+
+
+def open_workspace(start: Path) -> Workspace:
+    """The nearest folder upwards with a bench.toml, or `start` itself with the defaults.
+
+    Raises:
+        BenchError: bench.toml can't be parsed, has an unknown key or a value of a wrong type.
+    """
+    for folder in (start, *start.parents):
+        file = folder / FILE_NAME
+        if file.is_file():
+            return Workspace(folder, read_config(file), file)
+    return Workspace(start, Config(), None)
+
+
+def read_config(file: Path) -> Config:
+    """Read and check one bench.toml; raises BenchError as `open_workspace` does."""
+    config = build(Config, read_toml(file), str(file))
+    if config.batch < 1:
+        raise BenchError(f"{file}.batch is {config.batch}, but must be at least 1.")
+    return config
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises:
+        BenchError: it can't be read or parsed, with the line.
+    """
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BenchError(f"{file} can't be read: {error}.") from None

@@ -1,0 +1,104 @@
+"""Random draws that belong to an image, not to a batch.
+
+Every draw comes from a stream keyed by (seed, image, repetition). A batch only collects what its
+images draw, so that results do not depend on batch size, order, resume or other images; and
+methods that draw alike are compared on the same noise.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from bench.errors import BenchError
+
+
+class Noise(Protocol):
+    """Where a sampler's random draws come from."""
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        """Standard normal draws of the shape [B, ...], type and device of `x`."""
+        ...
+
+    def bernoulli(self, probability: Tensor) -> Tensor:
+        """Zeros and ones of the shape [B, ...] of the probabilities of one."""
+        ...
+
+
+@dataclass(frozen=True)
+class StreamKey:
+    """What a stream of draws depends on, and all of it."""
+
+    seed: int
+    image: str
+    repetition: int = 0
+
+    def generator(self) -> np.random.Generator:
+        """The stream from its start: Philox, whose draws are the same on every machine."""
+        name = f"{self.seed}/{self.repetition}/{self.image}".encode()
+        key = int.from_bytes(hashlib.sha256(name).digest()[:16])
+        return np.random.Generator(np.random.Philox(key=key))
+
+
+class KeyedNoise:
+    """One stream per image of a batch."""
+
+    def __init__(self, keys: Sequence[StreamKey]) -> None:
+        self._generators = [key.generator() for key in keys]
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        shape = self._checked(x)
+        draws = [g.standard_normal(shape, dtype=np.float32) for g in self._generators]
+        return torch.from_numpy(np.stack(draws)).to(x)
+
+    def bernoulli(self, probability: Tensor) -> Tensor:
+        shape = self._checked(probability)
+        draws = [g.random(shape, dtype=np.float32) for g in self._generators]
+        return (torch.from_numpy(np.stack(draws)).to(probability) < probability).to(probability)
+
+    def _checked(self, x: Tensor) -> tuple[int, ...]:
+        if len(x) != len(self._generators):
+            raise BenchError(
+                f"Draws for a batch of {len(x)} were asked of {len(self._generators)} streams: "
+                "there is one stream per image."
+            )
+        return tuple(x.shape[1:])
+
+
+class RecordedNoise:
+    """Draws recorded elsewhere, given out in their order; shapes must agree.
+
+    Each draw is a function name (`randn`, `randn_like` or `bernoulli`) and its values.
+    """
+
+    def __init__(self, draws: Sequence[tuple[str, npt.NDArray[np.float32]]]) -> None:
+        self._draws = list(draws)
+        self._next = 0
+
+    @property
+    def remaining(self) -> int:
+        """Draws not asked for yet: zero after a faithful replay."""
+        return len(self._draws) - self._next
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        return self._take(("randn", "randn_like"), x)
+
+    def bernoulli(self, probability: Tensor) -> Tensor:
+        return self._take(("bernoulli",), probability)
+
+    def _take(self, functions: tuple[str, ...], x: Tensor) -> Tensor:
+        if self.remaining == 0:
+            raise BenchError(f"The record ends after {self._next} draws, but another is asked for.")
+        function, values = self._draws[self._next]
+        if function not in functions or values.shape != tuple(x.shape):
+            raise BenchError(
+                f"Draw {self._next} is {function} of shape {list(values.shape)} in the record, "
+                f"but {functions[0]} of shape {list(x.shape)} is asked for."
+            )
+        self._next += 1
+        return torch.from_numpy(values).to(x)

@@ -1,0 +1,100 @@
+"""Linear measurement operators of super-resolution: y = A x, one small matrix per image axis."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SeparableOperator:
+    """A x = M x M^T for each channel of a square image: the same matrix M along both axes.
+
+    `matrix` is M [h, H] and `inverse` its pseudo-inverse [H, h]. As A is a Kronecker product,
+    its pseudo-inverse applies `inverse` along both axes.
+    """
+
+    matrix: Tensor
+    inverse: Tensor
+
+    @classmethod
+    def from_matrix(cls, matrix: Matrix) -> "SeparableOperator":
+        """From M [h, H]; the pseudo-inverse is computed in float64."""
+        inverse = np.linalg.pinv(matrix)
+        return cls(torch.from_numpy(matrix).float(), torch.from_numpy(inverse).float())
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """A x: images [B, C, H, H] to measurements [B, C, h, h]."""
+        return _apply(self.matrix, x)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """A^T y: [B, C, h, h] to [B, C, H, H]."""
+        return _apply(self.matrix.T, y)
+
+    def pseudo_inverse(self, y: Tensor) -> Tensor:
+        """A^+ y: [B, C, h, h] to the smallest image [B, C, H, H] with that measurement."""
+        return _apply(self.inverse, y)
+
+    def singular_values(self) -> Tensor:
+        """Singular values of A for one channel [h * h], descending."""
+        one_axis = torch.linalg.svdvals(self.matrix.double())
+        return torch.outer(one_axis, one_axis).flatten().sort(descending=True).values
+
+
+def _apply(matrix: Tensor, x: Tensor) -> Tensor:
+    matrix = matrix.to(x)
+    return matrix @ x @ matrix.T
+
+
+def resize_matrix(source: int, target: int) -> Matrix:
+    """Bicubic resizing of one axis as a matrix [target, source].
+
+    Keys' kernel with a = -0.5, widened when it reduces (antialiasing), border mirrored, rows
+    normalised: MATLAB's imresize, which the released ILVR, DPS, DR2, DDRM and DDNM share.
+    """
+    ratio = target / source
+    widening = max(1.0, 1.0 / ratio)
+    centres = (np.arange(target) + 0.5) / ratio - 0.5
+    reach = int(np.ceil(2 * widening)) + 1
+    offsets = np.arange(-reach, reach + 1)
+    taps = np.floor(centres).astype(int)[:, None] + offsets[None]
+    weights = _keys_kernel((taps - centres[:, None]) / widening)
+    weights /= weights.sum(axis=1, keepdims=True)
+    # Mirrored about the edge between the border pixel and its reflection, as often as needed.
+    mirrored = np.mod(taps, 2 * source)
+    mirrored = np.where(mirrored < source, mirrored, 2 * source - 1 - mirrored)
+    matrix = np.zeros((target, source))
+    np.add.at(matrix, (np.arange(target)[:, None], mirrored), weights)
+    return matrix
+
+
+def _keys_kernel(x: Matrix) -> Matrix:
+    """Cubic convolution kernel of Keys 1981 with a = -0.5."""
+    x = np.abs(x)
+    inner = 1.5 * x**3 - 2.5 * x**2 + 1
+    outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, inner, np.where(x < 2, outer, 0.0))
+
+
+@lru_cache(maxsize=32)
+def bicubic(size: int, scale: int) -> SeparableOperator:
+    """Bicubic reduction of size x size images by an integer scale."""
+    return SeparableOperator.from_matrix(resize_matrix(size, size // scale))
+
+
+@lru_cache(maxsize=32)
+def average_pooling(size: int, scale: int) -> SeparableOperator:
+    """Averages over scale x scale squares of size x size images."""
+    matrix = np.kron(np.eye(size // scale), np.full((1, scale), 1.0 / scale))
+    return SeparableOperator.from_matrix(matrix)
+
+
+@lru_cache(maxsize=32)
+def bicubic_up(size: int, scale: int) -> SeparableOperator:
+    """Bicubic enlargement to size x size images by an integer scale (no inverse of `bicubic`)."""
+    return SeparableOperator.from_matrix(resize_matrix(size // scale, size))

@@ -1,0 +1,135 @@
+"""Diffusion Prior Interpolation (AAAI-25): Algorithm 1, and the form in which it was released."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bench.diffusion.noise import Noise
+from bench.diffusion.prior import (
+    ConditionalNetwork,
+    Prediction,
+    Prior,
+    ancestral_step,
+    ddim_step,
+    eps_from_x0,
+    noised,
+    posterior_mean,
+)
+from bench.dpi.masks import edge_probability, fixed_mask, on_grid, released_edge_probability
+
+TRAINING_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class DPISettings:
+    """What a result of DPI depends on.
+
+    `tau` parts stage I (fixed mask) from stage II (adaptive mask), `s` sharpens the mask's
+    probabilities, `omega` weighs the condition by w = t / omega, `k` is the grid's spacing.
+    `tau` and `omega` count steps of the 1000-step schedule in the "paper" form whatever the
+    number of steps taken, and indices of the respaced schedule in the "released" form.
+    `sampler` "ddim" with 20 steps is the paper's DPI_20.
+    """
+
+    tau: float
+    s: float
+    omega: float
+    k: int = 2
+    steps: int = 1000
+    sampler: Literal["ddpm", "ddim"] = "ddpm"
+    eta: float = 1.0
+    spacing: Literal["even", "ddim", "strided"] = "even"
+    form: Literal["paper", "released"] = "paper"
+
+    @property
+    def off_grid(self) -> float:
+        """What a condition holds off its grid; the released code marks it so."""
+        return 1e-6 if self.form == "released" else 0.0
+
+
+def sample(
+    prior: Prior, corrector: ConditionalNetwork, base: Tensor, settings: DPISettings, noise: Noise
+) -> Tensor:
+    """Super-resolve: base condition I_L^bc [B, 3, H / k, W / k] to images [B, 3, H, W].
+
+    All in [-1, 1]; `prior` is on its training schedule and is respaced here.
+    """
+    prior = prior.respaced(settings.steps, settings.spacing)
+    y = y_T = initial_condition(base, settings)
+    x = noise.normal_like(y_T)
+    for index in reversed(range(len(prior.schedule))):
+        x, y, _ = step(prior, corrector, x, y, y_T, index, settings, noise)
+    return x
+
+
+def initial_condition(base: Tensor, settings: DPISettings) -> Tensor:
+    """y_T of Eq. 11: the base condition [B, 3, H / k, W / k] on the grid of [B, 3, H, W]."""
+    grid = fixed_mask(settings.k * base.shape[-1], settings.k).to(base)
+    return on_grid(base, settings.k) + settings.off_grid * (1 - grid)
+
+
+def step(
+    prior: Prior,
+    corrector: ConditionalNetwork,
+    x: Tensor,
+    y: Tensor,
+    y_T: Tensor,
+    index: int,
+    settings: DPISettings,
+    noise: Noise,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One pass of Algorithm 1's loop: x_t, y_t to x_{t-1}, y_{t-1}, and the clean estimate.
+
+    The released form differs: one noise for x' and y' (line 3 and 6), no condition in the last
+    step, t counted from 0, the mask's normalisation, and a Corrector that is told
+    index * (1000 // steps) whatever the spacing.
+    """
+    released = settings.form == "released"
+    prediction = prior.predict(x, index)
+    x_noise = noise.normal_like(x)
+    y_noise = x_noise if released else noise.normal_like(x)
+    x_prime, y_prime = _posterior_samples(prior, prediction, x, y, index, settings, x_noise, y_noise)
+    if released and index == 0:
+        return x_prime, y, prediction.x0_hat
+
+    m_f = fixed_mask(x.shape[-1], settings.k).to(x)
+    t = index if released else int(prior.schedule.timesteps[index]) + 1
+    if t <= settings.tau:
+        probability = (released_edge_probability if released else edge_probability)(
+            y, settings.k, settings.s
+        )
+        m_a = on_grid(noise.bernoulli(probability), settings.k)
+        w = t / settings.omega
+        x_next = (1 - m_a) * x_prime + m_a * (w * y_prime + (1 - w) * x_prime)
+        y_prime = x_next
+    else:
+        x_next = (1 - m_f) * x_prime + m_f * y_prime
+
+    told = index * (TRAINING_STEPS // settings.steps) if released else t - 1
+    timesteps = torch.full((len(x),), told, device=x.device)
+    y_next = corrector(y_prime * m_f, timesteps, y_T * m_f) * m_f + settings.off_grid
+    return x_next, y_next, prediction.x0_hat
+
+
+def _posterior_samples(
+    prior: Prior,
+    prediction: Prediction,
+    x: Tensor,
+    y: Tensor,
+    index: int,
+    settings: DPISettings,
+    x_noise: Tensor,
+    y_noise: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """x'_{t-1} and y'_{t-1}: the prior's step, and the same step with y_t as the clean image."""
+    schedule = prior.schedule
+    if settings.sampler == "ddim":
+        eps = eps_from_x0(schedule, x, prediction.x0_hat, index)
+        x_prime = ddim_step(schedule, prediction.x0_hat, eps, x_noise, index, settings.eta)
+        return x_prime, ddim_step(schedule, y, eps, y_noise, index, settings.eta)
+    x_prime = ancestral_step(prediction.mean, prediction.log_variance, x_noise, index)
+    y_noised = noised(schedule, y, prediction.eps, index)  # Eq. 6
+    mean = posterior_mean(schedule, y, y_noised, index)  # Eq. 7
+    return x_prime, ancestral_step(mean, prediction.log_variance, y_noise, index)

@@ -1,0 +1,154 @@
+"""Running one method over one test set: work in batches, kept as it comes, taken up again."""
+
+import resource
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.config import Weights
+from bench.diffusion.noise import KeyedNoise, StreamKey
+from bench.engine.memory import keep_freed_memory
+from bench.engine.models import LoadedModels, checkpoint_paths, choose_device, load_models
+from bench.engine.provenance import provenance
+from bench.errors import BenchError
+from bench.images import Pixels, to_model, to_pixels
+from bench.method import Method, Problem, find_method
+from bench.progress import progress
+from bench.store import Run, RunSpec
+from bench.testset.manifest import TestSet
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is complete, and how many of its images were restored just now."""
+
+    run: Run
+    restored: int
+
+
+def run_method(
+    name: str,
+    overrides: Mapping[str, Any],
+    testset: TestSet,
+    results: Path,
+    weights: Weights,
+    seed: int,
+    batch: int,
+) -> Finished:
+    """Restore every image of the test set that this run lacks.
+
+    Raises:
+        BenchError: an unknown method or setting, missing weights, or a method that gave something
+            else than images.
+        KeyboardInterrupt: stopped; what is done is kept.
+    """
+    method = find_method(name)
+    plan = testset.manifest.plan
+    settings = method.configured(plan.scale, overrides)
+    device = choose_device()
+    keep_freed_memory()
+    loaded = load_models(method, plan.size, plan.scale, weights, device)
+    spec = RunSpec(
+        method=name,
+        revision=method.revision,
+        settings=asdict(settings),
+        testset=testset.manifest.sha256,
+        weights=loaded.sha256,
+        seed=seed,
+    )
+    run = Run.open(results, testset.name, method.title, spec, provenance(device))
+    images = list(testset.entries)
+    done = run.records()
+    pending = [image for image in images if image not in done]
+    if not pending and run.finished:
+        return Finished(run, 0)
+    if run.finished:
+        run.reopen()
+    with progress(method.title, len(images), done=len(done)) as advance:
+        for names in _batches(pending, batch):
+            started, evaluated = time.perf_counter(), loaded.evaluations
+            pictures = restore_batch(method, settings, testset, names, loaded, seed, device)
+            seconds = (time.perf_counter() - started) / len(names)
+            run.write(pictures, seconds, (loaded.evaluations - evaluated) // len(names))
+            advance(len(names))
+    run.finish(images, {"peak_memory_bytes": _peak_memory(device)})
+    return Finished(run, len(pending))
+
+
+def restore_batch(
+    method: Method[Any],
+    settings: Any,
+    testset: TestSet,
+    images: Sequence[str],
+    loaded: LoadedModels,
+    seed: int,
+    device: torch.device,
+) -> dict[str, Pixels]:
+    """Image id -> restored picture [H, W, 3], for a batch of images.
+
+    Raises:
+        BenchError: the method's result has another shape or is not finite.
+    """
+    problem = Problem(
+        lr=to_model([testset.lr(image) for image in images]).to(device),
+        scale=testset.manifest.plan.scale,
+        noise=KeyedNoise([StreamKey(seed, image) for image in images]),
+        models=loaded.models,
+    )
+    with torch.no_grad():
+        restored = method.restore(problem, settings)
+    _check(method.name, restored, (len(images), 3, problem.size, problem.size))
+    return dict(zip(images, to_pixels(restored), strict=True))
+
+
+def _check(name: str, restored: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(restored.shape) != shape:
+        raise BenchError(
+            f"{name} returned a tensor of shape {list(restored.shape)}, not {list(shape)}."
+        )
+    if not restored.isfinite().all():
+        raise BenchError(f"{name} returned values that are not finite numbers.")
+
+
+def _peak_memory(device: torch.device) -> int:
+    """Most memory in use so far: of the GPU, or else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
+
+
+def _batches(images: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def run_suite(
+    names: Sequence[str],
+    settings: Mapping[str, Mapping[str, Any]],
+    testset: TestSet,
+    results: Path,
+    weights: Weights,
+    seed: int,
+    batch: int,
+) -> list[Finished]:
+    """Run several methods; whatever any of them lacks is found before the first one starts.
+
+    `settings` is method -> setting -> value, and may hold methods that are not run.
+
+    Raises:
+        BenchError: as `run_method`.
+    """
+    plan = testset.manifest.plan
+    for name in {*names, *settings}:
+        method = find_method(name)
+        method.configured(plan.scale, settings.get(name, {}))
+        if name in names:
+            checkpoint_paths(method, plan.size, plan.scale, weights)
+    return [
+        run_method(name, settings.get(name, {}), testset, results, weights, seed, batch)
+        for name in dict.fromkeys(names)
+    ]

@@ -1,0 +1,112 @@
+"""Files that are whole or absent, and their hashes."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success what was written there becomes `path`.
+
+    On any error, a kill included, `path` is what it was before.
+
+    Raises:
+        BenchError: the folder can't be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise BenchError(f"{path.parent} can't be written: {error.strerror}.") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, for people to read too."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read JSON.
+
+    Raises:
+        BenchError: there is no such file, or it is damaged; `what` says what it should have been.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BenchError(f"{path} is missing: it should hold {what}.") from None
+    except ValueError as error:
+        raise BenchError(f"{path} is damaged ({error}): it should hold {what}.") from None
+
+
+class Journal:
+    """Records of finished work, one JSON line each, so that a killed command can go on.
+
+    The one file here that grows in place: a line torn by a kill is dropped when it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[dict[str, Any]]:
+        """All whole records, in the order they were written."""
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines[:-1]]
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Add records; they are on disk when this returns."""
+        whole = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        self._drop_torn_line()
+        with self.path.open("ab") as file:
+            file.write(whole)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _drop_torn_line(self) -> None:
+        if self.path.exists() and not (data := self.path.read_bytes()).endswith(b"\n"):
+            write_bytes(self.path, data[: data.rfind(b"\n") + 1])
+
+    def remove(self) -> None:
+        """Forget the records: the work is finished and recorded elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hexadecimal SHA-256 of a JSON value, independent of the order of its keys."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())

@@ -1,0 +1,105 @@
+"""Pictures: reading, writing and converting. The one place that knows uint8 from [-1, 1].
+
+On disk and at every boundary pictures are uint8 RGB, [H, W, 3]; inside samplers they are float32,
+[B, 3, H, W], in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:  # torch takes a second to import, and only two functions here need it
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+Pixels = npt.NDArray[np.uint8]
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """Decode one still image to 8-bit RGB, upright.
+
+    The rules: the EXIF orientation is applied; grey is repeated over the channels; a palette and
+    CMYK are converted; transparency is laid over white, as a viewer shows it. Refused are
+    animations, 16-bit and floating-point images, and whatever can't be decoded to its end.
+
+    Raises:
+        BenchError: refused, with `name` and the reason.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data))
+            image.load()
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BenchError(f"{name} has more pixels than a face image can: remove it.") from None
+    except Exception as error:  # Pillow's decoders raise a wide variety of types
+        raise BenchError(f"{name} can't be read as an image ({error}): remove it.") from None
+    if getattr(image, "n_frames", 1) > 1:
+        raise BenchError(f"{name} is an animation: give a still image.")
+    if image.mode.startswith(("I", "F")):
+        raise BenchError(f"{name} has more than 8 bits per channel: convert it to 8 bits.")
+    image = ImageOps.exif_transpose(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return image.convert("RGB")
+
+
+def read_image(path: Path) -> Pixels:
+    """Read an image file to [H, W, 3].
+
+    Raises:
+        BenchError: the file is missing or `decode` refuses it.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{path} can't be read: {error.strerror}.") from None
+    return np.asarray(decode(data, str(path)))
+
+
+def encode_png(pixels: Pixels) -> bytes:
+    """Lossless PNG of [H, W, 3]; the same pixels give the same bytes."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def resize_bicubic(pixels: Pixels, size: int) -> Pixels:
+    """Square [size, size, 3] by PIL's bicubic filter, antialiased, rounded to 8 bits.
+
+    This is how the paper's loader makes low-resolution inputs and brings them up again.
+    """
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def resize_bicubic_batch(images: Tensor, size: int) -> Tensor:
+    """`resize_bicubic` of each image of a batch [B, 3, h, w] in [-1, 1], by way of 8 bits."""
+    return to_model([resize_bicubic(p, size) for p in to_pixels(images)]).to(images.device)
+
+
+def to_model(pictures: Sequence[Pixels]) -> Tensor:
+    """Pictures [H, W, 3] of one size to a batch [B, 3, H, W] float32 in [-1, 1]."""
+    import torch
+
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_pixels(images: Tensor) -> list[Pixels]:
+    """A batch [B, 3, H, W] to pictures [H, W, 3]: clipped to [-1, 1] and rounded to 8 bits."""
+    import torch
+
+    scaled = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return list(scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy())

@@ -1,0 +1,48 @@
+"""Metrics, found by looking: a module of this folder with a tuple `METRICS` adds its metrics."""
+
+import difflib
+import importlib
+import pkgutil
+from functools import cache
+
+from bench.errors import BenchError
+from bench.metrics.metric import Metric
+
+__all__ = ["Metric", "all_metrics", "find"]
+
+
+def all_metrics() -> dict[str, Metric]:
+    """Every metric by name, in the order in which tables show them; a fresh dictionary.
+
+    Raises:
+        BenchError: two modules define the same name.
+    """
+    return dict(_scanned())
+
+
+def find(name: str) -> Metric:
+    """The metric called exactly `name`.
+
+    Raises:
+        BenchError: there is none; the sentence names the nearest one, or all.
+    """
+    metrics = all_metrics()
+    if name in metrics:
+        return metrics[name]
+    nearest = difflib.get_close_matches(name.lower(), metrics, n=1)
+    hint = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(metrics)}."
+    raise BenchError(f"There is no metric '{name}': {hint}")
+
+
+@cache
+def _scanned() -> tuple[tuple[str, Metric], ...]:
+    found: list[Metric] = []
+    for module in pkgutil.iter_modules(__path__):
+        found += getattr(importlib.import_module(f"{__name__}.{module.name}"), "METRICS", ())
+    ordered = sorted(found, key=lambda metric: (metric.place, metric.name))
+    named = {metric.name: metric for metric in ordered}
+    if len(named) < len(found):
+        names = [metric.name for metric in ordered]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        raise BenchError(f"bench.metrics defines {', '.join(twice)} twice: rename one.")
+    return tuple(named.items())

@@ -1,0 +1,163 @@
+"""LPIPS: distance between the features that a network trained on ImageNet sees in two pictures.
+
+Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a
+Perceptual Metric (2018). The `lpips` package does the arithmetic and carries the linear heads; the
+backbones come from `bench.metrics.backbones`. Nothing is downloaded here.
+"""
+
+import importlib
+import importlib.util
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.files import sha256_file
+from bench.metrics.backbones import BACKBONES, GET, backbone_path, load_backbone
+from bench.metrics.metric import Metric, package_version
+from bench.torchvision_guard import import_torchvision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.images import Pixels
+
+_PACKAGES = ("lpips", "torchvision")
+_BATCH_PIXELS = 8 * 256 * 256  # VGG16 holds about 150 MB of features per picture of 256 x 256
+
+
+@dataclass(frozen=True)
+class Lpips(Metric):
+    """LPIPS version 0.1, on the input range of its authors, [-1, 1].
+
+    Attributes:
+        net: the `lpips` package's name of the network.
+        backbone: ours.
+        heads: sha256 of the package's file of linear heads.
+    """
+
+    net: str
+    backbone: str
+    heads: str
+
+    @property
+    def identity(self) -> str:
+        return (
+            f"{self.name}: lpips {package_version('lpips')} version 0.1, RGB in [-1, 1], float32, "
+            f"heads {self.heads}, {self.backbone} {BACKBONES[self.backbone].sha256}"
+        )
+
+    def unavailable(self) -> str | None:
+        for package in _PACKAGES:
+            if importlib.util.find_spec(package) is None:
+                return f"LPIPS needs the package {package}: run `pip install {package}`."
+        if not backbone_path(self.backbone).is_file():
+            return f"LPIPS needs its {BACKBONES[self.backbone].title} backbone: run `{GET}`."
+        return None
+
+    def _smallest(self) -> int:
+        return 32  # below that the deepest features of AlexNet have no extent
+
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        import torch
+
+        from bench.images import to_model
+
+        if reason := self.unavailable():
+            raise BenchError(reason)
+        network = _network(self)
+        values: dict[int, float] = {}
+        with torch.inference_mode():
+            for batch in _batches(sr):
+                distances = network(
+                    to_model([sr[index] for index in batch]),
+                    to_model([hr[index] for index in batch]),
+                )
+                values.update(zip(batch, distances.flatten().tolist(), strict=True))
+        return [values[index] for index in range(len(sr))]
+
+
+def _batches(pictures: "Sequence[Pixels]") -> list[list[int]]:
+    """Indices of pictures in batches of one size each, bounded in pixels."""
+    by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, pixels in enumerate(pictures):
+        by_shape[pixels.shape].append(index)
+    batches = []
+    for (height, width, _), indices in by_shape.items():
+        count = max(1, _BATCH_PIXELS // (height * width))
+        batches += [indices[start : start + count] for start in range(0, len(indices), count)]
+    return batches
+
+
+@cache
+def _network(metric: Lpips) -> Any:
+    """The `lpips` package's module with its heads and our backbone, kept for the process.
+
+    Raises:
+        BenchError: the heads or the backbone are not the ones that the identity names.
+    """
+    import torch
+
+    import_torchvision()
+    lpips = importlib.import_module("lpips")
+    # On "meta" nothing is allocated or drawn: the package would fill VGG16's 138 million weights
+    # from the global random stream, to be replaced right after.
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")  # the package names torchvision's weights the old way
+        network = lpips.LPIPS(net=metric.net, pretrained=False, pnet_rand=True, verbose=False)
+    heads = _heads(metric, Path(str(lpips.__file__)).parent)
+    trunk = load_backbone(metric.backbone)
+    state = network.state_dict()
+    for name in state:
+        match name.split("."):
+            case ["net", _, layer, part]:
+                state[name] = torch.from_numpy(trunk[f"features.{layer}.{part}"])
+            case ["lins", number, *rest]:  # the package lists its heads a second time
+                state[name] = heads[".".join([f"lin{number}", *rest])]
+            case [head, *_] if head.startswith("lin"):
+                state[name] = heads[name]
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _heads(metric: Lpips, package: Path) -> "dict[str, Tensor]":
+    import torch
+
+    path = package / "weights" / "v0.1" / f"{metric.net}.pth"
+    if not path.is_file() or sha256_file(path) != metric.heads:
+        raise BenchError(
+            f"{metric.title}: the package lpips {package_version('lpips')} has other linear heads "
+            "than version 0.1.4: run `pip install lpips==0.1.4`."
+        )
+    heads: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return heads
+
+
+METRICS = (
+    Lpips(
+        "lpips-alex",
+        "LPIPS-Alex",
+        higher_is_better=False,
+        unit="",
+        digits=4,
+        place=30,
+        net="alex",
+        backbone="alexnet",
+        heads="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    ),
+    Lpips(
+        "lpips-vgg",
+        "LPIPS-VGG",
+        higher_is_better=False,
+        unit="",
+        digits=4,
+        place=31,
+        net="vgg",
+        backbone="vgg16",
+        heads="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+    ),
+)

@@ -1,0 +1,82 @@
+"""PSNR and SSIM: metrics of pixels, on 8-bit RGB with no border cropped."""
+
+import importlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.metrics.metric import Metric, package_version
+
+if TYPE_CHECKING:
+    from bench.images import Pixels
+
+_PEAK = 255
+_WINDOW = 11
+
+
+@dataclass(frozen=True)
+class Psnr(Metric):
+    """Peak signal-to-noise ratio over all pixels and channels; equal pictures give infinity."""
+
+    @property
+    def identity(self) -> str:
+        return "psnr: RGB, 8 bits, uncropped, data range 255, equal gives inf"
+
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        return [_psnr(picture, original) for picture, original in zip(sr, hr, strict=True)]
+
+
+def _psnr(picture: "Pixels", original: "Pixels") -> float:
+    difference = picture.astype(np.int64) - original.astype(np.int64)
+    squares = int(np.square(difference).sum())  # exact, so the order of the pixels can't matter
+    return 10 * math.log10(_PEAK**2 * difference.size / squares) if squares else math.inf
+
+
+@dataclass(frozen=True)
+class Ssim(Metric):
+    """Structural similarity in the form of its paper (Wang, Bovik, Sheikh, Simoncelli, 2004).
+
+    Gaussian weights of 11 x 11 and standard deviation 1.5, K1 0.01, K2 0.03; the mean over the
+    places where the window lies wholly inside, then over the channels.
+    """
+
+    @property
+    def identity(self) -> str:
+        return (
+            "ssim: RGB mean over channels, 8 bits, uncropped, data range 255, Gaussian 11x11 "
+            "sigma 1.5, population covariance, K1 0.01, K2 0.03, valid region, "
+            f"scikit-image {package_version('scikit-image')}"
+        )
+
+    def _smallest(self) -> int:
+        return _WINDOW
+
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        return [_ssim(picture, original) for picture, original in zip(sr, hr, strict=True)]
+
+
+def _ssim(picture: "Pixels", original: "Pixels") -> float:
+    metrics = importlib.import_module("skimage.metrics")  # slow, so not before it is needed
+    _, similarity = metrics.structural_similarity(
+        picture,
+        original,
+        gaussian_weights=True,
+        sigma=1.5,  # its kernel reaches 3.5 sigma, rounded: 5 pixels each way
+        use_sample_covariance=False,
+        K1=0.01,
+        K2=0.03,
+        data_range=_PEAK,
+        channel_axis=-1,
+        full=True,
+    )
+    edge = _WINDOW // 2
+    return float(similarity[edge:-edge, edge:-edge].mean(dtype=np.float64))
+
+
+METRICS = (
+    Psnr("psnr", "PSNR", higher_is_better=True, unit="dB", digits=2, place=10),
+    Ssim("ssim", "SSIM", higher_is_better=True, unit="", digits=4, place=20),
+)

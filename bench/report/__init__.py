@@ -1,0 +1,38 @@
+"""Tables and picture strips from measured values, and the numbers that papers printed.
+
+The layers: `table` has the arithmetic, `layout` the words, and `terminal`, `latex` and `plain` each
+draw what these two say, so that every format shows the same numbers.
+"""
+
+from bench.report.latex import to_latex
+from bench.report.plain import to_csv, to_json, to_markdown
+from bench.report.published import (
+    Published,
+    PublishedMetric,
+    PublishedTable,
+    PublishedValue,
+    read_published,
+)
+from bench.report.strip import picture_strip
+from bench.report.table import Cell, Column, Mark, Row, Table, cells
+from bench.report.terminal import to_terminal
+
+__all__ = [
+    "Cell",
+    "Column",
+    "Mark",
+    "Published",
+    "PublishedMetric",
+    "PublishedTable",
+    "PublishedValue",
+    "Row",
+    "Table",
+    "cells",
+    "picture_strip",
+    "read_published",
+    "to_csv",
+    "to_json",
+    "to_latex",
+    "to_markdown",
+    "to_terminal",
+]

@@ -1,0 +1,195 @@
+"""Results on disk: one folder per run, with pictures, per-image records and provenance.
+
+    results/<test set>/<method>-<identity>/
+        run.json            what was run, on what, with what (written first)
+        images/<id>.png     the results
+        records.parquet     per image: hash, seconds, network evaluations (written last)
+        scores.parquet      per image and metric: value, with the identities it belongs to
+
+A run's identity is the hash of what determines its numbers, and nothing else.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.files import (
+    Journal,
+    read_json,
+    replacing,
+    sha256,
+    sha256_file,
+    sha256_json,
+    write_bytes,
+    write_json,
+)
+from bench.images import Pixels, encode_png
+from bench.typed import build
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """All that determines a run's pictures.
+
+    `testset` is the manifest's hash, `weights` the hash of each checkpoint in use, `revision`
+    the method's own, which its author raises when its numbers change.
+    """
+
+    method: str
+    revision: int
+    settings: Mapping[str, Any]
+    testset: str
+    weights: Mapping[str, str]
+    seed: int
+    repetition: int = 0
+
+    @cached_property
+    def identity(self) -> str:
+        """Hexadecimal hash; batch size, device and number of workers are not in it."""
+        return sha256_json({"format": FORMAT, **asdict(self)})
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one restored image."""
+
+    image: str
+    sha256: str
+    seconds: float
+    evaluations: int
+
+
+class Run:
+    """One run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._journal = Journal(folder / "records.jsonl")
+
+    @classmethod
+    def open(
+        cls, results: Path, testset: str, title: str, spec: RunSpec, provenance: Mapping[str, Any]
+    ) -> "Run":
+        """The run of this identity: the one that is there, or a new one.
+
+        Raises:
+            BenchError: the folder can't be written or its run.json is damaged.
+        """
+        run = cls(results / testset / f"{spec.method}-{spec.identity[:12]}")
+        if not (run.folder / "run.json").exists():
+            description = {
+                "format": FORMAT,
+                "identity": spec.identity,
+                "title": title,
+                "spec": asdict(spec),
+                "provenance": provenance,
+            }
+            write_json(run.folder / "run.json", description)
+        return run
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """Contents of run.json.
+
+        Raises:
+            BenchError: it is missing, damaged, or of another format.
+        """
+        value = read_json(self.folder / "run.json", "a run's description")
+        if not isinstance(value, dict) or value.get("format") != FORMAT:
+            raise BenchError(
+                f"{self.folder} was written by another version of bench: remove it and run again."
+            )
+        return value
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What was run."""
+        return build(RunSpec, self.description["spec"], f"{self.folder}/run.json")
+
+    def picture(self, image: str) -> Path:
+        """Where the result for an image is, or will be."""
+        return self.folder / "images" / f"{image}.png"
+
+    def records(self) -> dict[str, Record]:
+        """Image id -> record, for every image whose picture is there as it was written."""
+        table = self.folder / "records.parquet"
+        if table.exists():
+            rows = read_table(table).to_dict("records")
+        else:
+            rows = self._journal.read()
+        records = [Record(**{str(k): v for k, v in row.items()}) for row in rows]
+        return {
+            r.image: r
+            for r in records
+            if (path := self.picture(r.image)).is_file() and sha256_file(path) == r.sha256
+        }
+
+    def write(self, pictures: Mapping[str, Pixels], seconds: float, evaluations: int) -> None:
+        """Keep a batch of results; `seconds` and `evaluations` are per image."""
+        records = []
+        for image, pixels in pictures.items():
+            png = encode_png(pixels)
+            write_bytes(self.picture(image), png)
+            records.append(asdict(Record(image, sha256(png), seconds, evaluations)))
+        self._journal.append(records)
+
+    def finish(self, images: Sequence[str], outcome: Mapping[str, Any]) -> None:
+        """Turn the journal into the table of records, in the test set's order.
+
+        `outcome` is what is known of the run as a whole, such as its peak memory.
+        """
+        write_json(self.folder / "run.json", {**self.description, "outcome": outcome})
+        records = self.records()
+        rows = [asdict(records[image]) for image in images if image in records]
+        write_table(self.folder / "records.parquet", pd.DataFrame(rows))
+        self._journal.remove()
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "records.parquet").exists()
+
+    def reopen(self) -> None:
+        """Go back to the journal, after pictures of a finished run were lost or changed."""
+        kept = [asdict(record) for record in self.records().values()]
+        (self.folder / "records.parquet").unlink(missing_ok=True)
+        self._journal.remove()
+        self._journal.append(kept)
+
+    def scores(self) -> pd.DataFrame | None:
+        """The table of scores, or None before the first evaluation."""
+        path = self.folder / "scores.parquet"
+        return read_table(path) if path.exists() else None
+
+    def write_scores(self, scores: pd.DataFrame) -> None:
+        """Replace the table of scores."""
+        write_table(self.folder / "scores.parquet", scores)
+
+
+def list_runs(results: Path, testset: str) -> list[Run]:
+    """All runs on a test set, finished or not, in the order of their folders' names."""
+    return [Run(path.parent) for path in sorted((results / testset).glob("*/run.json"))]
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet file.
+
+    Raises:
+        BenchError: it is damaged.
+    """
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{path} is damaged ({error}): remove it and run again.") from None
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file atomically."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, index=False)

@@ -1,0 +1,138 @@
+"""What is minimised: the losses of the prior and of the Corrector, per image."""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.diffusion.prior import ConditionalNetwork, Network
+from bench.diffusion.schedule import Schedule, gather, noised, posterior_mean
+from bench.dpi.masks import fixed_mask, on_grid
+
+
+def draw_timesteps(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
+    """Uniform indices [count] into the schedule."""
+    return torch.randint(len(schedule), (count,), generator=generator)
+
+
+def prior_loss(
+    network: Network,
+    schedule: Schedule,
+    x0: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    snr_gamma: float = math.inf,
+) -> Tensor:
+    """Hybrid loss of Nichol and Dhariwal 2021 (L_simple + 0.001 L_vlb), one value per image [B].
+
+    The variational term trains the variance alone: the mean enters it detached. With a finite
+    `snr_gamma`, the noise-prediction error is weighted by min(SNR, gamma) / SNR (Hang et al.
+    2023), which evens the steps out and makes short trainings converge sooner.
+    """
+    x_t = noised(schedule, x0, t, noise)
+    eps, variance = network(x_t, t).float().chunk(2, dim=1)
+    snr = schedule.alpha_bar / (1.0 - schedule.alpha_bar)
+    weight = gather(np.minimum(snr, snr_gamma) / snr, t).flatten()
+    simple = weight * (eps - noise).square().mean(dim=(1, 2, 3))
+    variational = _variational_bound(schedule, x0, x_t, t, eps.detach(), variance)
+    # The bound is per step; 0.001 of its sum over the schedule is this share of one step's.
+    return simple + 0.001 * len(schedule) * variational
+
+
+def _variational_bound(
+    schedule: Schedule, x0: Tensor, x_t: Tensor, t: Tensor, eps: Tensor, variance: Tensor
+) -> Tensor:
+    """One term of the variational bound, in bits per dimension [B]."""
+    alpha_bar = gather(schedule.alpha_bar, t)
+    x0_hat = ((x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()).clamp(-1, 1)
+    mean = posterior_mean(schedule, x0_hat, x_t, t)
+    low = gather(schedule.posterior_log_variance, t)
+    high = gather(np.log(schedule.betas), t)
+    log_variance = low + (variance + 1) / 2 * (high - low)  # Eq. 5
+    true_mean = posterior_mean(schedule, x0, x_t, t)
+    divergence = 0.5 * (
+        log_variance
+        - low
+        - 1
+        + (low - log_variance).exp()
+        + (true_mean - mean).square() * (-log_variance).exp()
+    )
+    likelihood = -_discretised_log_likelihood(x0, mean, 0.5 * log_variance)
+    term = torch.where(t[:, None, None, None] == 0, likelihood, divergence)
+    return term.mean(dim=(1, 2, 3)) / math.log(2)
+
+
+def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log probability of 8-bit values x in [-1, 1] under a Gaussian (Ho et al. 2020, Eq. 13)."""
+    inverse_std = (-log_std).exp()
+    upper = torch.special.ndtr((x - mean + 1 / 255) * inverse_std)
+    lower = torch.special.ndtr((x - mean - 1 / 255) * inverse_std)
+    upper = torch.where(x > 0.999, torch.ones_like(upper), upper)
+    lower = torch.where(x < -0.999, torch.zeros_like(lower), lower)
+    return (upper - lower).clamp_min(1e-12).log()
+
+
+def released_corrector_loss(
+    corrector: ConditionalNetwork,
+    schedule: Schedule,
+    x0: Tensor,
+    base: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    posterior_noise: Tensor,
+) -> Tensor:
+    """The released code's Corrector loss, one value per image [B].
+
+    The Corrector sees the noised low-resolution condition y_T, never the ground truth x0
+    [B, 3, H, W], whose grid it must predict. `base` is I_L^bc [B, 3, H / k, W / k]. The mean runs
+    over all pixels, the zeros off the grid included.
+    """
+    k = x0.shape[-1] // base.shape[-1]
+    m_f = fixed_mask(x0.shape[-1], k).to(x0)
+    y_T = on_grid(base, k)
+    y = _posterior_sample(schedule, y_T, t, noise, posterior_noise)
+    return (m_f * (x0 - corrector(y * m_f, t, y_T))).square().mean(dim=(1, 2, 3))
+
+
+def corrector_loss(
+    corrector: ConditionalNetwork,
+    schedule: Schedule,
+    x0: Tensor,
+    base: Tensor,
+    t: Tensor,
+    generator: torch.Generator,
+) -> Tensor:
+    """The paper's Corrector loss, Omega L_prior + (1 - Omega) L_gap (Eq. 15 to 18) [B].
+
+    L_prior shows the Corrector the posterior sample of the ground truth x0 [B, 3, H, W]; L_gap
+    that of its own answer to y_T, which is what it meets while sampling. The paper's Omega is
+    some weight that decreases over t: here (t + 1) / T, so that as the noise falls, and with it
+    the resemblance of the two (Eq. 16), the second gains weight. `base` is I_L^bc, and the mean
+    runs over the grid alone.
+    """
+    k = x0.shape[-1] // base.shape[-1]
+    m_f = fixed_mask(x0.shape[-1], k).to(x0)
+    y_T = on_grid(base, k)
+
+    def answer(clean: Tensor) -> Tensor:
+        noise, posterior_noise = (torch.randn(x0.shape, generator=generator) for _ in range(2))
+        sample = _posterior_sample(schedule, clean, t, noise, posterior_noise)
+        return corrector(sample * m_f, t, y_T) * m_f
+
+    def error(prediction: Tensor) -> Tensor:
+        return (m_f * x0 - prediction).square().mean(dim=(1, 2, 3)) * k**2
+
+    with torch.no_grad():
+        own = answer(y_T)
+    omega = (t + 1).float() / len(schedule)
+    return omega * error(answer(x0)) + (1 - omega) * error(answer(own.float()))
+
+
+def _posterior_sample(
+    schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor, posterior_noise: Tensor
+) -> Tensor:
+    """x_{t-1} drawn from x0 by way of x_t, with the fixed small variance [B, 3, H, W]."""
+    mean = posterior_mean(schedule, x0, noised(schedule, x0, t, noise), t)
+    deviation = gather(np.exp(0.5 * schedule.posterior_log_variance), t)
+    return mean + (t > 0)[:, None, None, None] * deviation * posterior_noise

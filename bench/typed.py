@@ -1,0 +1,101 @@
+"""Frozen dataclasses from what users write (TOML, JSON, options), refused with a way out.
+
+Unknown keys are errors that name the nearest known one; values are checked against the field's
+type and never converted, but for whole numbers where a float is wanted.
+"""
+
+import dataclasses
+import difflib
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from bench.errors import WrongUsage
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of a dataclass from a mapping; `where` names its place in messages.
+
+    Raises:
+        WrongUsage: an unknown or missing key, or a value of the wrong type.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    hints = get_type_hints(cls)
+    checked = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise WrongUsage(_unknown(key, list(fields), where))
+        checked[key] = _check(hints[key], value, f"{where}.{key}")
+    for name, field in fields.items():
+        if (
+            name not in checked
+            and field.default is dataclasses.MISSING
+            and field.default_factory is dataclasses.MISSING
+        ):
+            raise WrongUsage(f"{where} lacks {name!r}.")
+    return cls(**checked)
+
+
+def override(instance: T, values: Mapping[str, Any], where: str) -> T:
+    """A copy of a dataclass instance with some fields replaced, checked as `build` does."""
+    current = {f.name: getattr(instance, f.name) for f in dataclasses.fields(instance)}  # type: ignore[arg-type]
+    for key in values:
+        if key not in current:
+            raise WrongUsage(_unknown(key, list(current), where))
+    hints = get_type_hints(type(instance))
+    checked = {k: _check(hints[k], v, f"{where}.{k}") for k, v in values.items()}
+    return dataclasses.replace(instance, **checked)  # type: ignore[type-var]
+
+
+def _unknown(key: str, known: list[str], where: str) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}."
+    return f"{where} has no {key!r}: {hint}"
+
+
+def _check(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Any:
+        return value
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(value, Mapping):
+            return build(hint, value, where)
+    elif origin is Literal:
+        if value in arguments:
+            return value
+        raise WrongUsage(f"{where} is {value!r}: choose {' or '.join(map(repr, arguments))}.")
+    elif origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        (inner,) = (a for a in arguments if a is not type(None))
+        return _check(inner, value, where)
+    elif origin is tuple:
+        if isinstance(value, list | tuple):
+            of = [arguments[0]] * len(value) if arguments[1:] == (...,) else list(arguments)
+            if len(of) == len(value):
+                return tuple(_check(a, v, where) for a, v in zip(of, value, strict=True))
+    elif origin in (dict, Mapping):
+        if isinstance(value, Mapping):
+            return {k: _check(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+    elif hint is float:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+    elif hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    elif isinstance(value, hint):
+        return value
+    raise WrongUsage(f"{where} is {value!r}, but must be {_describe(hint)}.")
+
+
+def _describe(hint: Any) -> str:
+    names = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+    if hint in names:
+        return names[hint]
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        count = "" if arguments[1:] == (...,) else f"{len(arguments)} "
+        return f"a list of {count}values, each {_describe(arguments[0])}"
+    return "a table"

@@ -1,0 +1,217 @@
+"""Checkpoints: reading and writing them, and finding the one that a test set needs.
+
+Ours are safetensors that carry their own description; others are `.pt` files in
+guided-diffusion's layout, read without running any code of theirs.
+"""
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from bench.diffusion.unet import UNetConfig, infer_config
+from bench.errors import BenchError
+from bench.files import replacing, sha256_file
+from bench.resources import checkpoints
+from bench.typed import build
+
+Kind = Literal["prior", "corrector"]
+
+# Every public checkpoint of guided-diffusion's layout that the tables use has heads this wide;
+# it is the one number that their tensors do not show.
+PUBLIC_HEAD_CHANNELS = 64
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a checkpoint of ours says of itself, in its header."""
+
+    kind: Kind
+    size: int
+    unet: UNetConfig
+    scale: int | None = None
+    k: int | None = None
+    training: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read: its tensors in float32, its card, and its file's hash."""
+
+    path: Path
+    sha256: str
+    card: Card
+    state: Mapping[str, Tensor]
+
+    def load_into(self, network: nn.Module) -> None:
+        """Give the network these weights, for inference.
+
+        Raises:
+            BenchError: the shapes or names differ.
+        """
+        try:
+            network.load_state_dict(self.state)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip()
+            raise BenchError(f"{self.path} does not fit its network: {first}") from None
+        network.requires_grad_(False).eval()
+
+
+@dataclass(frozen=True)
+class PublicWeights:
+    """A checkpoint published elsewhere, which is never shipped."""
+
+    name: str
+    kind: Kind
+    size: int
+    file: str
+    sha256: str
+    licence: str
+    sources: tuple[str, ...]
+
+
+PUBLIC = (
+    PublicWeights(
+        "prior-256",
+        "prior",
+        256,
+        "ffhq_10m.pt",
+        "81d535743156ec6be34d8668e6920da94f0614074d7793a16c8fa9e306237faa",
+        "none stated",
+        (
+            "the Google Drive folder 1jElnRoFv7b31fG0v6pTSQkelbSX3xGZh of the DPS release",
+            "https://huggingface.co/deepinv/diffunet/resolve/main/diffusion_ffhq_10m.pt",
+        ),
+    ),
+)
+
+
+def cache_folder() -> Path:
+    """Where weights that do not ship are kept: BENCH_CACHE, or `bench` in the user's cache."""
+    if folder := os.environ.get("BENCH_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
+
+
+def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
+    """Write weights as float16 safetensors with their card in the header."""
+    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    with replacing(path) as temporary:
+        save_file(state, temporary, metadata={"bench": json.dumps(asdict(card))})
+
+
+def read_checkpoint(path: Path, kind: Kind) -> Checkpoint:
+    """Read a safetensors checkpoint of ours, or a `.pt` prior in guided-diffusion's layout.
+
+    Raises:
+        BenchError: no such file, not a checkpoint, truncated, or of another kind.
+    """
+    if not path.is_file():
+        raise BenchError(f"There are no weights at {path}.")
+    if path.suffix == ".safetensors":
+        card, state = _read_safetensors(path)
+    else:
+        state = _read_pickle(path)
+        unet = infer_config(state, PUBLIC_HEAD_CHANNELS)
+        card = Card("prior", 256, unet)
+    if card.kind != kind:
+        raise BenchError(f"{path} holds a {card.kind}, but a {kind} is needed.")
+    return Checkpoint(path, sha256_file(path), card, state)
+
+
+def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("bench")
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise BenchError(f"{path} is damaged or no safetensors file ({error}).") from None
+    if header is None:
+        raise BenchError(
+            f"{path} does not say what it holds: it was not written by `bench train`. "
+            "A prior in guided-diffusion's layout is taken as a .pt file."
+        )
+    return build(Card, json.loads(header), str(path)), state
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
+        first = str(error).splitlines()[0]
+        raise BenchError(
+            f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors ({first})."
+        ) from None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise BenchError(f"{path} is not a state dict of tensors.")
+    return {name: value.float() for name, value in state.items()}
+
+
+def find_prior(size: int) -> Path:
+    """The prior for images of this size.
+
+    Raises:
+        BenchError: there is none here, with how to get or avoid needing it.
+    """
+    if (path := checkpoints() / f"prior-{size}.safetensors").is_file():
+        return path
+    for public in PUBLIC:
+        if public.kind == "prior" and public.size == size:
+            if (path := cache_folder() / public.file).is_file():
+                return path
+            raise BenchError(
+                f"The prior for {size} px, {public.file}, is not here. Get it from "
+                f"{public.sources[1]} and run `bench weights add {public.name} FILE`, or prepare "
+                "the test set at the embedded prior's size with `--size 64`."
+            )
+    raise BenchError(
+        f"There is no prior for {size} px: train one with `bench train prior --size {size}`, or "
+        "prepare the test set at the embedded prior's size with `--size 64`."
+    )
+
+
+def find_corrector(size: int, scale: int) -> Path:
+    """The Corrector for images of this size at this scale.
+
+    Raises:
+        BenchError: there is none here, with the command that trains it.
+    """
+    name = f"corrector-{size}-x{scale}.safetensors"
+    for folder in (checkpoints(), cache_folder()):
+        if (path := folder / name).is_file():
+            return path
+    raise BenchError(
+        f"There is no Corrector for {size} px at x{scale} (none was ever published): train one "
+        f"with `bench train crt --size {size} --scale {scale} --data FACES`."
+    )
+
+
+def add_weights(name: str, file: Path) -> Path:
+    """Copy a public checkpoint to where `find_prior` looks, after checking its hash.
+
+    Raises:
+        BenchError: an unknown name, no such file, or another file's hash.
+    """
+    public = next((p for p in PUBLIC if p.name == name), None)
+    if public is None:
+        raise BenchError(f"{name!r} is not known: choose {', '.join(p.name for p in PUBLIC)}.")
+    if not file.is_file():
+        raise BenchError(f"There is no file {file}.")
+    if (digest := sha256_file(file)) != public.sha256:
+        raise BenchError(
+            f"{file} is not {public.file}: its sha256 is {digest}, not {public.sha256}."
+        )
+    target = cache_folder() / public.file
+    with replacing(target) as temporary, file.open("rb") as source:
+        with temporary.open("wb") as out:
+            while block := source.read(1 << 24):
+                out.write(block)
+    return target

@@ -1,0 +1,187 @@
+"""The driver: what it computes, what it takes from an earlier table, and in which order."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bench.images
+from bench.errors import BenchError
+from bench.files import sha256_file, write_bytes
+from bench.images import Pixels, encode_png
+from bench.metrics import Metric, find
+from bench.metrics.evaluate import COLUMNS, Pair, evaluate
+
+
+@dataclass(frozen=True)
+class Counting(Metric):
+    """The picture's first value less the original's; counts the pictures of each call."""
+
+    version: int = 1
+    reason: str | None = None
+    calls: list[int] = field(default_factory=list, compare=False)
+
+    @property
+    def identity(self) -> str:
+        return f"{self.name} {self.version}"
+
+    def unavailable(self) -> str | None:
+        return self.reason
+
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
+        self.calls.append(len(sr))
+        return [float(s.flat[0]) - float(h.flat[0]) for s, h in zip(sr, hr, strict=True)]
+
+
+def counting(name: str = "counting") -> Counting:
+    return Counting(name, name.title(), higher_is_better=True, unit="", digits=1, place=0)
+
+
+def picture(path: Path, value: int, size: int = 8) -> Path:
+    write_bytes(path, encode_png(np.full((size, size, 3), value, np.uint8)))
+    return path
+
+
+def pair(folder: Path, image: str, sr: int, hr: int = 10) -> Pair:
+    one, two = picture(folder / f"{image}-sr.png", sr), picture(folder / f"{image}-hr.png", hr)
+    return Pair(image, one, two, sha256_file(one), sha256_file(two))
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> list[Pair]:
+    return [pair(tmp_path, name, value) for name, value in [("b", 13), ("a", 11), ("c", 12)]]
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How often each file is read."""
+    counts: Counter[Path] = Counter()
+    read = bench.images.read_image
+
+    def counted(path: Path) -> Pixels:
+        counts[path] += 1
+        return read(path)
+
+    monkeypatch.setattr(bench.images, "read_image", counted)
+    return counts
+
+
+def test_rows_in_the_order_asked_for(pairs: list[Pair]) -> None:
+    table = evaluate(pairs, [counting("y"), counting("x")], None)
+    assert list(table.columns) == list(COLUMNS)
+    assert list(table["image"]) == ["b", "b", "a", "a", "c", "c"]
+    assert list(table["metric"]) == ["y", "x"] * 3
+    assert list(table["identity"]) == ["y 1", "x 1"] * 3
+    assert list(table["value"]) == [3, 3, 1, 1, 2, 2]
+    assert table["value"].dtype == np.float64
+    assert list(table["sr_sha256"][::2]) == [p.sr_sha256 for p in pairs]
+    assert list(table["hr_sha256"][::2]) == [p.hr_sha256 for p in pairs]
+
+
+def test_each_file_is_decoded_once_for_all_metrics(
+    pairs: list[Pair], decoded: Counter[Path]
+) -> None:
+    evaluate(pairs, [counting("x"), counting("y")], None)
+    assert decoded == Counter([p.sr for p in pairs] + [p.hr for p in pairs])
+
+
+def test_nothing_is_computed_twice(pairs: list[Pair], decoded: Counter[Path]) -> None:
+    metric = counting()
+    first = evaluate(pairs, [metric], None)
+    decoded.clear()
+    again = evaluate(pairs[::-1], [metric], first)
+    assert metric.calls == [3]
+    assert not decoded
+    assert list(again["image"]) == ["c", "a", "b"]
+    assert list(again["value"]) == [2, 1, 3]
+
+
+def test_a_new_metric_leaves_the_old_values(pairs: list[Pair]) -> None:
+    old, new = counting("old"), counting("new")
+    first = evaluate(pairs, [old], None)
+    table = evaluate(pairs, [old, new], first)
+    assert (old.calls, new.calls) == ([3], [3])
+    assert len(table) == 6
+
+
+@pytest.mark.parametrize("side", ["sr", "hr"])
+def test_a_changed_file_is_computed_anew(pairs: list[Pair], side: str) -> None:
+    metric = counting()
+    first = evaluate(pairs, [metric], None)
+    path = picture(getattr(pairs[1], side), 50)
+    changed = {f"{side}_sha256": sha256_file(path)}
+    pairs[1] = Pair(**{**vars(pairs[1]), **changed})
+    table = evaluate(pairs, [metric], first)
+    assert metric.calls == [3, 1]
+    assert table["value"][1] == (40 if side == "sr" else -39)
+
+
+def test_a_changed_identity_is_computed_anew(pairs: list[Pair]) -> None:
+    metric = counting()
+    first = evaluate(pairs, [metric], None)
+    newer = replace(metric, version=2, calls=[])
+    table = evaluate(pairs, [newer], first)
+    assert newer.calls == [3]
+    assert list(table["identity"]) == ["counting 2"] * 3
+
+
+def test_an_absent_value_is_computed(pairs: list[Pair]) -> None:
+    metric = counting()
+    first = evaluate(pairs, [metric], None)
+    first.loc[0, "value"] = math.nan
+    assert list(evaluate(pairs, [metric], first)["value"]) == [3, 1, 2]
+    assert metric.calls == [3, 1]
+
+
+def test_equal_files_are_computed_once(tmp_path: Path) -> None:
+    metric = counting()
+    same = [pair(tmp_path, name, 12) for name in "ab"]
+    assert list(evaluate(same, [metric], None)["value"]) == [2, 2]
+    assert metric.calls == [1]
+
+
+def test_memory_stays_flat(tmp_path: Path) -> None:
+    metric = counting()
+    many = [pair(tmp_path, str(number), number) for number in range(40)]
+    table = evaluate(many, [metric], None)
+    assert metric.calls == [16, 16, 8]
+    assert list(table["value"]) == [number - 10 for number in range(40)]
+
+
+def test_an_unavailable_metric_is_left_out(pairs: list[Pair]) -> None:
+    absent = replace(counting("absent"), reason="no weights")
+    table = evaluate(pairs, [absent, counting("here")], None)
+    assert set(table["metric"]) == {"here"}
+    assert absent.calls == []
+
+
+def test_nothing_to_do_gives_an_empty_table() -> None:
+    table = evaluate([], [counting()], None)
+    assert len(table) == 0
+    assert list(table.columns) == list(COLUMNS)
+    assert table["value"].dtype == np.float64
+
+
+def test_the_table_survives_parquet(pairs: list[Pair], tmp_path: Path) -> None:
+    picture(pairs[0].hr, 13)  # equal to its picture: an infinite PSNR
+    table = evaluate(pairs, [find("psnr")], None)
+    table.to_parquet(tmp_path / "table.parquet")
+    read = pd.read_parquet(tmp_path / "table.parquet")
+    assert read["value"][0] == math.inf
+    pd.testing.assert_frame_equal(evaluate(pairs, [find("psnr")], read), table)
+
+
+def test_sizes_that_differ_name_the_files(pairs: list[Pair]) -> None:
+    picture(pairs[2].sr, 12, size=4)
+    with pytest.raises(BenchError, match=r"c-sr\.png is 4x4 but its original .*c-hr\.png is 8x8"):
+        evaluate(pairs, [counting()], None)
+
+
+def test_a_table_of_another_kind_is_refused(pairs: list[Pair]) -> None:
+    with pytest.raises(BenchError, match="lack identity, value: delete"):
+        evaluate(pairs, [counting()], pd.DataFrame(columns=["image", "metric", *COLUMNS[3:5]]))
