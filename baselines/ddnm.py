@@ -48,7 +48,9 @@ def sample(
     """
     schedule = prior.schedule
     x = x0 = noise.normal_like(operator.adjoint(y))
-    for index, following in time_travel(len(schedule), settings.travel_length, settings.travel_repeat):
+    for index, following in time_travel(
+        len(schedule), settings.travel_length, settings.travel_repeat
+    ):
         if following > index:  # back to more noise, from the estimate before its projection
             x = noised(schedule, x0, noise.normal_like(x), following)
             continue

@@ -42,9 +42,7 @@ def sample(prior: Prior, reference: Tensor, down: int, range_t: int, noise: Nois
     x = noise.normal_like(reference)
     for index in reversed(range(len(prior.schedule))):
         prediction = prior.predict(x, index)
-        x = ancestral_step(
-            prediction.mean, prediction.log_variance, noise.normal_like(x), index
-        )
+        x = ancestral_step(prediction.mean, prediction.log_variance, noise.normal_like(x), index)
         if index > range_t:
             target = noised(prior.schedule, reference, noise.normal_like(x), index)
             x = x + low_pass(target - x, down)

@@ -1,0 +1,1 @@
+"""The harness by which face super-resolution is measured."""

@@ -2,11 +2,11 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, WrongUsage
 from bench.typed import build
 
 FILE_NAME = "bench.toml"
@@ -14,7 +14,7 @@ FILE_NAME = "bench.toml"
 
 @dataclass(frozen=True)
 class Weights:
-    """Checkpoints to use in place of those found by size and scale: names or paths."""
+    """Paths of checkpoints to use in place of those found by size and scale."""
 
     prior: str | None = None
     corrector: str | None = None
@@ -65,11 +65,17 @@ def open_workspace(start: Path) -> Workspace:
 
 
 def read_config(file: Path) -> Config:
-    """Read and check one bench.toml; raises BenchError as `open_workspace` does."""
+    """Read and check one bench.toml; its paths count from its own folder.
+
+    Raises:
+        BenchError: as `open_workspace`.
+    """
     config = build(Config, read_toml(file), str(file))
     if config.batch < 1:
-        raise BenchError(f"{file}.batch is {config.batch}, but must be at least 1.")
-    return config
+        raise WrongUsage(f"{file}.batch is {config.batch}, but must be at least 1.")
+    chosen = asdict(config.weights).items()
+    weights = {need: path and str(file.parent / path) for need, path in chosen}
+    return replace(config, weights=Weights(**weights))
 
 
 def read_toml(file: Path) -> dict[str, Any]:

@@ -19,19 +19,22 @@ def replacing(path: Path) -> Iterator[Path]:
     On any error, a kill included, `path` is what it was before.
 
     Raises:
-        BenchError: the folder can't be written.
+        BenchError: the folder or the file can't be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
-        raise BenchError(f"{path.parent} can't be written: {error.strerror}.") from error
+        raise BenchError(f"{path.parent} can't be written: {error.strerror}.") from None
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
         temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError as error:  # such as a folder of that name
+            raise BenchError(f"{path} can't be written: {error.strerror}.") from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -71,12 +74,21 @@ class Journal:
         self.path = path
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole records, in the order they were written."""
+        """All whole records, in the order they were written.
+
+        Raises:
+            BenchError: a line that ends is no record.
+        """
         try:
             lines = self.path.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines[:-1]]
+        try:
+            return [json.loads(line) for line in lines[:-1]]
+        except ValueError as error:
+            raise BenchError(
+                f"{self.path} is damaged ({error}): remove it, and its work is done again."
+            ) from None
 
     def append(self, records: list[dict[str, Any]]) -> None:
         """Add records; they are on disk when this returns."""

@@ -7,7 +7,7 @@ On disk and at every boundary pictures are uint8 RGB, [H, W, 3]; inside samplers
 from __future__ import annotations
 
 import io
-import warnings
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,41 +20,57 @@ if TYPE_CHECKING:  # torch takes a second to import, and only two functions here
     from collections.abc import Sequence
     from pathlib import Path
 
+    from PIL.ImageFile import ImageFile
     from torch import Tensor
 
 Pixels = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
+MAX_PIXELS = 100_000_000
+"""More than any photograph of a face has; decoded, an image of this many takes 300 MB."""
+
 
 def decode(data: bytes, name: str) -> Image.Image:
     """Decode one still image to 8-bit RGB, upright.
 
     The rules: the EXIF orientation is applied; grey is repeated over the channels; a palette and
-    CMYK are converted; transparency is laid over white, as a viewer shows it. Refused are
-    animations, 16-bit and floating-point images, and whatever can't be decoded to its end.
+    CMYK are converted; transparency is laid over white, as a viewer shows it. Refused are files
+    with several frames, 16-bit and floating-point images, more than `MAX_PIXELS`, and whatever
+    can't be decoded to its end.
 
     Raises:
         BenchError: refused, with `name` and the reason.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
-            image.load()
+        opened = Image.open(io.BytesIO(data))
+        if opened.width * opened.height > MAX_PIXELS:  # known before a pixel is decoded
+            raise Image.DecompressionBombError
+        deep = _is_deep(opened)
+        opened.load()
+        frames = getattr(opened, "n_frames", 1)
+        image: Image.Image = ImageOps.exif_transpose(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise BenchError(f"{name} has more pixels than a face image can: remove it.") from None
-    except Exception as error:  # Pillow's decoders raise a wide variety of types
+    except Exception as error:  # noqa: BLE001 - Pillow's decoders raise a wide variety of types
         raise BenchError(f"{name} can't be read as an image ({error}): remove it.") from None
-    if getattr(image, "n_frames", 1) > 1:
-        raise BenchError(f"{name} is an animation: give a still image.")
-    if image.mode.startswith(("I", "F")):
+    if frames > 1:
+        raise BenchError(f"{name} holds {frames} frames or pages: give a still image.")
+    if deep:
         raise BenchError(f"{name} has more than 8 bits per channel: convert it to 8 bits.")
-    image = ImageOps.exif_transpose(image)
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return image.convert("RGB")
+
+
+def _is_deep(image: ImageFile) -> bool:
+    """Whether a file has more than 8 bits per channel; those of colours Pillow drops silently."""
+    for tile in image.tile:
+        raw, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+        if re.search(";16[BLN]", str(raw)) or (tile.codec_name.startswith("ppm") and rest[0] > 255):
+            return True
+    return image.mode.startswith(("I", "F"))
 
 
 def read_image(path: Path) -> Pixels:

@@ -18,7 +18,6 @@ from bench.weights import Kind
 Settings = TypeVar("Settings")
 
 
-
 @dataclass(frozen=True)
 class Problem:
     """A batch of low-resolution images to restore, and what may be used for it.
@@ -80,7 +79,7 @@ class Method(Generic[Settings]):
         Raises:
             BenchError: an unknown setting, or a value of the wrong type.
         """
-        return override(self.settings(scale), overrides, f"methods.{self.name}")
+        return override(self.settings(scale), overrides, f"settings.{self.name}")
 
 
 def method_names() -> list[str]:
@@ -99,9 +98,10 @@ def find_method(name: str) -> Method[Any]:
     if name not in names:
         near = difflib.get_close_matches(name, names, n=2) or names
         raise WrongUsage(f"There is no method {name!r}: did you mean {' or '.join(near)}?")
-    method = importlib.import_module(f"baselines.{name.replace('-', '_')}").METHOD
+    module = name.replace("-", "_")
+    method = getattr(importlib.import_module(f"baselines.{module}"), "METHOD", None)
     if not isinstance(method, Method):
-        raise BenchError(f"baselines/{name}.py must define METHOD as a bench.method.Method.")
+        raise BenchError(f"baselines/{module}.py must define METHOD as a bench.method.Method.")
     return method
 
 

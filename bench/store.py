@@ -29,7 +29,7 @@ from bench.files import (
     write_json,
 )
 from bench.images import Pixels, encode_png
-from bench.typed import build
+from bench.typed import read_back
 
 FORMAT = 1
 
@@ -80,7 +80,7 @@ class Run:
         """The run of this identity: the one that is there, or a new one.
 
         Raises:
-            BenchError: the folder can't be written or its run.json is damaged.
+            BenchError: the folder can't be written, or its run.json is damaged or another run's.
         """
         run = cls(results / testset / f"{spec.method}-{spec.identity[:12]}")
         if not (run.folder / "run.json").exists():
@@ -92,6 +92,10 @@ class Run:
                 "provenance": provenance,
             }
             write_json(run.folder / "run.json", description)
+        if run.spec.identity != spec.identity:
+            raise BenchError(
+                f"{run.folder}/run.json is not what was run there: remove {run.folder}."
+            )
         return run
 
     @cached_property
@@ -111,7 +115,7 @@ class Run:
     @cached_property
     def spec(self) -> RunSpec:
         """What was run."""
-        return build(RunSpec, self.description["spec"], f"{self.folder}/run.json")
+        return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
 
     def picture(self, image: str) -> Path:
         """Where the result for an image is, or will be."""
@@ -120,11 +124,9 @@ class Run:
     def records(self) -> dict[str, Record]:
         """Image id -> record, for every image whose picture is there as it was written."""
         table = self.folder / "records.parquet"
-        if table.exists():
-            rows = read_table(table).to_dict("records")
-        else:
-            rows = self._journal.read()
-        records = [Record(**{str(k): v for k, v in row.items()}) for row in rows]
+        finished = table.exists()
+        rows = read_table(table).to_dict("records") if finished else self._journal.read()
+        records = [read_back(Record, row, f"a record of {self.folder}") for row in rows]
         return {
             r.image: r
             for r in records
@@ -145,7 +147,8 @@ class Run:
 
         `outcome` is what is known of the run as a whole, such as its peak memory.
         """
-        write_json(self.folder / "run.json", {**self.description, "outcome": outcome})
+        self.description = {**self.description, "outcome": outcome}
+        write_json(self.folder / "run.json", self.description)
         records = self.records()
         rows = [asdict(records[image]) for image in images if image in records]
         write_table(self.folder / "records.parquet", pd.DataFrame(rows))

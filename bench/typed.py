@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from bench.errors import WrongUsage
+from bench.errors import BenchError, WrongUsage
 
 T = TypeVar("T")
 
@@ -36,6 +36,21 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         ):
             raise WrongUsage(f"{where} lacks {name!r}.")
     return cls(**checked)
+
+
+def read_back(cls: type[T], values: Any, where: str) -> T:
+    """`build` from what bench wrote itself, where a mismatch is no fault of the user's.
+
+    Raises:
+        BenchError: the file is damaged, or another version's.
+    """
+    try:
+        if isinstance(values, Mapping):
+            return build(cls, values, where)
+        reason = f"{where} is no table."
+    except WrongUsage as error:
+        reason = str(error)
+    raise BenchError(f"{reason} The file is damaged, or was written by another version of bench.")
 
 
 def override(instance: T, values: Mapping[str, Any], where: str) -> T:

@@ -6,7 +6,8 @@ guided-diffusion's layout, read without running any code of theirs.
 
 import json
 import os
-import pickle
+import textwrap
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,10 +19,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.diffusion.unet import UNetConfig, infer_config
-from bench.errors import BenchError
+from bench.errors import BenchError, WrongUsage
 from bench.files import replacing, sha256_file
 from bench.resources import checkpoints
-from bench.typed import build
+from bench.typed import read_back
 
 Kind = Literal["prior", "corrector"]
 
@@ -60,8 +61,9 @@ class Checkpoint:
         try:
             network.load_state_dict(self.state)
         except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise BenchError(f"{self.path} does not fit its network: {first}") from None
+            _, first, *_ = map(str.strip, str(error).splitlines())
+            reason = textwrap.shorten(first, 200)  # it may name every tensor
+            raise BenchError(f"{self.path} does not fit its network: {reason}") from None
         network.requires_grad_(False).eval()
 
 
@@ -120,7 +122,10 @@ def read_checkpoint(path: Path, kind: Kind) -> Checkpoint:
         card, state = _read_safetensors(path)
     else:
         state = _read_pickle(path)
-        unet = infer_config(state, PUBLIC_HEAD_CHANNELS)
+        try:
+            unet = infer_config(state, PUBLIC_HEAD_CHANNELS)
+        except BenchError as error:
+            raise BenchError(f"{path}: {error}") from None
         card = Card("prior", 256, unet)
     if card.kind != kind:
         raise BenchError(f"{path} holds a {card.kind}, but a {kind} is needed.")
@@ -139,16 +144,23 @@ def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
             f"{path} does not say what it holds: it was not written by `bench train`. "
             "A prior in guided-diffusion's layout is taken as a .pt file."
         )
-    return build(Card, json.loads(header), str(path)), state
+    try:
+        values = json.loads(header)
+    except ValueError:
+        values = None
+    return read_back(Card, values, str(path)), state
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError, OSError) as error:
-        first = str(error).splitlines()[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which are refused below
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except Exception:  # noqa: BLE001 - damaged pickles raise a wide variety of types
+        # PyTorch's own text is left out: it advises to run the code in the file.
         raise BenchError(
-            f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors ({first})."
+            f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors: "
+            "download it again."
         ) from None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BenchError(f"{path} is not a state dict of tensors.")
@@ -173,8 +185,9 @@ def find_prior(size: int) -> Path:
                 "the test set at the embedded prior's size with `--size 64`."
             )
     raise BenchError(
-        f"There is no prior for {size} px: train one with `bench train prior --size {size}`, or "
-        "prepare the test set at the embedded prior's size with `--size 64`."
+        f"There is no prior for {size} px: train one with `bench train prior --size {size} "
+        "--data FACES --out DIR` and give it with `--prior`, or prepare the test set at the "
+        "embedded prior's size with `--size 64`."
     )
 
 
@@ -190,7 +203,8 @@ def find_corrector(size: int, scale: int) -> Path:
             return path
     raise BenchError(
         f"There is no Corrector for {size} px at x{scale} (none was ever published): train one "
-        f"with `bench train crt --size {size} --scale {scale} --data FACES`."
+        f"with `bench train crt --size {size} --scale {scale} --data FACES --out DIR` and give it "
+        "with `--corrector`."
     )
 
 
@@ -202,7 +216,7 @@ def add_weights(name: str, file: Path) -> Path:
     """
     public = next((p for p in PUBLIC if p.name == name), None)
     if public is None:
-        raise BenchError(f"{name!r} is not known: choose {', '.join(p.name for p in PUBLIC)}.")
+        raise WrongUsage(f"{name!r} is not known: choose {', '.join(p.name for p in PUBLIC)}.")
     if not file.is_file():
         raise BenchError(f"There is no file {file}.")
     if (digest := sha256_file(file)) != public.sha256:
@@ -210,8 +224,7 @@ def add_weights(name: str, file: Path) -> Path:
             f"{file} is not {public.file}: its sha256 is {digest}, not {public.sha256}."
         )
     target = cache_folder() / public.file
-    with replacing(target) as temporary, file.open("rb") as source:
-        with temporary.open("wb") as out:
-            while block := source.read(1 << 24):
-                out.write(block)
+    with replacing(target) as temporary, file.open("rb") as source, temporary.open("wb") as out:
+        while block := source.read(1 << 24):
+            out.write(block)
     return target

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,14 +11,11 @@ from typer.core import TyperGroup
 from bench.cli import inspect, suite, train
 from bench.errors import BenchError, WrongUsage
 
-if TYPE_CHECKING:
-    import click
-
 
 class Commands(TyperGroup):
     """Turns our errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except BenchError as error:

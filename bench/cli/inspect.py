@@ -56,7 +56,8 @@ def doctor() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics
-    from bench.weights import PUBLIC, cache_folder, checkpoints
+    from bench.resources import checkpoints
+    from bench.weights import PUBLIC, cache_folder
 
     def line(name: str, state: str, remedy: str = "") -> None:
         typer.echo(f"{name:24} {state}{f'  ->  {remedy}' if remedy else ''}")
@@ -109,7 +110,8 @@ def _device() -> list[tuple[str, str]]:
 
 def weights_list() -> None:
     """List the networks that are embedded, and the public ones that can be added."""
-    from bench.weights import PUBLIC, cache_folder, checkpoints
+    from bench.resources import checkpoints
+    from bench.weights import PUBLIC, cache_folder
 
     for path in sorted(checkpoints().glob("*.safetensors")):
         typer.echo(f"{path.stem:20} embedded")

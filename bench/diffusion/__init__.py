@@ -1,0 +1,1 @@
+"""Diffusion models: schedule, network, prior, linear operators, noise streams."""

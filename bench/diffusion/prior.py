@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.diffusion.noise import Noise
 from bench.diffusion.schedule import Schedule
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -65,6 +66,17 @@ class Prior:
         if clip:
             x0_hat = x0_hat.clamp(-1, 1)
         return Prediction(eps, x0_hat, posterior_mean(schedule, x0_hat, x, index), log_variance)
+
+
+def sample(prior: Prior, x: Tensor, noise: Noise) -> Tensor:
+    """Ancestral sampling of the prior alone (Ho et al. 2020, Algorithm 2).
+
+    `x` [B, 3, H, W] is x_T, standard normal; the result is in [-1, 1].
+    """
+    for index in reversed(range(len(prior.schedule))):
+        prediction = prior.predict(x, index)
+        x = ancestral_step(prediction.mean, prediction.log_variance, noise.normal_like(x), index)
+    return x.clamp(-1, 1)
 
 
 def x0_from_eps(schedule: Schedule, x: Tensor, eps: Tensor, index: int) -> Tensor:

@@ -37,7 +37,7 @@ class Schedule:
     @cached_property
     def alpha_bar(self) -> Table:
         """Cumulative product of 1 - beta (Eq. 2 of the paper): signal power left at each index."""
-        return np.cumprod(1.0 - self.betas)
+        return np.cumprod(1.0 - self.betas, dtype=np.float64)
 
     @cached_property
     def alpha_bar_prev(self) -> Table:

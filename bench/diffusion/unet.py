@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -49,10 +50,22 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
+Layer = TypeVar("Layer", nn.Conv1d, nn.Conv2d)
+
+
+def _zeroed(layer: Layer) -> Layer:
+    """A last layer that starts at zero, so that every block starts as the identity."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
 class ResBlock(nn.Module):
     """Residual block with scale-shift conditioning on the timestep; may change resolution."""
 
-    def __init__(self, channels: int, out_channels: int, emb_width: int, resample: str = "") -> None:
+    def __init__(
+        self, channels: int, out_channels: int, emb_width: int, resample: str = ""
+    ) -> None:
         super().__init__()
         self.resample = resample
         self.in_layers = nn.Sequential(
@@ -62,14 +75,12 @@ class ResBlock(nn.Module):
         self.out_layers = nn.Sequential(
             nn.GroupNorm(32, out_channels),
             nn.SiLU(),
-            nn.Identity(),  # guided-diffusion has dropout here; the name of the next layer counts it
-            nn.Conv2d(out_channels, out_channels, 3, padding=1),
+            nn.Identity(),  # guided-diffusion's dropout, which counts in the next layer's name
+            _zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         self.skip_connection: nn.Module = (
             nn.Identity() if channels == out_channels else nn.Conv2d(channels, out_channels, 1)
         )
-        nn.init.zeros_(self.out_layers[3].weight)
-        nn.init.zeros_(self.out_layers[3].bias)
 
     def _resize(self, x: Tensor) -> Tensor:
         if self.resample == "up":
@@ -95,9 +106,7 @@ class AttentionBlock(nn.Module):
         self.heads = channels // head_channels
         self.norm = nn.GroupNorm(32, channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
-        self.proj_out = nn.Conv1d(channels, channels, 1)
-        nn.init.zeros_(self.proj_out.weight)
-        nn.init.zeros_(self.proj_out.bias)
+        self.proj_out = _zeroed(nn.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
@@ -174,14 +183,12 @@ class UNet(nn.Module):
         self.out = nn.Sequential(
             nn.GroupNorm(32, channels),
             nn.SiLU(),
-            nn.Conv2d(channels, config.out_channels, 3, padding=1),
+            _zeroed(nn.Conv2d(channels, config.out_channels, 3, padding=1)),
         )
-        nn.init.zeros_(self.out[2].weight)
-        nn.init.zeros_(self.out[2].bias)
 
     def stem(self, x: Tensor) -> Tensor:
         """First convolution: image [B, 3, H, W] to features [B, C, H, W]."""
-        return self.input_blocks[0][0](x)  # type: ignore[index, no-any-return]
+        return self.input_blocks[0][0](x)  # type: ignore[index]
 
     def body(self, h: Tensor, t: Tensor) -> Tensor:
         """Everything after the stem: features [B, C, H, W] to the output [B, out, H, W]."""
@@ -193,7 +200,7 @@ class UNet(nn.Module):
         h = self.middle_block(h, emb)
         for block in self.output_blocks:
             h = block(torch.cat([h, skips.pop()], dim=1), emb)
-        return self.out(h)  # type: ignore[no-any-return]
+        return self.out(h)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         return self.body(self.stem(x), t)

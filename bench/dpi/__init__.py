@@ -1,0 +1,1 @@
+"""Diffusion Prior Interpolation: masks, Corrector, sampler."""

@@ -90,7 +90,9 @@ def step(
     prediction = prior.predict(x, index)
     x_noise = noise.normal_like(x)
     y_noise = x_noise if released else noise.normal_like(x)
-    x_prime, y_prime = _posterior_samples(prior, prediction, x, y, index, settings, x_noise, y_noise)
+    x_prime, y_prime = _posterior_samples(
+        prior, prediction, x, y, index, settings, x_noise, y_noise
+    )
     if released and index == 0:
         return x_prime, y, prediction.x0_hat
 

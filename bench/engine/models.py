@@ -26,7 +26,7 @@ class CountedNetwork:
 
     def __call__(self, x: Tensor, *conditions: Tensor) -> Tensor:
         self.evaluations += len(x)
-        return self.network(x, *conditions)  # type: ignore[no-any-return]
+        return self.network(x, *conditions)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def load_models(
         BenchError: a checkpoint is missing or damaged, or made for other images.
     """
     prior = corrector = None
-    sha256, counters = {}, []
+    sha256: dict[str, str] = {}
+    counters = []
     for need, path in checkpoint_paths(method, size, scale, weights).items():
         checkpoint = read_checkpoint(path, need)
         _check(checkpoint, "size", checkpoint.card.size, size)
@@ -81,6 +82,9 @@ def checkpoint_paths(
     if "corrector" in method.needs:
         chosen = weights.corrector
         paths["corrector"] = Path(chosen) if chosen else find_corrector(size, scale)
+    for need, path in paths.items():
+        if not path.is_file():
+            raise BenchError(f"There is no {need} at {path}.")
     return paths
 
 
@@ -91,7 +95,7 @@ def choose_device() -> torch.device:
 
 def _load(network: nn.Module, checkpoint: Checkpoint, device: torch.device) -> CountedNetwork:
     checkpoint.load_into(network)
-    return CountedNetwork(network.to(memory_format=torch.channels_last), device)
+    return CountedNetwork(network.to(memory_format=torch.channels_last), device)  # type: ignore[call-overload]
 
 
 def _check(checkpoint: Checkpoint, what: str, is_for: Any, needed: int) -> None:

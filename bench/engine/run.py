@@ -143,7 +143,7 @@ def run_suite(
         BenchError: as `run_method`.
     """
     plan = testset.manifest.plan
-    for name in {*names, *settings}:
+    for name in dict.fromkeys((*names, *settings)):
         method = find_method(name)
         method.configured(plan.scale, settings.get(name, {}))
         if name in names:

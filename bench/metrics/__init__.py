@@ -5,7 +5,7 @@ import importlib
 import pkgutil
 from functools import cache
 
-from bench.errors import BenchError
+from bench.errors import BenchError, WrongUsage
 from bench.metrics.metric import Metric
 
 __all__ = ["Metric", "all_metrics", "find"]
@@ -31,7 +31,7 @@ def find(name: str) -> Metric:
         return metrics[name]
     nearest = difflib.get_close_matches(name.lower(), metrics, n=1)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(metrics)}."
-    raise BenchError(f"There is no metric '{name}': {hint}")
+    raise WrongUsage(f"There is no metric '{name}': {hint}")
 
 
 @cache

@@ -211,7 +211,7 @@ def torchvision_address(backbone: Backbone, scratch: Path) -> Tensors:
     path = scratch / backbone.checkpoint
     address = ADDRESS + backbone.checkpoint
     try:
-        with urllib.request.urlopen(address, timeout=_PATIENCE) as answer, path.open("wb") as file:
+        with urllib.request.urlopen(address, timeout=_PATIENCE) as answer, path.open("wb") as file:  # noqa: S310 - https
             total = int(answer.headers.get("Content-Length") or 0) // _MEGABYTE
             with progress(f"{backbone.checkpoint} (MB)", total) as advance:
                 while piece := answer.read(_MEGABYTE):
@@ -240,7 +240,7 @@ def read_checkpoint(path: Path, backbone: Backbone) -> Tensors:
             for layer in backbone.layers
             for name in (f"features.{layer}.weight", f"features.{layer}.bias")
         }
-    except Exception as error:  # torch raises a wide variety of types
+    except Exception as error:  # noqa: BLE001 - torch raises a wide variety of types
         raise BenchError(f"{path} isn't torchvision's {backbone.title} ({error!r}).") from None
 
 

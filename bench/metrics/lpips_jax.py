@@ -124,7 +124,7 @@ def unpickle_arrays(data: bytes) -> Any:
         return _ArrayUnpickler(io.BytesIO(data)).load()
     except BenchError:
         raise
-    except Exception as error:  # a damaged pickle raises a wide variety of types
+    except Exception as error:  # noqa: BLE001 - a damaged pickle raises a wide variety of types
         raise BenchError(f"The pickle is damaged ({error!r}).") from None
 
 

@@ -18,14 +18,25 @@ if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
 def score_runs(testset: TestSet, results: Path, metrics: Sequence[Metric]) -> None:
     """Bring the scores of all runs on a test set up to date.
 
+    Scores by metrics that aren't asked for, or can't be computed today, stay as they are.
+
     Raises:
         BenchError: a picture can't be read or does not fit its original.
     """
+    import pandas as pd
+
     from bench.store import list_runs
 
     for run in list_runs(results, testset.name):
-        if run.spec.testset == testset.manifest.sha256:
-            run.write_scores(evaluate(_pairs(testset, run), metrics, run.scores()))
+        if run.spec.testset != testset.manifest.sha256:
+            continue
+        pairs, earlier = _pairs(testset, run), run.scores()
+        scores = evaluate(pairs, metrics, earlier)
+        if earlier is not None:
+            other = ~earlier["identity"].isin(scores["identity"])
+            current = earlier["sr_sha256"].isin([pair.sr_sha256 for pair in pairs])
+            scores = pd.concat([scores, earlier[other & current]], ignore_index=True)
+        run.write_scores(scores)
 
 
 def _pairs(testset: TestSet, run: Run) -> list[Pair]:

@@ -39,7 +39,9 @@ def find_runs(
     Raises:
         BenchError: there are none.
     """
-    runs = [r for r in list_runs(results, testset.name) if r.spec.testset == testset.manifest.sha256]
+    runs = [
+        r for r in list_runs(results, testset.name) if r.spec.testset == testset.manifest.sha256
+    ]
     there = {run.spec.method for run in runs}
     absent = [name for name in methods if name not in there]
     if absent or not runs:
@@ -77,9 +79,7 @@ def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
     columns: list[tuple[str, list[Pixels | None]]] = [("LR", [testset.lr(i) for i in images])]
     for run, label in zip(runs, run_labels(runs), strict=True):
         done = run.records()
-        columns.append(
-            (label, [read_image(run.picture(i)) if i in done else None for i in images])
-        )
+        columns.append((label, [read_image(run.picture(i)) if i in done else None for i in images]))
     columns.append(("GT", [testset.hr(i) for i in images]))
     return picture_strip(columns)
 

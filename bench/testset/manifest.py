@@ -9,7 +9,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.files import read_json, sha256_file, sha256_json, write_json
 from bench.images import Pixels, read_image
-from bench.typed import build
+from bench.typed import read_back
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -103,10 +103,10 @@ def read_manifest(folder: Path) -> Manifest:
     values: Any = read_json(file, "a test set's manifest")
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BenchError(f"{file} is not a manifest of format {FORMAT}: prepare the set again.")
-    manifest = build(Manifest, values, str(file))
+    manifest = read_back(Manifest, values, str(file))
     root = folder.resolve()
     for entry in manifest.images:
-        for name in (entry.hr, entry.lr):
+        for name in (entry.hr, entry.lr, entry.id):  # results are named by the id
             if not (root / name).resolve().is_relative_to(root):
                 raise BenchError(f"{file} names {name}, which lies outside of its folder.")
     return manifest

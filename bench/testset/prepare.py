@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from bench.errors import BenchError, WrongUsage
-from bench.files import Journal, sha256, sha256_file, write_bytes
+from bench.files import Journal, sha256, sha256_file, sha256_json, write_bytes
 from bench.images import IMAGE_SUFFIXES, Pixels, decode, encode_png
 from bench.progress import track
 from bench.testset.degradation import DEGRADATIONS
@@ -29,6 +29,7 @@ from bench.testset.manifest import (
     write_manifest,
 )
 from bench.testset.recipe import Box, Recipe
+from bench.typed import read_back
 
 
 def plan_testset(
@@ -39,7 +40,7 @@ def plan_testset(
     Raises:
         BenchError: an unknown degradation, or a scale that does not divide the size.
     """
-    size = size or recipe.size
+    size = recipe.size if size is None else size
     if size < 1 or scale < 2 or size % scale:
         raise WrongUsage(
             f"Scale {scale} does not divide {size} px into an image of its own: "
@@ -80,7 +81,12 @@ def prepare(
         return open_testset(folder), True
 
     journal = Journal(folder / ".progress.jsonl")
-    done = {entry["id"]: Entry(**entry) for entry in journal.read()}
+    plan_sha256 = sha256_json(asdict(plan))
+    done = {
+        record["entry"]["id"]: read_back(Entry, record["entry"], str(journal.path))
+        for record in journal.read()
+        if record.get("plan") == plan_sha256  # another plan's pictures are no use to this one
+    }
 
     def build(item: tuple[str, Path]) -> Entry:
         return _build_image(*item, plan=plan, folder=folder, done=done)
@@ -90,7 +96,7 @@ def prepare(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for entry in track(pool.map(build, selected.items()), "preparing", total=len(selected)):
             entries.append(entry)
-            journal.append([asdict(entry)])
+            journal.append([{"plan": plan_sha256, "entry": asdict(entry)}])
     manifest = Manifest(FORMAT, plan, recipe.licence, tuple(entries))
     write_manifest(folder, manifest)
     journal.remove()
@@ -136,7 +142,7 @@ def high_resolution(image: Image.Image, size: int, crop: Box, name: str) -> Pixe
         for fraction, extent in zip(crop, (image.width, image.height) * 2, strict=True)
     )
     side = min(right - left, bottom - top)
-    if side < size:
+    if round(side, 6) < size:  # 0.64 of 300 px is a trifle less than 192 px in floating point
         raise BenchError(
             f"{name} has {int(side)} px of use in an image of {image.width} x {image.height}, "
             f"less than the {size} px of the test set: remove it, or give a smaller --size."

@@ -2,6 +2,7 @@
 
 import hashlib
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,10 @@ class TrainingImages:
 def load_training_images(source: Path, size: int) -> TrainingImages:
     """Read every image of a folder (nested too) or zip, centre-cropped square, reduced to `size`.
 
+    Hidden files are left out.
+
     Raises:
-        BenchError: nothing there, a file that is no image, or one smaller than `size`.
+        BenchError: nothing there, a file that is no image or smaller than `size`, a damaged zip.
     """
     names = _names(source)
     if not names:
@@ -57,13 +60,18 @@ def load_training_images(source: Path, size: int) -> TrainingImages:
 
 def _names(source: Path) -> list[str]:
     if source.is_dir():
-        files = (str(p.relative_to(source)) for p in source.rglob("*") if p.is_file())
+        files = [str(p.relative_to(source)) for p in source.rglob("*") if p.is_file()]
     elif zipfile.is_zipfile(source):
         with zipfile.ZipFile(source) as archive:
-            files = iter(archive.namelist())
+            files = archive.namelist()
     else:
         raise BenchError(f"{source} is neither a folder nor a zip: give the images to train on.")
-    return sorted(f for f in files if Path(f).suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(f for f in files if _is_image(Path(f)))
+
+
+def _is_image(name: Path) -> bool:
+    hidden = any(part.startswith(".") for part in name.parts)  # such as macOS leaves in a zip
+    return not hidden and name.suffix.lower() in IMAGE_SUFFIXES
 
 
 def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -71,4 +79,11 @@ def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:
         yield from ((name, (source / name).read_bytes()) for name in names)
     else:
         with zipfile.ZipFile(source) as archive:
-            yield from ((name, archive.read(name)) for name in names)
+            yield from ((name, _unzip(archive, name)) for name in names)
+
+
+def _unzip(archive: zipfile.ZipFile, name: str) -> bytes:
+    try:
+        return archive.read(name)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # the last: encrypted
+        raise BenchError(f"{archive.filename} is damaged at {name} ({error}).") from None

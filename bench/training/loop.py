@@ -2,8 +2,10 @@
 
 import copy
 import math
-from collections.abc import Callable
-from contextlib import nullcontext
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +45,9 @@ class TrainingSettings:
         remaining = (self.steps - step) / max(1.0, self.decay_share * self.steps)
         return self.learning_rate * min(1.0, (step + 1) / self.warmup, remaining)
 
-    def identity(self, data_sha256: str) -> str:
+    def identity(self, data_sha256: str, task: Mapping[str, Any]) -> str:
         """Hash of all that an unfinished run must keep: everything but the number of steps."""
-        return sha256_json({**asdict(self), "steps": None, "data": data_sha256})
+        return sha256_json({**asdict(self), "steps": None, "data": data_sha256, **task})
 
 
 @dataclass(frozen=True)
@@ -63,14 +65,18 @@ def train(
     settings: TrainingSettings,
     checkpoint: Path,
     save_every: int = 500,
+    task: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train, or take up the training whose checkpoint is there.
 
     Batches, flips, timesteps and noise of a step follow from (seed, step) alone, so that a run
-    that was stopped continues as if it had not been. A stop (Ctrl-C) saves a checkpoint first.
+    that was stopped continues as if it had not been. A stop (Ctrl-C) takes effect between two
+    steps and saves a checkpoint first. `task` tells apart trainings that differ in network or
+    loss, as JSON values.
 
     Raises:
-        BenchError: fewer images than a batch, or a checkpoint of other settings or data.
+        BenchError: fewer images than a batch, or a checkpoint that is damaged or of another task,
+            other settings or other data.
         KeyboardInterrupt: stopped, after saving.
     """
     if len(images.pixels) < settings.batch:
@@ -80,9 +86,10 @@ def train(
         )
     average = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.0)
-    state: dict[str, Any] = {"step": 0, "losses": [], "identity": settings.identity(images.sha256)}
+    identity = settings.identity(images.sha256, task or {})
+    state: dict[str, Any] = {"step": 0, "losses": [], "identity": identity}
     if checkpoint.exists():
-        state = _load(checkpoint, network, average, optimizer, state["identity"])
+        state = _load(checkpoint, network, average, optimizer, identity)
     losses: list[float] = state["losses"]
 
     def save(step: int) -> None:
@@ -100,9 +107,9 @@ def train(
             )
 
     step = state["step"]
-    with progress("training", settings.steps, done=step) as advance:
+    with progress("training", settings.steps, done=step) as advance, _stops() as stops:
         try:
-            while step < settings.steps:
+            while step < settings.steps and not stops:
                 value = _one_step(network, average, optimizer, loss, images, settings, step)
                 losses.append(value)
                 step += 1
@@ -110,10 +117,10 @@ def train(
                 advance(note=f"loss {sum(recent) / len(recent):.4f}")
                 if step % save_every == 0:
                     save(step)
-        except KeyboardInterrupt:
+        finally:
             save(step)
-            raise
-    save(step)
+    if stops:
+        raise KeyboardInterrupt
     tail = losses[-max(1, len(losses) // 10) :]
     return Trained(average, sum(tail) / len(tail))
 
