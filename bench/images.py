@@ -27,8 +27,8 @@ Pixels = npt.NDArray[np.uint8]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 
-MAX_PIXELS = 100_000_000
-"""More than any photograph of a face has; decoded, an image of this many takes 300 MB."""
+MAX_PIXELS = 80_000_000
+"""More than a photograph of a face needs; less than where Pillow begins to warn."""
 
 
 def decode(data: bytes, name: str) -> Image.Image:

@@ -1,5 +1,6 @@
-"""Files that come with the project: recipes, published tables, embedded checkpoints."""
+"""Where files lie: those that come with the project, and the user's cache."""
 
+import os
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -10,12 +11,13 @@ _PACKAGE = Path(__file__).parent
 def resource(name: str) -> Path:
     """A folder of the project, such as "datasets" or "results/published".
 
-    In a checkout it lies at the root; in an installed package, below `bench/resources`.
+    In an installed package it lies below `bench/shipped`; in a checkout, at the root. The first
+    is looked for first: beside an installed package lies another one that is called datasets.
 
     Raises:
         BenchError: it is in neither place.
     """
-    for folder in (_PACKAGE.parent / name, _PACKAGE / "resources" / name):
+    for folder in (_PACKAGE / "shipped" / name, _PACKAGE.parent / name):
         if folder.is_dir():
             return folder
     raise BenchError(f"The folder {name} of the project is missing: install bench again.")
@@ -24,3 +26,10 @@ def resource(name: str) -> Path:
 def checkpoints() -> Path:
     """The folder of the embedded checkpoints."""
     return _PACKAGE / "checkpoints"
+
+
+def cache_folder() -> Path:
+    """Where fetched files lie: BENCH_CACHE, else `bench` in the user's cache folder."""
+    if chosen := os.environ.get("BENCH_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"

@@ -117,6 +117,14 @@ class Run:
         """What was run."""
         return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
 
+    def note_resume(self, provenance: Mapping[str, Any]) -> None:
+        """Record that the run was taken up again, perhaps by other code or another machine."""
+        self._describe({"resumed": [*self.description.get("resumed", []), provenance]})
+
+    def _describe(self, changes: Mapping[str, Any]) -> None:
+        self.description = {**self.description, **changes}
+        write_json(self.folder / "run.json", self.description)
+
     def picture(self, image: str) -> Path:
         """Where the result for an image is, or will be."""
         return self.folder / "images" / f"{image}.png"
@@ -147,8 +155,7 @@ class Run:
 
         `outcome` is what is known of the run as a whole, such as its peak memory.
         """
-        self.description = {**self.description, "outcome": outcome}
-        write_json(self.folder / "run.json", self.description)
+        self._describe({"outcome": outcome})
         records = self.records()
         rows = [asdict(records[image]) for image in images if image in records]
         write_table(self.folder / "records.parquet", pd.DataFrame(rows))

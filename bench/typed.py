@@ -47,10 +47,10 @@ def read_back(cls: type[T], values: Any, where: str) -> T:
     try:
         if isinstance(values, Mapping):
             return build(cls, values, where)
-        reason = f"{where} is no table."
+        reason = "it is no table."
     except WrongUsage as error:
         reason = str(error)
-    raise BenchError(f"{reason} The file is damaged, or was written by another version of bench.")
+    raise BenchError(f"{where} is damaged, or another version's: {reason}")
 
 
 def override(instance: T, values: Mapping[str, Any], where: str) -> T:

@@ -5,7 +5,6 @@ guided-diffusion's layout, read without running any code of theirs.
 """
 
 import json
-import os
 import textwrap
 import warnings
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from bench.diffusion.unet import UNetConfig, infer_config
 from bench.errors import BenchError, WrongUsage
 from bench.files import replacing, sha256_file
-from bench.resources import checkpoints
+from bench.resources import cache_folder, checkpoints
 from bench.typed import read_back
 
 Kind = Literal["prior", "corrector"]
@@ -94,13 +93,6 @@ PUBLIC = (
         ),
     ),
 )
-
-
-def cache_folder() -> Path:
-    """Where weights that do not ship are kept: BENCH_CACHE, or `bench` in the user's cache."""
-    if folder := os.environ.get("BENCH_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
 
 
 def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:

@@ -5,7 +5,7 @@ The format is described in the README beside the dumps.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,13 @@ from torch.nn import functional as F
 from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.prior import ConditionalNetwork, Network
 from bench.diffusion.schedule import Schedule, gather
+from bench.diffusion.unet import UNet, infer_config
+
+Draw = tuple[str, npt.NDArray[np.float32]]
+"""A random function's name and what it returned."""
+
+Case = tuple[str, float]
+"""A case and its largest absolute difference."""
 
 
 @dataclass
@@ -50,12 +57,19 @@ class Dump:
             if match := re.fullmatch(pattern, name):
                 yield (name, *match.groups())
 
-    def noise(self, case: str) -> RecordedNoise:
-        """The draws of a case, in call order."""
+    def draws(self, case: str) -> list[Draw]:
+        """The draws of a case in call order, each with the function that made it."""
         log = json.loads(str(self.arrays[f"{case}_draw_log"]))
-        return RecordedNoise(
-            [(name, self.arrays[f"{case}_draw_{i:04d}"]) for i, (name, _) in enumerate(log)]
-        )
+        return [(name, self.arrays[f"{case}_draw_{i:04d}"]) for i, (name, _) in enumerate(log)]
+
+    def noise(self, case: str) -> RecordedNoise:
+        """The draws of a case, to be given out again."""
+        return RecordedNoise(self.draws(case))
+
+    def schedule(self, case: str) -> Schedule:
+        """The respaced schedule of a case, by its timestep map or the file's."""
+        name = f"{case}_tmap"
+        return Schedule.linear().keep(self.arrays[name if name in self else "tmap"])
 
     def difference(self, name: str, value: Tensor) -> float:
         """Largest absolute difference of a computed array from the recorded one."""
@@ -84,12 +98,32 @@ def damped_corrector(network: ConditionalNetwork) -> ConditionalNetwork:
     return lambda x, t, y: y + 0.2 * torch.tanh(network(x, t, y) - y)
 
 
-def convolution_network(state: dict[str, Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-    """The two-layer network of some dumps."""
+def adm(dump: Dump) -> Network:
+    """The network of dumps whose `sd/` is an ADM U-Net."""
+    state = dump.state("sd")
+    unet = UNet(infer_config(state, head_channels=16))
+    unet.load_state_dict(state)
+    return tiny_eps(unet)
+
+
+def convolution(dump: Dump) -> Network:
+    """The network of dumps whose `sd/` are two convolutions, `a` and `b`."""
+    state = dump.state("sd")
 
     def network(x: Tensor, t: Tensor) -> Tensor:
-        hidden = F.conv2d(x, state["a.weight"], state["a.bias"], padding=2)
+        hidden = same_convolution(x, state["a.weight"], state["a.bias"])
         hidden = torch.tanh(hidden + t[:, None, None, None].float() / 1000)
-        return F.conv2d(hidden, state["b.weight"], state["b.bias"], padding=2)
+        return same_convolution(hidden, state["b.weight"], state["b.bias"])
 
-    return network
+    return tiny_eps(network)
+
+
+def same_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolution with an odd kernel, padded by zeros to the input's size."""
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+
+
+def respacing_difference(schedule: Schedule, spacing: str = "even") -> float:
+    """Largest difference of a recorded schedule's timesteps from those that we would keep."""
+    ours = Schedule.linear().respaced(len(schedule), spacing).timesteps
+    return float(np.abs(ours - schedule.timesteps).max())

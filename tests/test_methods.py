@@ -111,7 +111,7 @@ def test_a_need_that_is_not_named_is_an_error() -> None:
 
 
 def test_unknown_method_names_the_nearest() -> None:
-    with pytest.raises(WrongUsage, match="did you mean ddnm"):
+    with pytest.raises(WrongUsage, match="did you mean ddrm or ddnm"):
         find_method("ddmn")
 
 

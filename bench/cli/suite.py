@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bench.config import Workspace
+    from bench.metrics import Metric
     from bench.report import Table
     from bench.testset.manifest import TestSet
 
@@ -48,13 +49,18 @@ def prepare(
         size = here.config.size
         typer.echo(f"HR size {size} px, as {here.config_file} says; --size sets another.")
     plan = plan_testset(dataset, recipe, scale, size, degradation, here.config.seed)
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise WrongUsage(f"--name {name} can't be a folder's name: give a plain one.")
     folder = here.testsets / (name or plan.name)
     testset, was_there = build(plan, recipe, source, count, folder)
     remember_testset(here, testset)
+    images = len(testset.manifest.images)
+    if recipe.count and count is None and images < recipe.count:
+        typer.echo(f"Note: {recipe.title} has {recipe.count} images, the source only {images}.")
     low = plan.size // plan.scale
     verb = "was there already, and every file is intact" if was_there else "is ready"
     typer.echo(
-        f"{testset.name} {verb}: {len(testset.manifest.images)} images, "
+        f"{testset.name} {verb}: {images} images, "
         f"LR {low} px, HR {plan.size} px, in {testset.folder}"
     )
 
@@ -77,6 +83,7 @@ def run(
 
     here = workspace()
     config = here.config
+    metrics = _metrics(here)  # an unknown one is to be found before the work
     testset = open_testset_named(here, on)
     finished = run_suite(
         names=tuple(methods or config.methods),
@@ -90,7 +97,7 @@ def run(
     for item in finished:
         done = "was done already" if item.restored == 0 else f"{item.restored} images restored"
         typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
-    _score(here, testset)
+    _score(here, testset, metrics)
     typer.echo("`bench report` prints the table.")
 
 
@@ -99,7 +106,8 @@ def evaluate(
 ) -> None:
     """Score every result on a test set by the metrics that it lacks."""
     here = workspace()
-    _score(here, open_testset_named(here, on))
+    metrics = _metrics(here)
+    _score(here, open_testset_named(here, on), metrics)
 
 
 class Format(StrEnum):
@@ -124,7 +132,6 @@ def report(
     faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
 ) -> None:
     """Print the table of a test set's results, with best and second best marked."""
-    from bench import metrics
     from bench.files import write_bytes
     from bench.images import encode_png
     from bench.report import collect
@@ -134,23 +141,33 @@ def report(
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
+    metrics = _metrics(here)
     testset = open_testset_named(here, on)
     runs = collect.find_runs(testset, here.results, methods or (), here.config.methods)
-    table = collect.table_of(testset, runs, [metrics.find(n) for n in here.config.metrics])
+    table = collect.table_of(testset, runs, metrics)
     _print(table, chosen[0] if chosen else None)
     if strip:
         write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
         typer.echo(f"Saved {strip}", err=True)
 
 
-def _score(here: Workspace, testset: TestSet) -> None:
-    """Score all runs on a test set; say which metrics can't be computed here."""
+def _metrics(here: Workspace) -> list[Metric]:
+    """The metrics that bench.toml names.
+
+    Raises:
+        WrongUsage: there is no such metric.
+    """
     from bench import metrics
+
+    return [metrics.find(name) for name in here.config.metrics]
+
+
+def _score(here: Workspace, testset: TestSet, metrics: list[Metric]) -> None:
+    """Score all runs on a test set; say which metrics can't be computed here."""
     from bench.metrics.scoring import score_runs
 
-    wanted = [metrics.find(name) for name in here.config.metrics]
-    score_runs(testset, here.results, wanted)
-    for metric in wanted:
+    score_runs(testset, here.results, metrics)
+    for metric in metrics:
         if reason := metric.unavailable():
             typer.echo(f"No {metric.title}: {reason}", err=True)
 

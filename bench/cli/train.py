@@ -63,6 +63,9 @@ def crt(
     form: Annotated[Form, typer.Option(help="Loss: the paper's or the released code's.")] = (
         Form.PAPER
     ),
+    start: Annotated[
+        Path | None, typer.Option("--start-from", help="Corrector to begin with, of any scale.")
+    ] = None,
     steps: Steps = 2_000,
     batch: Batch = 16,
     learning_rate: Rate = 5e-4,
@@ -73,7 +76,7 @@ def crt(
     from bench.training.tasks import train_corrector
 
     settings = _settings(steps, batch, learning_rate, seed, precision)
-    typer.echo(f"Wrote {train_corrector(data, size, scale, k, form.value, settings, out)}")
+    typer.echo(f"Wrote {train_corrector(data, size, scale, k, form.value, settings, out, start)}")
 
 
 def _settings(

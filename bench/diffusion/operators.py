@@ -45,6 +45,44 @@ class SeparableOperator:
         one_axis = torch.linalg.svdvals(self.matrix.double())
         return torch.outer(one_axis, one_axis).flatten().sort(descending=True).values
 
+    def svd(self) -> "SeparableSVD":
+        """A = U S V^T, computed in float64 from one axis."""
+        left, values, right = np.linalg.svd(self.matrix.double().cpu().numpy())
+        return SeparableSVD(*(torch.from_numpy(part).float() for part in (left, values, right.T)))
+
+
+@dataclass(frozen=True, eq=False)
+class SeparableSVD:
+    """A = U S V^T of a separable operator: `left` [h, h], `values` [h], `right` [H, H] per axis.
+
+    Singular vectors of a Kronecker product are outer products, so a spectrum V^T x keeps the form
+    of an image: coefficient (i, j) belongs to right vectors i and j, its singular value is
+    values[i] * values[j], and the h x h corner is what A sees; the rest is A's null space.
+    Within the null space, and among equal singular values, the vectors are LAPACK's choice and
+    differ between machines: whoever draws noise draws it in pixels, where that choice cancels.
+    """
+
+    left: Tensor
+    values: Tensor
+    right: Tensor
+
+    @property
+    def singular(self) -> Tensor:
+        """Singular values [h, h], as the spectrum's corner is arranged."""
+        return torch.outer(self.values, self.values)
+
+    def spectrum(self, x: Tensor) -> Tensor:
+        """V^T x: images [B, C, H, H] to coefficients of the same shape."""
+        return _apply(self.right.T, x)
+
+    def image(self, spectrum: Tensor) -> Tensor:
+        """V c, the inverse of `spectrum`."""
+        return _apply(self.right, spectrum)
+
+    def measured(self, y: Tensor) -> Tensor:
+        """U^T y: measurements [B, C, h, h] to their coefficients, S V^T x where y = A x."""
+        return _apply(self.left.T, y)
+
 
 def _apply(matrix: Tensor, x: Tensor) -> Tensor:
     matrix = matrix.to(x)

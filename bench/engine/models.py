@@ -44,12 +44,17 @@ class LoadedModels:
 
 
 def load_models(
-    method: Method[Any], size: int, scale: int, weights: Weights, device: torch.device
+    method: Method[Any],
+    size: int,
+    scale: int,
+    weights: Weights,
+    device: torch.device,
+    k: int | None = None,
 ) -> LoadedModels:
-    """Load what a method needs for a test set.
+    """Load what a method needs for a test set; `k` is the grid's spacing where it has one.
 
     Raises:
-        BenchError: a checkpoint is missing or damaged, or made for other images.
+        BenchError: a checkpoint is missing or damaged, or made for other images or another grid.
     """
     prior = corrector = None
     sha256: dict[str, str] = {}
@@ -63,6 +68,8 @@ def load_models(
             prior = Prior(network, Schedule.linear())
         else:
             _check(checkpoint, "scale", checkpoint.card.scale, scale)
+            if k is not None:
+                _check(checkpoint, "k", checkpoint.card.k, k, "the settings have")
             network = corrector = _load(Corrector(checkpoint.card.unet), checkpoint, device)
         counters.append(network)
     return LoadedModels(Models(prior, corrector), sha256, tuple(counters))
@@ -98,9 +105,11 @@ def _load(network: nn.Module, checkpoint: Checkpoint, device: torch.device) -> C
     return CountedNetwork(network.to(memory_format=torch.channels_last), device)  # type: ignore[call-overload]
 
 
-def _check(checkpoint: Checkpoint, what: str, is_for: Any, needed: int) -> None:
+def _check(
+    checkpoint: Checkpoint, what: str, is_for: Any, needed: int, which: str = "the test set has"
+) -> None:
     if is_for != needed:
         raise BenchError(
-            f"{checkpoint.path} was trained for {what} {is_for}, "
-            f"but the test set has {what} {needed}."
+            f"{checkpoint.path} was trained for {what} {is_for}, but {which} {what} {needed}: "
+            "give another checkpoint, or train one with `bench train`."
         )

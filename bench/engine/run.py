@@ -12,11 +12,11 @@ from torch import Tensor
 
 from bench.config import Weights
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.memory import keep_freed_memory
 from bench.engine.models import LoadedModels, checkpoint_paths, choose_device, load_models
 from bench.engine.provenance import provenance
 from bench.errors import BenchError
 from bench.images import Pixels, to_model, to_pixels
+from bench.memory import keep_freed_memory
 from bench.method import Method, Problem, find_method
 from bench.progress import progress
 from bench.store import Run, RunSpec
@@ -52,7 +52,8 @@ def run_method(
     settings = method.configured(plan.scale, overrides)
     device = choose_device()
     keep_freed_memory()
-    loaded = load_models(method, plan.size, plan.scale, weights, device)
+    k = getattr(settings, "k", None)
+    loaded = load_models(method, plan.size, plan.scale, weights, device, k)
     spec = RunSpec(
         method=name,
         revision=method.revision,
@@ -61,12 +62,15 @@ def run_method(
         weights=loaded.sha256,
         seed=seed,
     )
-    run = Run.open(results, testset.name, method.title, spec, provenance(device))
+    facts = provenance(device)
+    run = Run.open(results, testset.name, method.title, spec, facts)
     images = list(testset.entries)
     done = run.records()
     pending = [image for image in images if image not in done]
     if not pending and run.finished:
         return Finished(run, 0)
+    if done or run.finished:
+        run.note_resume(facts)
     if run.finished:
         run.reopen()
     with progress(method.title, len(images), done=len(done)) as advance:
@@ -116,7 +120,7 @@ def _check(name: str, restored: Tensor, shape: tuple[int, ...]) -> None:
 
 
 def _peak_memory(device: torch.device) -> int:
-    """Most memory in use so far: of the GPU, or else of this process."""
+    """Most memory that this process had in use so far: of the GPU, or else of its own."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
@@ -143,11 +147,14 @@ def run_suite(
         BenchError: as `run_method`.
     """
     plan = testset.manifest.plan
+    needed = []
     for name in dict.fromkeys((*names, *settings)):
         method = find_method(name)
         method.configured(plan.scale, settings.get(name, {}))
         if name in names:
-            checkpoint_paths(method, plan.size, plan.scale, weights)
+            needed.append(method)
+    for method in needed:  # behind the names, whose mistakes are mended sooner
+        checkpoint_paths(method, plan.size, plan.scale, weights)
     return [
         run_method(name, settings.get(name, {}), testset, results, weights, seed, batch)
         for name in dict.fromkeys(names)

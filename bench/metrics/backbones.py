@@ -7,7 +7,6 @@ address; whatever the way, their hash decides whether they are taken.
 
 import hashlib
 import http.client
-import os
 import tempfile
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +20,7 @@ from bench.errors import BenchError
 from bench.files import sha256_file, write_bytes
 from bench.metrics import lpips_jax
 from bench.progress import progress
+from bench.resources import cache_folder
 
 Tensors = dict[str, npt.NDArray[np.float32]]
 
@@ -68,13 +68,6 @@ BACKBONES = {
 }
 
 Source = Callable[[Backbone, Path], Tensors]
-
-
-def cache_folder() -> Path:
-    """Where fetched files lie: BENCH_CACHE, else `bench` in the user's cache folder."""
-    if chosen := os.environ.get("BENCH_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
 
 
 def backbone_path(name: str) -> Path:

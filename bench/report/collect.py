@@ -67,10 +67,11 @@ def table_of(testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured])
     ]
     columns = [Column(m.name, m.title, m.higher_is_better, m.digits, m.unit) for m in metrics]
     plan = testset.manifest.plan
-    seed = runs[0].spec.seed
-    return Table(
-        testset.name, plan.scale, len(testset.manifest.images), seed, tuple(columns), tuple(rows)
-    )
+    made_up = testset.name == plan.name  # then scale and size are in it, and told anyway
+    name = f"{plan.recipe}, {plan.size} px" if made_up else testset.name
+    seed = runs[0].spec.seed  # other seeds are told in the labels
+    images = len(testset.manifest.images)
+    return Table(name, plan.scale, images, seed, tuple(columns), tuple(rows))
 
 
 def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
@@ -85,7 +86,11 @@ def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
-    """A label for each run: its method's title, and what differs between runs of that method."""
+    """A label for each run: its method's title, and what differs between runs of that method.
+
+    The seed is told if it differs between any runs: methods are to be compared on the same noise.
+    """
+    seeds = {run.spec.seed for run in runs}
     labels = []
     for run in runs:
         siblings = [_facts(other) for other in runs if other.spec.method == run.spec.method]
@@ -93,6 +98,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
             f"{key} {value}"
             for key, value in _facts(run).items()
             if any(other.get(key) != value for other in siblings)
+            or (key == "seed" and len(seeds) > 1)
         ]
         title = str(run.description["title"])
         labels.append(f"{title} ({', '.join(apart)})" if apart else title)

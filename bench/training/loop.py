@@ -108,21 +108,42 @@ def train(
 
     step = state["step"]
     with progress("training", settings.steps, done=step) as advance, _stops() as stops:
-        try:
-            while step < settings.steps and not stops:
-                value = _one_step(network, average, optimizer, loss, images, settings, step)
-                losses.append(value)
-                step += 1
-                recent = losses[-100:]
-                advance(note=f"loss {sum(recent) / len(recent):.4f}")
-                if step % save_every == 0:
-                    save(step)
-        finally:
-            save(step)
+        while step < settings.steps and not stops:
+            value = _one_step(network, average, optimizer, loss, images, settings, step)
+            losses.append(value)
+            step += 1
+            recent = losses[-100:]
+            advance(note=f"loss {sum(recent) / len(recent):.4f}")
+            if step % save_every == 0:
+                save(step)
+        save(step)
     if stops:
         raise KeyboardInterrupt
     tail = losses[-max(1, len(losses) // 10) :]
     return Trained(average, sum(tail) / len(tail))
+
+
+@contextmanager
+def _stops() -> Iterator[list[int]]:
+    """Collect Ctrl-C, which in the midst of a step would tear the weights; the second one raises.
+
+    Signals reach the main thread alone, and only there a handler may be set.
+    """
+    stops: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield stops
+        return
+
+    def stop(number: int, _: object) -> None:
+        if stops:
+            raise KeyboardInterrupt
+        stops.append(number)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield stops
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _one_step(
@@ -183,10 +204,16 @@ def _load(
     optimizer: torch.optim.Optimizer,
     identity: str,
 ) -> dict[str, Any]:
-    state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-    if state["identity"] != identity:
+    try:
+        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+        found = state["identity"]
+    except Exception as error:  # noqa: BLE001 - damaged pickles raise a wide variety of types
         raise BenchError(
-            f"{checkpoint} belongs to a training with other settings or data: "
+            f"{checkpoint} is damaged ({type(error).__name__}): remove it to start anew."
+        ) from None
+    if found != identity:
+        raise BenchError(
+            f"{checkpoint} belongs to a training with another objective, settings or data: "
             "give the same ones, or another --out."
         )
     network.load_state_dict(state.pop("network"))

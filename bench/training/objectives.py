@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.diffusion.prior import ConditionalNetwork, Network
-from bench.diffusion.schedule import Schedule, gather, noised, posterior_mean
+from bench.diffusion.schedule import Schedule, Table, gather, noised, posterior_mean
 from bench.dpi.masks import fixed_mask, on_grid
 
 
@@ -24,11 +24,12 @@ def prior_loss(
     noise: Tensor,
     snr_gamma: float = math.inf,
 ) -> Tensor:
-    """Hybrid loss of Nichol and Dhariwal 2021 (L_simple + 0.001 L_vlb), one value per image [B].
+    """Hybrid loss of Nichol and Dhariwal 2021, L_simple and a weighted L_vlb, per image [B].
 
-    The variational term trains the variance alone: the mean enters it detached. With a finite
-    `snr_gamma`, the noise-prediction error is weighted by min(SNR, gamma) / SNR (Hang et al.
-    2023), which evens the steps out and makes short trainings converge sooner.
+    The variational term trains the variance alone: the mean enters it detached. Its weight is
+    `variance_weight`. With a finite `snr_gamma`, the noise-prediction error is weighted by
+    min(SNR, gamma) / SNR (Hang et al. 2023), which evens the steps out and makes short trainings
+    converge sooner.
     """
     x_t = noised(schedule, x0, t, noise)
     eps, variance = network(x_t, t).float().chunk(2, dim=1)
@@ -36,8 +37,19 @@ def prior_loss(
     weight = gather(np.minimum(snr, snr_gamma) / snr, t).flatten()
     simple = weight * (eps - noise).square().mean(dim=(1, 2, 3))
     variational = _variational_bound(schedule, x0, x_t, t, eps.detach(), variance)
-    # The bound is per step; 0.001 of its sum over the schedule is this share of one step's.
-    return simple + 0.001 * len(schedule) * variational
+    return simple + gather(variance_weight(schedule), t).flatten() * variational
+
+
+def variance_weight(schedule: Schedule) -> Table:
+    """Weight of the variational term per index: even in what the network says, v of Eq. 5.
+
+    The term changes with the square of the log range that v spans, which falls from 0.6 at the
+    first step to 1e-5 at the last. With one weight for all, as the paper has it, a short training
+    learns v at the first few steps alone; on a respaced schedule, where the range is wide again,
+    samples then keep a grain of noise. Below a range of 0.01 float32 can't tell the term.
+    """
+    log_range = np.log(schedule.betas) - schedule.posterior_log_variance
+    return np.square(0.1 / np.maximum(log_range, 0.01))
 
 
 def _variational_bound(
@@ -108,8 +120,9 @@ def corrector_loss(
     L_prior shows the Corrector the posterior sample of the ground truth x0 [B, 3, H, W]; L_gap
     that of its own answer to y_T, which is what it meets while sampling. The paper's Omega is
     some weight that decreases over t: here (t + 1) / T, so that as the noise falls, and with it
-    the resemblance of the two (Eq. 16), the second gains weight. `base` is I_L^bc, and the mean
-    runs over the grid alone.
+    the resemblance of the two (Eq. 16), the second gains weight. Each image is put to one of the
+    two, to the first with probability Omega, which has the same expectation at half the cost.
+    `base` is I_L^bc, and the mean runs over the grid alone.
     """
     k = x0.shape[-1] // base.shape[-1]
     m_f = fixed_mask(x0.shape[-1], k).to(x0)
@@ -120,13 +133,12 @@ def corrector_loss(
         sample = _posterior_sample(schedule, clean, t, noise, posterior_noise)
         return corrector(sample * m_f, t, y_T) * m_f
 
-    def error(prediction: Tensor) -> Tensor:
-        return (m_f * x0 - prediction).square().mean(dim=(1, 2, 3)) * k**2
-
     with torch.no_grad():
-        own = answer(y_T)
+        own = answer(y_T).float()
     omega = (t + 1).float() / len(schedule)
-    return omega * error(answer(x0)) + (1 - omega) * error(answer(own.float()))
+    is_prior = torch.rand(len(x0), generator=generator) < omega
+    clean = torch.where(is_prior[:, None, None, None], x0, own)
+    return (m_f * x0 - answer(clean)).square().mean(dim=(1, 2, 3)) * k**2
 
 
 def _posterior_sample(

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.unet import UNet, UNetConfig
 from bench.dpi.corrector import Corrector
-from bench.engine.memory import keep_freed_memory
 from bench.errors import WrongUsage
 from bench.images import resize_bicubic_batch
+from bench.memory import keep_freed_memory
 from bench.training.data import TrainingImages, load_training_images
 from bench.training.loop import TrainingSettings, train
 from bench.training.objectives import (
@@ -22,7 +22,7 @@ from bench.training.objectives import (
     prior_loss,
     released_corrector_loss,
 )
-from bench.weights import Card, write_checkpoint
+from bench.weights import Card, read_checkpoint, write_checkpoint
 
 SNR_GAMMA = 5.0  # the value that Hang et al. 2023 recommend
 
@@ -61,7 +61,8 @@ def train_prior(data: Path, size: int, settings: TrainingSettings, out: Path) ->
     """Train a prior and write `<out>/prior-<size>.safetensors`.
 
     Raises:
-        BenchError: unusable data, or a checkpoint of another training in `out`.
+        BenchError: unusable data, a size that does not fit the network, or a checkpoint of
+            another training in `out`.
     """
     unet = SMALL_PRIOR if size <= 64 else FULL_PRIOR
     schedule = Schedule.linear()
@@ -83,12 +84,15 @@ def train_corrector(
     form: Literal["paper", "released"],
     settings: TrainingSettings,
     out: Path,
+    start: Path | None = None,
 ) -> Path:
     """Train a Corrector and write `<out>/corrector-<size>-x<scale>.safetensors`.
 
+    `start` is another Corrector to begin with, such as that of another scale.
+
     Raises:
-        BenchError: unusable data, a scale or k that does not divide the size, or a checkpoint of
-            another training in `out`.
+        BenchError: unusable data, a scale or k that does not divide the size, a size that does
+            not fit the network, or a checkpoint of another training in `out`.
     """
     for name, value in (("scale", scale), ("k", k)):
         if value < 2 or size % value:
@@ -105,7 +109,7 @@ def train_corrector(
         return released_corrector_loss(network, schedule, x0, base, t, noise, posterior_noise)
 
     card = Card("corrector", size, unet, scale, k)
-    return _train(Corrector, loss, data, settings, out, card, {"objective": form})
+    return _train(Corrector, loss, data, settings, out, card, {"objective": form}, start)
 
 
 def _train(
@@ -116,13 +120,25 @@ def _train(
     out: Path,
     card: Card,
     facts: dict[str, Any],
+    start: Path | None = None,
 ) -> Path:
+    multiple = card.unet.size_multiple
+    if card.size < multiple or card.size % multiple:
+        raise WrongUsage(
+            f"Size {card.size} does not fit the network: choose a multiple of {multiple}."
+        )
     keep_freed_memory()
     images: TrainingImages = load_training_images(data, card.size)
     torch.manual_seed(settings.seed)  # initial weights have no generator of their own
     network = network_class(card.unet)
+    if start is not None:
+        beginning = read_checkpoint(start, card.kind)
+        beginning.load_into(network)
+        network.requires_grad_(True).train()
+        facts = {**facts, "start": start.stem, "start_sha256": beginning.sha256}
     name = f"{card.kind}-{card.size}" + (f"-x{card.scale}" if card.scale else "")
-    trained = train(network, loss, images, settings, out / f"{name}.checkpoint.pt")
+    task = {"card": asdict(card), **facts}
+    trained = train(network, loss, images, settings, out / f"{name}.checkpoint.pt", task=task)
     training = {
         **facts,
         **asdict(settings),

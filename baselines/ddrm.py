@@ -1,0 +1,119 @@
+"""DDRM: Denoising Diffusion Restoration Models (Kawar et al., NeurIPS 2022).
+
+In the operator's singular basis every coefficient is a problem of its own: where the diffusion is
+noisier than the measurement the measured value is taken over, where it is cleaner it is pulled
+towards it, and what is not measured is sampled freely. Facts from the released code (MIT): the
+clean estimate is not clipped, and the last step returns it as it is, without the measurement. The
+noise is drawn in pixels rather than in the singular basis, which is not the same on every machine.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bench.diffusion.noise import Noise
+from bench.diffusion.operators import SeparableOperator, average_pooling, bicubic
+from bench.diffusion.prior import Prior
+from bench.method import Method, Problem
+
+OPERATORS = {"bicubic": bicubic, "average": average_pooling}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The paper's symbols: `eta` and `eta_b` weigh fresh noise and the measurement.
+
+    `sigma_y` is the standard deviation of the measurement's noise, in units of [-1, 1]; the
+    released option counts in [0, 1] and is doubled there.
+    """
+
+    steps: int = 20
+    eta: float = 0.85
+    eta_b: float = 1.0
+    sigma_y: float = 0.0
+    operator: Literal["bicubic", "average"] = "bicubic"
+
+
+def restore(problem: Problem, settings: Settings) -> Tensor:
+    """The measurement is the input itself: [B, 3, h, w] to [B, 3, H, W]."""
+    operator = OPERATORS[settings.operator](problem.size, problem.scale)
+    prior = problem.prior.respaced(settings.steps, "strided")
+    return sample(prior, problem.lr, operator, settings, problem.noise)
+
+
+def sample(
+    prior: Prior, y: Tensor, operator: SeparableOperator, settings: Settings, noise: Noise
+) -> Tensor:
+    """Eq. 4, 7 and 8 of the paper: measurement [B, 3, h, h] to images [B, 3, H, H].
+
+    The paper's x_t is that of the schedule divided by sqrt(alpha_bar), its sigma_t the deviation
+    of that noise. A bar, as in x_bar, marks coefficients in the singular basis.
+    """
+    schedule, svd = prior.schedule, operator.svd()
+    singular = svd.singular.to(y)
+    y_bar = svd.measured(y) / singular
+    deviation = settings.sigma_y / singular  # of the noise in y_bar
+
+    sigma = _sigma(schedule.alpha_bar[-1])
+    x_bar = sigma * svd.spectrum(noise.normal_like(operator.adjoint(y)))
+    drawn = _measured_part(x_bar, y)
+    known = y_bar + (1 - (deviation / sigma) ** 2).clamp_min(0).sqrt() * drawn
+    drawn.copy_(torch.where(sigma > deviation, known, drawn))
+    x = svd.image(x_bar) / sigma  # the released code's; sqrt(alpha_bar) to within 1e-4
+
+    for index in reversed(range(1, len(schedule))):
+        prediction = prior.predict(x, index, clip=False)
+        sigma = _sigma(schedule.alpha_bar_prev[index])
+        x0_bar = svd.spectrum(prediction.x0_hat)
+        fresh = svd.spectrum(noise.normal_like(x))
+        kept = math.sqrt(1 - settings.eta**2) * svd.spectrum(prediction.eps)
+        x_bar = x0_bar + sigma * (kept + settings.eta * fresh)
+        x_bar_measured = measured_step(
+            _measured_part(x0_bar, y), y_bar, deviation, sigma, _measured_part(fresh, y), settings
+        )
+        _measured_part(x_bar, y).copy_(x_bar_measured)
+        x = math.sqrt(schedule.alpha_bar_prev[index]) * svd.image(x_bar)
+    return prior.predict(x, 0, clip=False).x0_hat
+
+
+def measured_step(
+    x0_bar: Tensor,
+    y_bar: Tensor,
+    deviation: Tensor,
+    sigma: float,
+    fresh: Tensor,
+    settings: Settings,
+) -> Tensor:
+    """Eq. 7 and 8 for the measured coefficients [B, 3, h, h] at the next noise level, sigma > 0.
+
+    `deviation` [h, h] is that of the noise in `y_bar`; where it is 0 the first case always holds.
+    """
+    added = (sigma**2 - (settings.eta_b * deviation) ** 2).clamp_min(0).sqrt()
+    noisier = (1 - settings.eta_b) * x0_bar + settings.eta_b * y_bar + added * fresh
+    towards = math.sqrt(1 - settings.eta**2) * (y_bar - x0_bar) / deviation
+    cleaner = x0_bar + sigma * (towards + settings.eta * fresh)
+    return torch.where(sigma > deviation, noisier, cleaner)
+
+
+def _sigma(alpha_bar: float) -> float:
+    return math.sqrt(1 / alpha_bar - 1)
+
+
+def _measured_part(spectrum: Tensor, y: Tensor) -> Tensor:
+    """The coefficients [B, 3, h, h] that a measurement of y's size tells, as a view."""
+    return spectrum[..., : y.shape[-2], : y.shape[-1]]
+
+
+METHOD = Method(
+    name="ddrm",
+    title="DDRM",
+    # 20 steps, eta 0.85 and eta_b 1: the paper's, and the released command's for all its tasks.
+    settings=lambda scale: Settings(),
+    restore=restore,
+    needs=frozenset({"prior"}),
+    paper="Kawar et al., Denoising Diffusion Restoration Models, NeurIPS 2022",
+    licence="MIT",
+)

@@ -1,0 +1,75 @@
+"""DifFace: blind face restoration with diffused error contraction (Yue and Loy, 2022).
+
+An estimate of the clean image is noised to a middle level, where its errors drown, and the prior
+leads it back. Facts from the released code (S-Lab licence, non-commercial), whose estimator is a
+SwinIR trained for the purpose and whose prior is its own at 512 pixels; here the estimator is
+another method of the harness and the prior the shared one.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bench.diffusion.noise import Noise
+from bench.diffusion.prior import Prior, ddim_step, noised
+from bench.errors import WrongUsage
+from bench.method import Method, Problem, find_method
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`start` is the part of the steps to whose level the estimate is noised, and that are taken.
+
+    `estimator` names the method that makes the estimate, with its own published settings for the
+    scale and no other networks than DifFace's.
+    """
+
+    steps: int = 250
+    start: float = 0.4
+    eta: float = 0.5
+    estimator: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.start_index < self.steps:
+            raise WrongUsage(
+                f"settings.difface.start is {self.start}, of {self.steps} steps index "
+                f"{self.start_index}: choose a part below 1 of so many steps that one is taken."
+            )
+
+    @property
+    def start_index(self) -> int:
+        """Index of the level to start from; the first step taken is the one below."""
+        return int(self.start * self.steps)
+
+
+def restore(problem: Problem, settings: Settings) -> Tensor:
+    """The estimator's result, led through the prior: [B, 3, h, w] to [B, 3, H, W]."""
+    estimator = find_method(settings.estimator)
+    estimate = estimator.restore(problem, estimator.settings(problem.scale)).clamp(-1, 1)
+    prior = problem.prior.respaced(settings.steps, "ddim")
+    return sample(prior, estimate, settings.start_index, settings.eta, problem.noise)
+
+
+def sample(prior: Prior, estimate: Tensor, start: int, eta: float, noise: Noise) -> Tensor:
+    """The estimate [B, 3, H, W] noised at index `start`, then DDIM from the index below it.
+
+    The noise estimate stays the network's own where the clean estimate is clipped.
+    """
+    x = noised(prior.schedule, estimate, noise.normal_like(estimate), start)
+    for index in reversed(range(start)):
+        prediction = prior.predict(x, index)
+        fresh = noise.normal_like(x)
+        x = ddim_step(prior.schedule, prediction.x0_hat, prediction.eps, fresh, index, eta)
+    return x
+
+
+METHOD = Method(
+    name="difface",
+    title="DifFace",
+    # 250 steps, start at index 100 of them, eta 0.5: the released configuration for faces.
+    settings=lambda scale: Settings(),
+    restore=restore,
+    needs=frozenset({"prior"}),
+    paper="Yue and Loy, DifFace: Blind Face Restoration with Diffused Error Contraction, 2022",
+    licence="S-Lab, non-commercial",
+)

@@ -1,0 +1,91 @@
+"""PGDiff: Partial Guidance for face restoration (Yang et al., NeurIPS 2023).
+
+Each step's mean is moved towards a smooth target image, by the gradient of the squared distance
+between the target and the clean estimate; the network is not differentiated. Facts from the
+released code (S-Lab licence, non-commercial), whose target is made anew at each step by a network
+of x_t and the input, and whose prior is its own at 512 pixels. Here the target is fixed, the
+result of another method of the harness, and the prior the shared one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bench.diffusion.noise import Noise
+from bench.diffusion.prior import Prior, ancestral_step
+from bench.method import Method, Problem, find_method
+
+Target = Callable[[Tensor], Tensor]
+"""x_t [B, 3, H, W] -> the image to guide towards, of the same shape."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`passes` is the paper's N: steps strictly between `s_end` and `s_start` are made N times.
+
+    Both are parts of the steps taken; the released code compares indices of a respaced schedule
+    with parts of the 1000 training steps, so that with fewer steps it hardly ever repeats any.
+    `restorer` names the method that makes the target, with its own published settings for the
+    scale and no other networks than PGDiff's.
+    """
+
+    steps: int = 1000
+    guidance: float = 0.1
+    passes: int = 1
+    s_start: float = 1.0
+    s_end: float = 0.7
+    restorer: str = "bicubic"
+
+
+def restore(problem: Problem, settings: Settings) -> Tensor:
+    """Guided by the restorer's result: [B, 3, h, w] to [B, 3, H, W]."""
+    restorer = find_method(settings.restorer)
+    target = restorer.restore(problem, restorer.settings(problem.scale)).clamp(-1, 1)
+    repeated = range(
+        int(settings.s_end * settings.steps) + 1, int(settings.s_start * settings.steps)
+    )
+    prior = problem.prior.respaced(settings.steps, "ddim")
+    x = problem.noise.normal_like(target)
+    return sample(
+        prior, x, lambda _: target, settings.guidance, settings.passes, repeated, problem.noise
+    )
+
+
+def sample(
+    prior: Prior,
+    x: Tensor,
+    target: Target,
+    guidance: float,
+    passes: int,
+    repeated: range,
+    noise: Noise,
+) -> Tensor:
+    """Guided ancestral sampling from x_T [B, 3, H, W].
+
+    The indices in `repeated` are passed `passes` times, each pass from the last one's sample and
+    with the target of the first.
+    """
+    for index in reversed(range(len(prior.schedule))):
+        goal = target(x)
+        for _ in range(passes if index in repeated else 1):
+            prediction = prior.predict(x, index)
+            gradient = 2 * (prediction.x0_hat - goal)  # of the summed squared error
+            variance = prediction.log_variance.exp()
+            mean = prediction.mean - guidance * variance * gradient
+            x = ancestral_step(mean, prediction.log_variance, noise.normal_like(x), index)
+    return x
+
+
+METHOD = Method(
+    name="pgdiff",
+    title="PGDiff",
+    # 1000 steps, guidance 0.1 and one pass: the released defaults for restoration, whose
+    # documentation recommends a guidance of 0.05 to 0.1.
+    settings=lambda scale: Settings(),
+    restore=restore,
+    needs=frozenset({"prior"}),
+    paper="Yang et al., PGDiff: Guiding Diffusion Models for Versatile Face Restoration via "
+    "Partial Guidance, NeurIPS 2023",
+    licence="S-Lab, non-commercial",
+)

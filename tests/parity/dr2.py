@@ -1,0 +1,20 @@
+"""DR2's dump: the degradation remover."""
+
+from collections.abc import Iterator
+
+from baselines import dr2
+from bench.diffusion.noise import RecordedNoise
+from bench.diffusion.prior import Prior
+from tests.recorded import Case, Dump, adm, respacing_difference
+
+
+def check(dump: Dump) -> Iterator[Case]:
+    """DR2's loop, up to the clean estimate that is handed to the enhancer."""
+    for case, name, down, tau, start in dump.cases(r"(N(\d+)_tau(\d+)_om(\d+))_out"):
+        # The reference goes on to draw the step below tau, whose sample it throws away.
+        noise = RecordedNoise(dump.draws(name)[:-1])
+        prior = Prior(adm(dump), dump.schedule(name))
+        out = dr2.sample(prior, dump["ref"], int(down), int(tau), int(start), noise)
+        yield case, dump.difference(case, out)
+        yield f"{name}_tmap", respacing_difference(prior.schedule)
+        yield f"{name}_draws", float(noise.remaining)

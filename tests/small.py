@@ -1,0 +1,37 @@
+"""Small things that tests are made with: pictures, test sets, networks."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bench.diffusion.unet import UNetConfig
+from bench.files import write_bytes
+from bench.images import Pixels, encode_png
+from bench.testset.manifest import TestSet
+from bench.testset.prepare import plan_testset, prepare
+from bench.testset.recipe import Recipe
+
+TINY_PRIOR = UNetConfig(32, (1, 2), 1, (2,), 32)
+TINY_CORRECTOR = UNetConfig(32, (1, 2), 1, (2,), 32, out_channels=3)
+
+RECIPE = Recipe("Tiny", "made by a test", "none", "none", "all of them", size=16)
+
+
+def picture(seed: int = 0, size: int = 16, width: int | None = None) -> Pixels:
+    """A picture of noise [size, width or size, 3]."""
+    shape = (size, width or size, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def photos(folder: Path, count: int = 4, size: int = 16) -> Path:
+    """A folder of pictures of noise: face-0.png and so on."""
+    for seed in range(count):
+        write_bytes(folder / f"face-{seed}.png", encode_png(picture(seed, size)))
+    return folder
+
+
+def small_testset(root: Path, count: int = 4, size: int = 16, scale: int = 4) -> TestSet:
+    """A prepared test set below `root`, of pictures of noise."""
+    plan = plan_testset("tiny", RECIPE, scale, size, "bicubic", seed=0)
+    source = photos(root / "photos", count, size)
+    return prepare(plan, RECIPE, source, None, root / "testsets" / plan.name)[0]

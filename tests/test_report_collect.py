@@ -1,0 +1,204 @@
+"""From the store to tables: which runs, in which order, under which label, with which scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.errors import BenchError
+from bench.report.collect import find_runs, run_labels, strip_of, table_of
+from bench.store import Run, RunSpec
+from bench.testset.manifest import TestSet
+from tests.small import picture, small_testset
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric as a table knows it."""
+
+    name: str
+    identity: str
+    reason: str | None = None
+    higher_is_better: bool = True
+    digits: int = 2
+    unit: str = "dB"
+
+    @property
+    def title(self) -> str:
+        return self.name.upper()
+
+    def unavailable(self) -> str | None:
+        return self.reason
+
+
+PSNR = Measure("psnr", "psnr 1")
+
+
+@pytest.fixture
+def testset(tmp_path: Path) -> TestSet:
+    return small_testset(tmp_path)
+
+
+@dataclass
+class Store:
+    """Makes runs on a test set below a folder."""
+
+    testset: TestSet
+    results: Path
+
+    def run(self, method: str, images: int = 4, of: str | None = None, **facts: Any) -> Run:
+        spec = RunSpec(
+            method=method,
+            revision=facts.get("revision", 1),
+            settings=facts.get("settings", {}),
+            testset=of or self.testset.manifest.sha256,
+            weights=facts.get("weights", {}),
+            seed=facts.get("seed", 0),
+        )
+        run = Run.open(self.results, self.testset.name, method.upper(), spec, {})
+        names = list(self.testset.entries)[:images]
+        made = {name: picture(100 + index) for index, name in enumerate(names)}
+        run.write(made, seconds=1.0, evaluations=0)
+        return run
+
+    def find(self, *methods: str) -> list[str]:
+        found = find_runs(self.testset, self.results, methods, ("ilvr", "dpi"))
+        return [run.spec.method for run in found]
+
+
+@pytest.fixture
+def store(testset: TestSet, tmp_path: Path) -> Store:
+    return Store(testset, tmp_path / "results")
+
+
+def score(run: Run, identity: str = "psnr 1", first: float = 20.0) -> None:
+    """Scores of every picture: 20, 21 and so on."""
+    records = run.records().values()
+    rows = [(r.image, identity, r.sha256, first + index) for index, r in enumerate(records)]
+    run.write_scores(pd.DataFrame(rows, columns=["image", "identity", "sr_sha256", "value"]))
+
+
+def test_runs_come_in_the_order_of_bench_toml_and_others_behind(store: Store) -> None:
+    for method in ("ddnm", "bicubic", "dpi", "ilvr"):
+        store.run(method)
+    assert store.find() == ["ilvr", "dpi", "bicubic", "ddnm"]
+    assert store.find("ddnm", "dpi") == ["ddnm", "dpi"]
+
+
+def test_runs_on_another_test_set_of_that_name_are_left_out(store: Store) -> None:
+    store.run("dpi", of="0" * 64)
+    store.run("ilvr")
+    assert store.find() == ["ilvr"]
+
+
+def test_what_was_not_run_is_named(store: Store) -> None:
+    with pytest.raises(BenchError, match=r"no results on tiny-16-x4: `bench run` first\."):
+        store.find()
+    store.run("dpi")
+    with pytest.raises(BenchError, match=r"no results of ddnm, ilvr on tiny-16-x4: `bench run`"):
+        store.find("dpi", "ddnm", "ilvr")
+
+
+def test_a_label_tells_runs_of_a_method_apart_and_no_more(store: Store) -> None:
+    runs = [
+        store.run("dpi", settings={"steps": 20, "sampler": "ddim", "k": 2}),
+        store.run("dpi", settings={"steps": 50, "sampler": "ddpm", "k": 2}),
+        store.run("ilvr", settings={"steps": 20}),
+    ]
+    assert run_labels(runs) == [
+        "DPI (steps 20, sampler ddim)",
+        "DPI (steps 50, sampler ddpm)",
+        "ILVR",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "labels"),
+    [
+        ({"seed": 0}, {"seed": 1}, ["M (seed 0)", "M (seed 1)"]),
+        ({"revision": 1}, {"revision": 2}, ["M (revision 1)", "M (revision 2)"]),
+        (
+            {"weights": {"prior": "a" * 64}},
+            {"weights": {"prior": "b" * 64}},
+            ["M (prior aaaaaaaa)", "M (prior bbbbbbbb)"],
+        ),
+    ],
+)
+def test_seed_revision_and_weights_tell_runs_apart(
+    store: Store, one: dict[str, Any], other: dict[str, Any], labels: list[str]
+) -> None:
+    assert run_labels([store.run("m", **one), store.run("m", **other)]) == labels
+
+
+def test_methods_on_different_noise_are_told(store: Store) -> None:
+    runs = [store.run("dpi", seed=1), store.run("ilvr", seed=2), store.run("ddnm", seed=2)]
+    assert run_labels(runs) == ["DPI (seed 1)", "ILVR (seed 2)", "DDNM (seed 2)"]
+
+
+def test_the_table_has_what_is_measured(testset: TestSet, store: Store) -> None:
+    runs = [store.run("dpi"), store.run("ilvr", images=3)]
+    score(runs[0], first=20.0)
+    score(runs[1], first=30.0)
+    table = table_of(testset, runs, [PSNR])
+    assert (table.test_set, table.scale, table.images, table.seed) == ("tiny, 16 px", 4, 4, 0)
+    assert [(c.name, c.title, c.unit) for c in table.columns] == [("psnr", "PSNR", "dB")]
+    first, second = table.rows
+    assert (first.name, first.title, first.images_done) == ("dpi", "DPI", 4)
+    assert dict(first.scores["psnr"]) == {f"face-{i}": 20.0 + i for i in range(4)}
+    assert (second.name, second.images_done) == ("ilvr", 3)
+    assert dict(second.scores["psnr"]) == {f"face-{i}": 30.0 + i for i in range(3)}
+
+
+def test_a_test_set_with_a_name_of_its_own_is_called_by_it(testset: TestSet, store: Store) -> None:
+    named = TestSet(testset.folder.with_name("mine"), testset.manifest)
+    assert table_of(named, [store.run("dpi")], [PSNR]).test_set == "mine"
+
+
+def test_scores_by_another_version_of_a_metric_are_left_out(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    score(run, identity="psnr 0")
+    assert table_of(testset, [run], [PSNR]).rows[0].scores == {}
+
+
+def test_scores_of_a_picture_that_changed_since_are_left_out(
+    testset: TestSet, store: Store
+) -> None:
+    run = store.run("dpi")
+    score(run)
+    run.write({"face-1": picture(999)}, seconds=1.0, evaluations=0)
+    (row,) = table_of(testset, [run], [PSNR]).rows
+    assert row.scores["psnr"].keys() == {"face-0", "face-2", "face-3"}
+    assert row.images_done == 4
+
+
+def test_a_run_without_scores_has_none(testset: TestSet, store: Store) -> None:
+    assert table_of(testset, [store.run("dpi")], [PSNR]).rows[0].scores == {}
+
+
+def test_an_unavailable_metric_is_absent_with_its_reason(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    score(run, identity="lpips 1")
+    lpips = Measure("lpips", "lpips 1", reason="no weights")
+    (row,) = table_of(testset, [run], [PSNR, lpips]).rows
+    assert row.scores == {}
+    assert row.missing == {"lpips": "no weights"}
+
+
+def test_the_strip_has_a_column_per_run_and_a_gap_for_a_face_not_done(
+    testset: TestSet, store: Store
+) -> None:
+    runs = [store.run("dpi"), store.run("ilvr", images=1)]
+    both, one = strip_of(testset, runs, faces=2), strip_of(testset, runs[:1], faces=2)
+    assert both.shape[0] == one.shape[0]
+    columns = both.shape[1] - one.shape[1]
+    assert one.shape[1] // columns == 3  # LR, DPI, GT
+    np.testing.assert_array_equal(both[:, : 2 * columns], one[:, : 2 * columns])
+    grey = (225, 225, 225)  # what the strip shows where there is no picture
+    column = both[:, 2 * columns : 3 * columns]
+    middle = column[:, columns // 2]
+    assert not (middle[: len(middle) // 2] == grey).all(axis=-1).any()
+    assert (middle[-columns // 2] == grey).all()
+    assert strip_of(testset, runs, faces=99).shape[0] > both.shape[0]

@@ -1,0 +1,127 @@
+"""What is to be built: plans, ids, crop boxes, and the recipes of the datasets."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import bench.testset.recipe
+from bench.errors import BenchError, WrongUsage
+from bench.files import write_bytes
+from bench.images import read_image
+from bench.testset.manifest import Plan
+from bench.testset.prepare import high_resolution, list_images, plan_testset
+from bench.testset.recipe import find_recipe, recipe_names, shipped_source
+from tests.small import RECIPE
+
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+def plan(scale: int = 4, size: int | None = None) -> Plan:
+    return plan_testset("tiny", RECIPE, scale, size, "bicubic", seed=0)
+
+
+@pytest.mark.parametrize("size", [16, 17, 0, -4])
+@pytest.mark.parametrize("scale", [3, 0, 1, -4, 32])
+def test_a_scale_must_divide_the_size(size: int, scale: int) -> None:
+    with pytest.raises(WrongUsage, match=rf"^Scale {scale} does not divide {size} px into"):
+        plan(scale, size)
+
+
+def test_an_unknown_degradation_lists_the_known() -> None:
+    with pytest.raises(WrongUsage, match=r"no degradation 'bicubik': choose bicubic\."):
+        plan_testset("tiny", RECIPE, 4, 16, "bicubik", seed=0)
+
+
+def test_the_name_tells_recipe_size_and_scale() -> None:
+    assert plan(scale=8, size=32).name == "tiny-32-x8"
+    assert replace(plan(), degradation="blind").name == "tiny-16-x4-blind"
+
+
+def test_ids_tell_nested_folders_apart_and_leave_out_what_is_no_image(tmp_path: Path) -> None:
+    names = ("b.png", "a/b.JPG", "a/c/d.e.png", "notes.txt", ".hidden.png", ".git/x.png")
+    for name in names:
+        write_bytes(tmp_path / name, b"")
+    (tmp_path / "folder.png").mkdir()
+    assert {
+        key: str(path.relative_to(tmp_path)) for key, path in list_images(tmp_path).items()
+    } == {
+        "a__b": "a/b.JPG",
+        "a__c__d.e": "a/c/d.e.png",
+        "b": "b.png",
+    }
+
+
+@pytest.mark.parametrize("names", [("a.png", "a.jpg"), ("a/b.png", "a__b.png")])
+def test_files_that_would_share_an_id_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        write_bytes(tmp_path / name, b"")
+    with pytest.raises(BenchError, match="would share a name: rename one of them"):
+        list_images(tmp_path)
+
+
+def gradient(height: int, width: int) -> Image.Image:
+    """Red grows by one per column, green by one per row."""
+    rows, columns = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([columns, rows, 0 * rows], axis=2).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "crop", "middle", "side"),
+    [
+        (100, 100, WHOLE, (49.5, 49.5), 100),
+        (60, 100, WHOLE, (49.5, 29.5), 60),  # the central square of a wide image
+        (100, 60, WHOLE, (29.5, 49.5), 60),
+        (100, 100, (0.18, 0.264, 0.82, 0.904), (49.5, 57.9), 64),
+        (100, 200, (0.5, 0.0, 1.0, 0.5), (149.5, 24.5), 50),  # a square within the box
+    ],
+)
+def test_the_crop_box_is_where_the_fractions_say(
+    height: int,
+    width: int,
+    crop: tuple[float, float, float, float],
+    middle: tuple[float, float],
+    side: int,
+) -> None:
+    found = high_resolution(gradient(height, width), 16, crop, "x").astype(float)
+    # Rounding to 8 bits moves a pixel by a half at most, though it may move all the same way.
+    assert found[..., :2].mean(axis=(0, 1)) == pytest.approx(middle, abs=0.501)
+    # From the second pixel to the last but one: at the border bicubic lacks half of its support.
+    assert found[:, 14, 0] - found[:, 1, 0] == pytest.approx(13 * side / 16, abs=1)
+    assert found[14, :, 1] - found[1, :, 1] == pytest.approx(13 * side / 16, abs=1)
+
+
+def test_a_crop_of_exactly_the_size_is_not_too_small() -> None:
+    # 0.82 * 300 - 0.18 * 300 is 191.99999999999997 in floating point.
+    crop = (0.18, 0.264, 0.82, 0.904)
+    assert high_resolution(gradient(300, 300), 192, crop, "x").shape == (192, 192, 3)
+    with pytest.raises(BenchError, match="x has 191 px of use in an image of 299 x 299, less than"):
+        high_resolution(gradient(299, 299), 192, crop, "x")
+
+
+def test_every_recipe_can_be_read_and_its_source_is_there() -> None:
+    assert recipe_names() == ["celeba", "ffhq", "sample"]
+    for name in recipe_names():
+        recipe = find_recipe(name)
+        assert plan_testset(name, recipe, 8, 64, "bicubic", 0).crop == (0.18, 0.264, 0.82, 0.904)
+        assert plan_testset(name, recipe, 8, None, "bicubic", 0).crop == WHOLE
+    sample = shipped_source(find_recipe("sample"))
+    assert sample is not None
+    assert len(list_images(sample)) == 40
+    assert read_image(next(iter(list_images(sample).values()))).shape == (256, 256, 3)
+
+
+def test_a_recipe_is_found_by_its_name_and_a_wrong_box_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WrongUsage, match=r"no dataset 'celebb': did you mean celeba\?"):
+        find_recipe("celebb")
+    fields = ["title", "origin", "licence", "alignment", "selection"]
+    text = "\n".join(f'{field} = "x"' for field in fields) + "\n[framing]\n64 = "
+    monkeypatch.setattr(bench.testset.recipe, "resource", lambda name: tmp_path)
+    for box in ([0.5, 0, 0.5, 1], [0, 0, 1.1, 1], [-0.1, 0, 1, 1], [0, 0.9, 1, 0.1]):
+        (tmp_path / "bad.toml").write_text(f"{text}{box}")
+        with pytest.raises(BenchError, match=r"bad\.toml: framing\.64 is no box within the image"):
+            find_recipe("bad")
