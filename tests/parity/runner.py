@@ -47,9 +47,9 @@ def main(directory: Path) -> int:
                     ok = difference <= TOLERANCE
                     failed |= not ok
                     print(f"{path.name}: {case}: {difference:.2e}{'' if ok else '  FAILED'}")
-            except (BenchError, KeyError) as error:
+            except (BenchError, KeyError, RuntimeError, ValueError) as error:
                 failed = True
-                print(f"{path.name}: {error}  FAILED")
+                print(f"{path.name}: {error!r}  FAILED")
         for name in dump.untouched():
             print(f"{path.name}: {name}: unknown: no check for this case yet")
     return int(failed)
