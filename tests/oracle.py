@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.operators import SeparableOperator
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 
 SIZE = 8
+SCALE = 4
+REPETITIONS = 200
 
 
 @dataclass(frozen=True)
@@ -62,3 +65,23 @@ class GaussianImages:
         gain = self.covariance @ a.T @ torch.linalg.pinv(a @ self.covariance @ a.T)
         innovation = y.double().flatten(1) - a @ self.mean
         return (self.mean + innovation @ gain.T).reshape(len(y), 3, SIZE, SIZE).float()
+
+
+GAUSSIAN = GaussianImages.smooth()
+PRIOR_MEAN = GAUSSIAN.mean.reshape(1, 3, SIZE, SIZE).float()
+
+
+def noise(count: int) -> KeyedNoise:
+    """Streams of `count` repetitions of one image."""
+    return KeyedNoise([StreamKey(0, "oracle", repetition) for repetition in range(count)])
+
+
+def many(image: Tensor) -> Tensor:
+    """An image [1, 3, h, w] for every repetition."""
+    return image.expand(REPETITIONS, -1, -1, -1)
+
+
+def explained(images: Tensor, posterior: Tensor) -> float:
+    """How much of what the measurement tells the images' mean has: 1 if it is the posterior's."""
+    missed = (images.mean(0, keepdim=True) - posterior).square().mean().sqrt()
+    return 1 - float(missed / (PRIOR_MEAN - posterior).square().mean().sqrt())

@@ -1,14 +1,12 @@
 """The documents say what the code does: commands, examples, links, and who imports whom."""
 
-import ast
 import dataclasses
-import importlib
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -309,136 +307,3 @@ def test_a_broken_link_is_noticed() -> None:
     assert not leads_somewhere(readme, "docs/absent.md")
     assert not leads_somewhere(readme, "docs/design.md#heights")
     assert leads_somewhere(readme, "docs/design.md#floors")
-
-
-# --- Architecture -------------------------------------------------------------------------------
-
-ONLY = {"diffusion": {"errors"}}
-"""Rooms that may import these alone."""
-
-NEVER = {name: {"method", "dpi", "diffusion"} for name in ("metrics", "report")}
-"""Rooms that the floors would allow, but the design does not."""
-
-BY_NAME = {("method", "baselines")}
-"""The one import upwards, of a module whose name is known at run time only."""
-
-
-def floors() -> dict[str, int]:
-    """Room -> floor, as docs/design.md has them."""
-    design = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (\d+) \| (.+) \|$", design, re.MULTILINE)
-    return {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
-
-
-def sources() -> dict[str, str]:
-    """Dotted name -> source text of every module of bench and baselines."""
-    files = [*(ROOT / "bench").rglob("*.py"), *(ROOT / "baselines").rglob("*.py")]
-    return {
-        ".".join(file.relative_to(ROOT).with_suffix("").parts): file.read_text(encoding="utf-8")
-        for file in files
-    }
-
-
-def room_of(module: str) -> str | None:
-    """The room of a dotted name, None for what is not ours; `bench` itself has the room "bench"."""
-    top, *rest = module.split(".")
-    if top == "baselines":
-        return top
-    if top != "bench":
-        return None
-    return rest[0] if rest and rest[0] != "__init__" else "bench"
-
-
-def imports(module: str, source: str) -> set[tuple[str, bool]]:
-    """Every import of ours in a module, wherever it stands: name, and whether it is by name."""
-    package = module.split(".")[:-1]
-    found: set[tuple[str, bool]] = set()
-    for node in ast.walk(ast.parse(source)):
-        match node:
-            case ast.Import():
-                found |= {(alias.name, False) for alias in node.names}
-            case ast.ImportFrom():
-                above = package[: len(package) + 1 - node.level] if node.level else []
-                start = ".".join([*above, *filter(None, [node.module])])
-                # `from bench import metrics` names the room after the import.
-                found |= {(f"{start}.{alias.name}", False) for alias in node.names}
-            case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name("import_module")):
-                found |= {(text, True) for text in literal_start(node.args[0])}
-    return {(name, dynamic) for name, dynamic in found if room_of(name)}
-
-
-def literal_start(node: ast.expr) -> list[str]:
-    """The text that an expression begins with, as far as it can be read off."""
-    match node:
-        case ast.Constant(value=str(text)):
-            return [text]
-        case ast.JoinedStr(values=[ast.Constant(value=str(text)), *_]):
-            return [text]
-    return []
-
-
-def violations(modules: Mapping[str, str], levels: Mapping[str, int]) -> list[str]:
-    """Every import that the floors or the closer rules forbid, as sentences."""
-    wrong = []
-    for module, source in sorted(modules.items()):
-        here = str(room_of(module))
-        for name, dynamic in sorted(imports(module, source)):
-            there = str(room_of(name))
-            if there == here or (dynamic and (here, there) in BY_NAME):
-                continue
-            if here not in levels or there not in levels:
-                wrong.append(f"{module} imports {name}: a room without a floor")
-            elif levels[there] >= levels[here]:
-                wrong.append(f"{module} imports {name}: floor {levels[here]} from {levels[there]}")
-            elif there in NEVER.get(here, ()) or there not in ONLY.get(here, {there}):
-                wrong.append(f"{module} imports {name}: the design forbids it")
-    return wrong
-
-
-def test_imports_go_down_the_floors_only() -> None:
-    assert violations(sources(), floors()) == []
-
-
-def test_every_room_has_a_floor() -> None:
-    rooms = {room_of(module) for module in sources()} - {"bench"}
-    assert rooms == set(floors())
-
-
-@pytest.mark.parametrize(
-    ("module", "source", "said"),
-    [
-        ("bench.files", "import bench.store", "floor 1 from 4"),
-        ("bench.metrics.x", "from bench.engine.run import run_suite", "floor 5 from 5"),
-        ("bench.store", "def f():\n    from bench import metrics", "floor 4 from 5"),
-        ("bench.dpi.x", "if TYPE_CHECKING:\n    from ..method import Method", "floor 4 from 4"),
-        ("bench.config", "import_module(f'baselines.{name}')", "floor 2 from 5"),
-        ("bench.method", "from baselines import dpi", "floor 4 from 5"),
-        ("bench.metrics.x", "from bench.method import Method", "the design forbids it"),
-        ("bench.diffusion.x", "import bench.files", "the design forbids it"),
-        ("bench.attic", "import bench.errors", "a room without a floor"),
-        ("bench.cli.x", "from bench.attic import f", "a room without a floor"),
-    ],
-)
-def test_a_forbidden_import_is_noticed(module: str, source: str, said: str) -> None:
-    (found,) = violations({module: source}, floors())
-    assert found.endswith(said)
-
-
-def test_allowed_imports_are_allowed() -> None:
-    allowed = {
-        "bench.cli.x": "from bench import metrics\nimport bench.engine.run\nimport torch",
-        "bench.metrics.x": "from . import metric\nfrom ..store import Run",
-        "bench.method": "import_module('baselines')\nimport_module(f'baselines.{name}')",
-    }
-    assert violations(allowed, floors()) == []
-
-
-def test_importing_the_command_line_is_light() -> None:
-    program = "import bench.cli, sys; print({'torch', 'pandas', 'scipy'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.stdout.strip() == "set()", done.stderr
-
-
-def test_the_package_itself_imports_nothing() -> None:
-    assert imports("bench.__init__", sources()["bench.__init__"]) == set()
-    assert importlib.import_module("bench").__doc__

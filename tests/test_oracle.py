@@ -7,21 +7,12 @@ import torch
 from torch import Tensor
 
 from baselines import ddnm, ilvr
-from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.operators import SeparableOperator, average_pooling, bicubic, bicubic_up
 from bench.diffusion.prior import sample as sample_prior
 from bench.dpi.masks import fixed_mask
 from bench.dpi.sampler import DPISettings
 from bench.dpi.sampler import sample as sample_dpi
-from tests.oracle import SIZE, GaussianImages
-
-GAUSSIAN = GaussianImages.smooth()
-SCALE = 4
-REPETITIONS = 200
-
-
-def noise(count: int) -> KeyedNoise:
-    return KeyedNoise([StreamKey(0, "oracle", repetition) for repetition in range(count)])
+from tests.oracle import GAUSSIAN, PRIOR_MEAN, REPETITIONS, SCALE, SIZE, many, noise
 
 
 def distance(images: Tensor, target: Tensor) -> float:
@@ -57,9 +48,8 @@ def test_ddnm_meets_the_measurement_and_the_posterior(operator: SeparableOperato
     # float32 products over 8 pixels per axis
     assert (operator(images) - y).abs().max() < 1e-5
     posterior = GAUSSIAN.posterior_mean(operator, y)
-    prior_mean = GAUSSIAN.mean.reshape(1, 3, SIZE, SIZE).float()
     # DDNM is not exact, but its mean must explain nearly all that the measurement tells.
-    assert distance(images, posterior) < 0.15 * distance(prior_mean, posterior)
+    assert distance(images, posterior) < 0.15 * distance(PRIOR_MEAN, posterior)
     assert images.var(0).mean() > 1e-3, "the null space is sampled, not filled with one value"
 
 
@@ -69,15 +59,13 @@ def test_ddnm_without_its_consistency_fails() -> None:
     blind = dataclasses.replace(operator, inverse=torch.zeros_like(operator.inverse))
     images = run_ddnm(blind, y)
     posterior = GAUSSIAN.posterior_mean(operator, y)
-    prior_mean = GAUSSIAN.mean.reshape(1, 3, SIZE, SIZE).float()
     assert (operator(images) - y).abs().max() > 0.1
-    assert distance(images, posterior) > 0.5 * distance(prior_mean, posterior)
+    assert distance(images, posterior) > 0.5 * distance(PRIOR_MEAN, posterior)
 
 
 def run_ddnm(operator: SeparableOperator, y: Tensor) -> Tensor:
     prior = GAUSSIAN.prior().respaced(50, "strided")
-    many = y.expand(REPETITIONS, -1, -1, -1)
-    images, _ = ddnm.sample(prior, many, operator, ddnm.Settings(), noise(REPETITIONS))
+    images, _ = ddnm.sample(prior, many(y), operator, ddnm.Settings(), noise(REPETITIONS))
     return images
 
 
@@ -119,8 +107,7 @@ def test_dpi_interpolates_from_an_exact_corrector(sampler: str) -> None:
     on_grid = fixed_mask(SIZE, 2).bool()[0, 0]
     # Stage I to the end leaves the condition itself on the grid.
     assert (images - posterior)[..., on_grid].abs().max() < 1e-4
-    prior_mean = GAUSSIAN.mean.reshape(1, 3, SIZE, SIZE).float()
     off_grid = (images.mean(0, keepdim=True) - posterior)[..., ~on_grid].square().mean().sqrt()
-    unconditioned = (prior_mean - posterior)[..., ~on_grid].square().mean().sqrt()
+    unconditioned = (PRIOR_MEAN - posterior)[..., ~on_grid].square().mean().sqrt()
     assert off_grid < 0.35 * unconditioned, "between the grid's points the prior must interpolate"
     assert distance(run(-answer), posterior) > distance(images, posterior)

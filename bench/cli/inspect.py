@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from pathlib import Path
@@ -94,7 +95,11 @@ def doctor() -> None:
 def _device() -> list[tuple[str, str]]:
     import torch
 
-    facts = [("processor", f"{platform.machine()}, {torch.get_num_threads()} threads")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    facts = [
+        ("processor", f"{platform.machine()}, {torch.get_num_threads()} threads"),
+        ("memory", f"{memory:.0f} GiB"),
+    ]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             properties = torch.cuda.get_device_properties(index)
