@@ -95,10 +95,10 @@ def doctor() -> None:
 def _device() -> list[tuple[str, str]]:
     import torch
 
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    ram = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     facts = [
         ("processor", f"{platform.machine()}, {torch.get_num_threads()} threads"),
-        ("memory", f"{memory:.0f} GiB"),
+        ("memory", f"{ram:.0f} GiB"),
     ]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
