@@ -141,3 +141,15 @@ def test_importing_the_command_line_is_light() -> None:
 def test_the_package_itself_imports_nothing() -> None:
     assert imports("bench.__init__", sources()["bench.__init__"]) == set()
     assert importlib.import_module("bench").__doc__
+
+
+def test_our_datasets_folder_hides_no_package(tmp_path: Path) -> None:
+    """A package of that name wins over our folder, though this lies first on the path."""
+    package = tmp_path / "datasets"
+    package.mkdir()
+    (package / "__init__.py").write_text("NAME = 'the package'\n")
+    code = f"import sys; sys.path.append({str(tmp_path)!r}); import datasets; print(datasets.NAME)"
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.stdout == "the package\n", result.stderr
