@@ -26,7 +26,7 @@ from bench.weights import Card, read_checkpoint, write_checkpoint
 
 SNR_GAMMA = 5.0  # the value that Hang et al. 2023 recommend
 
-# Attention only at 8 px: at 16 px it costs a fifth of the speed on a CPU and gains little.
+# Attention only at 8 px: at 16 px it costs a sixth of the training speed on a CPU.
 SMALL_PRIOR = UNetConfig(
     channels=32, channel_mult=(1, 2, 4, 4), res_blocks=1, attention_factors=(8,), head_channels=32
 )
