@@ -46,8 +46,8 @@ def main() -> None:
     for header in ("what", "against", "ours (s)", "theirs (s)", "ratio"):
         table.add_column(header)
     for what, against in (
-        ("ddnm", "the released code's loop: one image at a time, default allocator"),
-        ("dpi", "the released code's loop: one image at a time, default allocator"),
+        ("ddnm", "the released loop's network calls, one image at a time"),
+        ("dpi", "the released loop's network calls, one image at a time"),
     ):
         ours, plain = compare("perf.sampling", what)
         table.add_row(what, against, f"{ours:.2f}", f"{plain:.2f}", f"{plain / ours:.2f}")

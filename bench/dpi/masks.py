@@ -53,5 +53,4 @@ def _laplacian(y: Tensor) -> Tensor:
 
 
 def _stretch(values: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    span = high - low
-    return torch.where(span > 0, (values - low) / span.clamp_min(1e-30), torch.zeros_like(values))
+    return (values - low) / (high - low).clamp_min(1e-30)  # a constant image: 0 / 1e-30 = 0
