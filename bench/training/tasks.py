@@ -19,12 +19,11 @@ from bench.training.loop import TrainingSettings, train
 from bench.training.objectives import (
     corrector_loss,
     draw_timesteps,
+    even_weight,
     prior_loss,
     released_corrector_loss,
 )
 from bench.weights import Card, read_checkpoint, write_checkpoint
-
-SNR_GAMMA = 5.0  # the value that Hang et al. 2023 recommend
 
 # Attention only at 8 px: at 16 px it costs a sixth of the training speed on a CPU.
 SMALL_PRIOR = UNetConfig(
@@ -57,8 +56,12 @@ FULL_CORRECTOR = UNetConfig(
 )
 
 
-def train_prior(data: Path, size: int, settings: TrainingSettings, out: Path) -> Path:
+def train_prior(
+    data: Path, size: int, settings: TrainingSettings, out: Path, start: Path | None = None
+) -> Path:
     """Train a prior and write `<out>/prior-<size>.safetensors`.
+
+    `start` is another prior of this architecture to begin with.
 
     Raises:
         BenchError: unusable data, a size that does not fit the network, or a checkpoint of
@@ -66,14 +69,15 @@ def train_prior(data: Path, size: int, settings: TrainingSettings, out: Path) ->
     """
     unet = SMALL_PRIOR if size <= 64 else FULL_PRIOR
     schedule = Schedule.linear()
+    weight = even_weight(schedule)
 
     def loss(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
         t = draw_timesteps(len(x0), schedule, generator)
         noise = torch.randn(x0.shape, generator=generator)
-        return prior_loss(network, schedule, x0, t, noise, SNR_GAMMA)
+        return prior_loss(network, schedule, x0, t, noise, weight)
 
     card = Card("prior", size, unet)
-    return _train(UNet, loss, data, settings, out, card, {"objective": f"snr {SNR_GAMMA:g}"})
+    return _train(UNet, loss, data, settings, out, card, {"objective": "even"}, start)
 
 
 def train_corrector(
