@@ -10,3 +10,7 @@ class BenchError(Exception):
 
 class WrongUsage(BenchError):
     """A name or value on the command line or in bench.toml that can't be meant; exits with 2."""
+
+
+class Terminated(KeyboardInterrupt):
+    """Stopped by SIGTERM, as Ctrl-C stops; the command line exits with 143."""

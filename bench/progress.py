@@ -24,8 +24,8 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """A bar over `total` units of which `done` are there already."""
+def progress(label: str, total: int, done: int = 0, shown: bool = True) -> Iterator[Advance]:
+    """A bar over `total` units of which `done` are there already; `shown` is for one of several."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -36,7 +36,7 @@ def progress(label: str, total: int, done: int = 0) -> Iterator[Advance]:
         TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
         task = bar.add_task(label, total=total, completed=done, note="")
 
         def advance(count: int = 1, note: str = "") -> None:

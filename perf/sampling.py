@@ -19,7 +19,7 @@ from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
 from bench.dpi.sampler import DPISettings, sample
 from bench.memory import keep_freed_memory
-from bench.training.tasks import SMALL_CORRECTOR, SMALL_PRIOR
+from bench.training.architectures import CORRECTOR_64, PRIOR_64
 from perf.__main__ import timed
 
 IMAGES, STEPS, SIZE, SCALE = 8, 5, 64, 8
@@ -62,8 +62,8 @@ def _plain_step(
 
 def main(side: str, method: str) -> None:
     """Print the seconds of one side."""
-    unet = UNet(SMALL_PRIOR).requires_grad_(False).eval()
-    corrector = Corrector(SMALL_CORRECTOR).requires_grad_(False).eval()
+    unet = UNet(PRIOR_64).requires_grad_(False).eval()
+    corrector = Corrector(CORRECTOR_64).requires_grad_(False).eval()
     if side == "ours":
         keep_freed_memory()
         for network in (unet, corrector):

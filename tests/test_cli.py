@@ -15,7 +15,7 @@ import bench.engine.run
 from bench import metrics
 from bench.images import read_image, resize_bicubic, resize_bicubic_batch
 from bench.method import Method, Problem
-from bench.training import tasks
+from bench.training import architectures
 from bench.weights import read_checkpoint
 from tests.command import bench as command
 from tests.command import good
@@ -205,8 +205,8 @@ def test_a_method_runs_with_the_embedded_prior(home: Path) -> None:
 
 
 def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "SMALL_PRIOR", TINY_PRIOR)
-    monkeypatch.setattr(tasks, "SMALL_CORRECTOR", TINY_CORRECTOR)
+    monkeypatch.setattr(architectures, "PRIOR_64", TINY_PRIOR)
+    monkeypatch.setattr(architectures, "CORRECTOR_64", TINY_CORRECTOR)
     photos(home / "photos", count=4, size=16)
     good("prepare", "celeba", "--source", "photos", "--scale", 4)
     shared = ("--data", "photos", "--out", "nets", "--size", 16, "--steps", 2, "--batch", 2)

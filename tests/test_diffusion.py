@@ -11,10 +11,10 @@ from bench.diffusion.schedule import Schedule, gather, noised, posterior_mean
 from bench.diffusion.unet import UNet, UNetConfig, infer_config
 from bench.dpi.corrector import Corrector
 from bench.errors import BenchError
-from bench.training.tasks import FULL_CORRECTOR, FULL_PRIOR, SMALL_CORRECTOR, SMALL_PRIOR
+from bench.training.architectures import CORRECTOR_64, CORRECTOR_256, PRIOR_64, PRIOR_128, PRIOR_256
 
 LINEAR = Schedule.linear()
-FULL = [(UNet, FULL_PRIOR, 93_563_910), (Corrector, FULL_CORRECTOR, 5_867_427)]
+FULL = [(UNet, PRIOR_256, 93_563_910), (Corrector, CORRECTOR_256, 5_867_427)]
 
 
 def test_known_values_of_the_linear_schedule() -> None:
@@ -155,7 +155,7 @@ def test_published_networks_have_the_published_size(
         assert sum(p.numel() for p in network(config).parameters()) == parameters
 
 
-@pytest.mark.parametrize("config", [FULL_PRIOR, FULL_CORRECTOR, SMALL_PRIOR, SMALL_CORRECTOR])
+@pytest.mark.parametrize("config", [PRIOR_256, CORRECTOR_256, PRIOR_128, PRIOR_64, CORRECTOR_64])
 def test_the_configuration_is_read_off_the_weights(config: UNetConfig) -> None:
     with torch.device("meta"):
         state = UNet(config).state_dict()
@@ -166,7 +166,7 @@ def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(BenchError, match="not an ADM U-Net"):
         infer_config({"conv.weight": torch.zeros(1)}, 64)
     with torch.device("meta"):
-        state = UNet(SMALL_PRIOR).state_dict()
+        state = UNet(PRIOR_64).state_dict()
     del state["input_blocks.2.0.out_layers.3.weight"]
     with pytest.raises(BenchError, match=r"input_blocks\.2"):
         infer_config(state, 32)

@@ -27,7 +27,7 @@ from bench.files import sha256_file
 from bench.images import read_image, to_model
 from bench.method import Models, Problem, find_method
 from bench.testset.recipe import find_recipe
-from bench.training import tasks
+from bench.training import architectures
 from bench.weights import Card, write_checkpoint
 from docs import generate
 
@@ -196,7 +196,7 @@ def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (public,) = bench.weights.PUBLIC
     public = dataclasses.replace(public, sha256=sha256_file(folder / "FILE"))
     monkeypatch.setattr(bench.weights, "PUBLIC", (public,))
-    monkeypatch.setattr(tasks, "FULL_CORRECTOR", crt)
+    monkeypatch.setattr(architectures, "CORRECTOR_256", crt)
 
 
 def invoke(line: str) -> Result:

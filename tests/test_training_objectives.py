@@ -13,6 +13,7 @@ from bench.dpi.masks import fixed_mask
 from bench.training.objectives import (
     corrector_loss,
     draw_timesteps,
+    even_weight,
     prior_loss,
     released_corrector_loss,
     variance_weight,
@@ -43,14 +44,14 @@ def predicting(eps: Tensor, variance: float) -> Callable[[Tensor, Tensor], Tenso
 def test_a_perfect_prior_with_the_posteriors_variance_has_no_loss() -> None:
     # v = -1 is the posterior's own variance, the smaller bound of Eq. 5. What remains is the
     # rounding of float32 in x0_hat, which 1 / sqrt(alpha_bar) magnifies, here less than 1e-4.
-    loss = prior_loss(predicting(NOISE, -1.0), SCHEDULE, X0, T, NOISE)
+    loss = prior_loss(predicting(NOISE, -1.0), SCHEDULE, X0, T, NOISE).objective
     torch.testing.assert_close(loss, torch.zeros(4), atol=1e-4, rtol=0)
 
 
 def test_a_perfect_prior_is_charged_for_its_variance_alone() -> None:
     # KL of two Gaussians of equal mean, variances low and high: (r - 1 - ln r) / 2 nats with
     # r = low / high; in bits per dimension, weighted per step.
-    loss = prior_loss(predicting(NOISE, 1.0), SCHEDULE, X0, T, NOISE)
+    loss = prior_loss(predicting(NOISE, 1.0), SCHEDULE, X0, T, NOISE).objective
     ratio = SCHEDULE.posterior_variance[T] / SCHEDULE.betas[T]
     expected = variance_weight(SCHEDULE)[T] * 0.5 * (ratio - 1 - np.log(ratio)) / math.log(2)
     np.testing.assert_allclose(loss.numpy(), expected, atol=1e-4)
@@ -59,9 +60,11 @@ def test_a_perfect_prior_is_charged_for_its_variance_alone() -> None:
 
 def test_the_error_of_the_noise_is_its_mean_square() -> None:
     wrong = NOISE + torch.tensor([0.1, 0.2, 0.3, 0.4])[:, None, None, None]
-    eps_alone = prior_loss(lambda x, t: torch.cat([wrong, -torch.ones_like(wrong)], 1), *_at(T))
-    share = eps_alone - _variational(wrong)
-    torch.testing.assert_close(share, torch.tensor([0.01, 0.04, 0.09, 0.16]))
+    losses = prior_loss(lambda x, t: torch.cat([wrong, -torch.ones_like(wrong)], 1), *_at(T))
+    expected = torch.tensor([0.01, 0.04, 0.09, 0.16])
+    torch.testing.assert_close(losses.objective - _variational(wrong), expected)
+    torch.testing.assert_close(losses.error, expected)
+    assert torch.equal(losses.t, T)
 
 
 def _at(t: Tensor) -> tuple[Schedule, Tensor, Tensor, Tensor]:
@@ -83,25 +86,36 @@ def test_the_variance_is_weighed_evenly() -> None:
     # Told v = 1 where v = -1 is right, the weighted term is about the same at every step whose
     # range of variances float32 can tell.
     t = torch.tensor([1, 10, 50, 200])
-    charge = prior_loss(predicting(NOISE, 1.0), SCHEDULE, X0, t, NOISE)
+    charge = prior_loss(predicting(NOISE, 1.0), SCHEDULE, X0, t, NOISE).objective
     assert charge.max() < 2 * charge.min()
 
 
-def test_a_finite_gamma_caps_the_weight_of_the_clean_end() -> None:
+def test_a_weight_multiplies_the_error_of_the_noise_alone() -> None:
     wrong = NOISE + 1.0
-    plain = prior_loss(predicting(wrong, -1.0), *_at(T)) - _variational(wrong)
-    capped = prior_loss(predicting(wrong, -1.0), *_at(T), snr_gamma=5.0) - _variational(wrong)
-    snr = SCHEDULE.alpha_bar[T] / (1 - SCHEDULE.alpha_bar[T])
-    expected = torch.from_numpy(np.minimum(snr, 5.0) / snr).float()
-    torch.testing.assert_close(capped / plain, expected, atol=1e-5, rtol=1e-4)
-    assert expected[0] < 0.01
-    assert expected[-1] == 1
+    weight = np.linspace(0.5, 3.0, len(SCHEDULE))
+    plain = prior_loss(predicting(wrong, -1.0), *_at(T))
+    weighted = prior_loss(predicting(wrong, -1.0), *_at(T), weight=weight)
+    more = torch.from_numpy(weight[T] - 1).float()  # the error is 1
+    torch.testing.assert_close(weighted.objective - plain.objective, more, atol=1e-4, rtol=1e-4)
+    assert torch.equal(weighted.error, plain.error)
+
+
+def test_the_even_weight_caps_the_clean_end_and_lifts_the_noisy_one() -> None:
+    snr = SCHEDULE.alpha_bar / (1 - SCHEDULE.alpha_bar)
+    min_snr = even_weight(SCHEDULE, gamma=5.0, power=0.0)
+    np.testing.assert_allclose(min_snr, np.minimum(snr, 5.0) / snr)
+    weight = even_weight(SCHEDULE)
+    np.testing.assert_allclose(weight / min_snr, snr ** (-1 / 3))
+    # Times an error that falls as SNR^(2/3), the deviation that is left, the weight is as the
+    # deviation's inverse: all steps noisier than gamma pull alike.
+    noisy = snr < 5.0
+    np.testing.assert_allclose((weight * np.sqrt(snr ** (2 / 3)))[noisy], 1.0)
 
 
 def test_the_variational_term_trains_the_variance_alone() -> None:
     eps = NOISE.clone().requires_grad_(True)  # perfect, so that the simple term has no gradient
     variance = torch.zeros_like(NOISE).requires_grad_(True)
-    loss = prior_loss(lambda x, t: torch.cat([eps, variance], 1), *_at(T)).sum()
+    loss = prior_loss(lambda x, t: torch.cat([eps, variance], 1), *_at(T)).objective.sum()
     by_eps, by_variance = torch.autograd.grad(loss, [eps, variance])
     assert by_eps.abs().max() == 0
     assert by_variance.abs().min() > 0
@@ -112,7 +126,7 @@ def test_the_last_step_is_the_likelihood_of_8_bit_values() -> None:
     levels = torch.arange(256).float() / 127.5 - 1
     x0 = levels[:, None, None, None].expand(256, 3, 2, 2)
     noise, t = randn(256, 3, 2, 2), torch.zeros(256, dtype=torch.long)
-    exact = prior_loss(predicting(noise, -1.0), SCHEDULE, x0, t, noise)
+    exact = prior_loss(predicting(noise, -1.0), SCHEDULE, x0, t, noise).objective
     # The deviation is 0.0074, the half of a bin 1 / 255: erf(0.0039 / 0.0074 / sqrt 2) = 0.40,
     # which is 1.31 bits. The two outermost bins reach to infinity and hold more: 0.70, 0.51 bits.
     deviation = math.exp(0.5 * SCHEDULE.posterior_log_variance[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import traceback
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from bench.cli import inspect, suite, train
-from bench.errors import BenchError, WrongUsage
+from bench.errors import BenchError, Terminated, WrongUsage
 
 
 class Commands(TyperGroup):
@@ -26,9 +27,9 @@ class Commands(TyperGroup):
                 traceback.print_exc()
             typer.secho(f"error: {error}", fg="red", err=True)
             raise typer.Exit(2 if isinstance(error, WrongUsage) else 1) from None
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             typer.echo("Stopped. What is done is kept; the same command goes on.", err=True)
-            raise typer.Exit(130) from None
+            raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
 
 
 app = typer.Typer(
@@ -47,6 +48,11 @@ def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Options of every command."""
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
 
 
 def _example(text: str) -> str:

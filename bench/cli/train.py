@@ -9,15 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from bench.training.loop import TrainingSettings
-
-Data = Annotated[Path, typer.Option(help="Folder or zip of face images.")]
-Out = Annotated[Path, typer.Option(help="Folder for checkpoint and weights.")]
-Size = Annotated[int, typer.Option(help="Height and width in pixels.")]
-Steps = Annotated[int, typer.Option(help="Optimiser steps.", min=1)]
-Batch = Annotated[int, typer.Option(help="Images per step.", min=1)]
-Seed = Annotated[int, typer.Option(help="Seed of weights, batches and noise.")]
-Rate = Annotated[float, typer.Option("--learning-rate", help="Highest learning rate.")]
+    from bench.training.settings import TrainingSettings
+    from bench.training.tasks import Task
 
 
 class Precision(StrEnum):
@@ -25,6 +18,7 @@ class Precision(StrEnum):
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
 
 
 class Form(StrEnum):
@@ -34,24 +28,70 @@ class Form(StrEnum):
     RELEASED = "released"
 
 
-Autocast = Annotated[Precision, typer.Option(help="bfloat16 is faster where the CPU has it.")]
+class Preset(StrEnum):
+    """A named configuration; options given beside it replace its values."""
+
+    SMALL = "small"
+    PAPER = "paper"
+
+
+Data = Annotated[Path, typer.Option(help="Folder or zip of face images.")]
+Out = Annotated[Path, typer.Option(help="Folder for checkpoint, weights, pictures and log.")]
+Size = Annotated[int, typer.Option(help="Height and width in pixels.")]
+Start = Annotated[
+    Path | None,
+    typer.Option("--start-from", help="Weights of the same architecture to begin with."),
+]
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)]
+Batch = Annotated[int | None, typer.Option(help="Images per step, over all processes.", min=1)]
+Accumulate = Annotated[
+    int | None, typer.Option(help="Passes that a step's images are split into.", min=1)
+]
+Rate = Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate.")]
+Ema = Annotated[float | None, typer.Option(help="Decay of the averaged weights.", min=0, max=1)]
+Seed = Annotated[int | None, typer.Option(help="Seed of weights, batches and noise.")]
+Autocast = Annotated[
+    Precision | None, typer.Option(help="bfloat16 is faster where the processor has it.")
+]
+Compiled = Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, once.")]
+Every = Annotated[int, typer.Option(help="Steps from one saved state to the next.", min=1)]
+Changed = Annotated[
+    bool, typer.Option("--changed-data", help="Go on though the images are not the same.")
+]
 
 
 def prior(
     data: Data,
     out: Out,
     size: Size = 64,
-    steps: Steps = 10_000,
-    batch: Batch = 16,
-    learning_rate: Rate = 5e-4,
-    seed: Seed = 0,
-    precision: Autocast = Precision.FLOAT32,
+    start: Start = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    accumulate: Accumulate = None,
+    learning_rate: Rate = None,
+    ema: Ema = None,
+    seed: Seed = None,
+    precision: Autocast = None,
+    compiled: Compiled = False,
+    every: Every = 500,
+    changed_data: Changed = False,
 ) -> None:
     """Train a diffusion prior; stopped or killed, the same command goes on."""
-    from bench.training.tasks import train_prior
+    from bench.training.settings import preset
+    from bench.training.tasks import prior_task
 
-    settings = _settings(steps, batch, learning_rate, seed, precision)
-    typer.echo(f"Wrote {train_prior(data, size, settings, out)}")
+    settings = preset(
+        "small",
+        steps=steps,
+        batch=batch,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        ema=ema,
+        seed=seed,
+        precision=precision,
+        compiled=compiled,
+    )
+    _run(prior_task(size), data, settings, out, start, every, changed_data)
 
 
 def crt(
@@ -63,31 +103,51 @@ def crt(
     form: Annotated[Form, typer.Option(help="Loss: the paper's or the released code's.")] = (
         Form.PAPER
     ),
-    start: Annotated[
-        Path | None, typer.Option("--start-from", help="Corrector to begin with, of any scale.")
-    ] = None,
-    steps: Steps = 2_000,
-    batch: Batch = 16,
-    learning_rate: Rate = 5e-4,
-    seed: Seed = 0,
-    precision: Autocast = Precision.FLOAT32,
+    configuration: Annotated[
+        Preset,
+        typer.Option("--preset", help="paper: batch 32, 100k steps, AdamW 1e-5, EMA 0.9999."),
+    ] = Preset.SMALL,
+    start: Start = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    accumulate: Accumulate = None,
+    learning_rate: Rate = None,
+    ema: Ema = None,
+    seed: Seed = None,
+    precision: Autocast = None,
+    compiled: Compiled = False,
+    every: Every = 500,
+    changed_data: Changed = False,
 ) -> None:
     """Train a Corrector for DPI; stopped or killed, the same command goes on."""
-    from bench.training.tasks import train_corrector
+    from bench.training.settings import preset
+    from bench.training.tasks import corrector_task
 
-    settings = _settings(steps, batch, learning_rate, seed, precision)
-    typer.echo(f"Wrote {train_corrector(data, size, scale, k, form.value, settings, out, start)}")
-
-
-def _settings(
-    steps: int, batch: int, learning_rate: float, seed: int, precision: Precision
-) -> TrainingSettings:
-    from bench.training.loop import TrainingSettings
-
-    return TrainingSettings(
+    settings = preset(
+        configuration.value,
         steps=steps,
         batch=batch,
+        accumulate=accumulate,
         learning_rate=learning_rate,
+        ema=ema,
         seed=seed,
-        precision=precision.value,
+        precision=precision,
+        compiled=compiled,
     )
+    task = corrector_task(size, scale, k, form.value)
+    _run(task, data, settings, out, start, every, changed_data)
+
+
+def _run(
+    task: Task,
+    data: Path,
+    settings: TrainingSettings,
+    out: Path,
+    start: Path | None,
+    every: int,
+    changed_data: bool,
+) -> None:
+    from bench.training.tasks import run_task
+
+    if path := run_task(task, data, settings, out, start, every, changed_data):
+        typer.echo(f"Wrote {path}")

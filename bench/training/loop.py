@@ -1,222 +1,282 @@
-"""The one training loop: AdamW, moving average, checkpoints that continue bit for bit."""
+"""The one training loop: AdamW and a moving average, on whatever Accelerate finds."""
 
 import copy
+import hashlib
 import math
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from bench.errors import BenchError
-from bench.files import replacing, sha256_json
+from bench.errors import BenchError, Terminated
 from bench.progress import progress
+from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages
+from bench.training.monitor import ErrorCurve, Monitor
+from bench.training.objectives import Losses
+from bench.training.settings import TrainingSettings
 
-Loss = Callable[[nn.Module, Tensor, torch.Generator], Tensor]
-"""(network, images [B, 3, H, W] in [-1, 1], generator) -> loss per image [B]."""
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
-@dataclass(frozen=True)
-class TrainingSettings:
-    """What a training run depends on, beside network, objective and data.
-
-    The learning rate warms up linearly, stays, and falls linearly to zero over the last
-    `decay_share` of the steps. Until it falls nothing depends on `steps`, so that a run may be
-    taken up again with another number of them.
-    """
-
-    steps: int = 10_000
-    batch: int = 16
-    learning_rate: float = 5e-4
-    warmup: int = 200
-    decay_share: float = 0.3
-    ema: float = 0.999
-    seed: int = 0
-    precision: str = "float32"
-
-    def learning_rate_at(self, step: int) -> float:
-        """Learning rate of the step with this number, counted from 0."""
-        remaining = (self.steps - step) / max(1.0, self.decay_share * self.steps)
-        return self.learning_rate * min(1.0, (step + 1) / self.warmup, remaining)
-
-    def identity(self, data_sha256: str, task: Mapping[str, Any]) -> str:
-        """Hash of all that an unfinished run must keep: everything but the number of steps."""
-        return sha256_json({**asdict(self), "steps": None, "data": data_sha256, **task})
+Objective = Callable[[nn.Module, Tensor, torch.Generator], Losses]
+"""(network, images [B, 3, H, W] in [-1, 1], generator on their device) -> losses per image."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a finished training gives: averaged weights and the loss over its last tenth."""
+    """What a finished training gives: averaged weights, on the CPU, and how it went.
+
+    `final_loss` is the mean over the last tenth of the steps.
+    """
 
     network: nn.Module
     final_loss: float
+    curve: ErrorCurve
 
 
 def train(
     network: nn.Module,
-    loss: Loss,
+    objective: Objective,
     images: TrainingImages,
     settings: TrainingSettings,
-    checkpoint: Path,
-    save_every: int = 500,
-    task: Mapping[str, Any] | None = None,
-) -> Trained:
-    """Train, or take up the training whose checkpoint is there.
+    checkpoint: TrainingCheckpoint,
+    monitor: Monitor | None = None,
+    every: int = 500,
+    changed_data: bool = False,
+) -> Trained | None:
+    """Train, or take up the training whose checkpoint is there; None in a process that helps.
 
-    Batches, flips, timesteps and noise of a step follow from (seed, step) alone, so that a run
-    that was stopped continues as if it had not been. A stop (Ctrl-C) takes effect between two
-    steps and saves a checkpoint first. `task` tells apart trainings that differ in network or
-    loss, as JSON values.
+    Images, flips, timesteps and noise of a step follow from (seed, step) and the place in the
+    batch alone, so that a run that was stopped continues as if it had not been; on a CPU bit for
+    bit. Every `every` steps, and at the end, the state is saved and then shown to `monitor`. A
+    stop (Ctrl-C, SIGTERM) takes effect between two steps and saves the state first.
 
     Raises:
-        BenchError: fewer images than a batch, or a checkpoint that is damaged or of another task,
-            other settings or other data.
-        KeyboardInterrupt: stopped, after saving.
+        BenchError: fewer images than a batch, a batch that the processes can't share evenly, a
+            full disk, a checkpoint that is damaged or of another training, or a loss that is no
+            number.
+        KeyboardInterrupt, Terminated: stopped, after saving.
     """
     if len(images.pixels) < settings.batch:
         raise BenchError(
             f"{len(images.pixels)} images don't fill a batch of {settings.batch}: "
             "give more images or a smaller --batch."
         )
-    average = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=0.0)
-    identity = settings.identity(images.sha256, task or {})
-    state: dict[str, Any] = {"step": 0, "losses": [], "identity": identity}
-    if checkpoint.exists():
-        state = _load(checkpoint, network, average, optimizer, identity)
-    losses: list[float] = state["losses"]
+    state = checkpoint.load(changed_data)
+    checkpoint.check_room(network)
+    with _accelerator(settings) as accelerator:
+        run = _Run(network, objective, images, settings, accelerator)
+        if state is not None:
+            run.restore(state)
 
-    def save(step: int) -> None:
-        with replacing(checkpoint) as temporary:
-            torch.save(
-                {
-                    **state,
-                    "step": step,
-                    "losses": losses,
-                    "network": network.state_dict(),
-                    "average": average.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                },
-                temporary,
+        def save() -> None:
+            if accelerator.is_main_process:
+                checkpoint.save(run.state())
+
+        with (
+            progress("training", settings.steps, run.step, accelerator.is_main_process) as advance,
+            _stops(accelerator) as stopped,
+        ):
+            while run.step < settings.steps and not stopped():
+                run.advance()
+                recent = run.losses[-100:]
+                advance(note=f"loss {sum(recent) / len(recent):.4f}")
+                due = run.step % every == 0 or run.step == settings.steps
+                if due and accelerator.is_main_process:
+                    run.last_curve, run.curve = run.curve, ErrorCurve()
+                    save()
+                    if monitor is not None:
+                        monitor.show(run.step, run.losses[-every:], run.last_curve, run.average)
+            if (signal_number := stopped()) and run.step < settings.steps:
+                save()
+        if monitor is not None:
+            monitor.close()
+        is_main = accelerator.is_main_process
+    if signal_number and run.step < settings.steps:
+        raise Terminated if signal_number == signal.SIGTERM else KeyboardInterrupt
+    if not is_main:
+        return None
+    tail = run.losses[-max(1, len(run.losses) // 10) :]
+    return Trained(run.average.cpu(), sum(tail) / len(tail), run.last_curve)
+
+
+class _Run:
+    """The state of a training, and one step of it."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        objective: Objective,
+        images: TrainingImages,
+        settings: TrainingSettings,
+        accelerator: "Accelerator",
+    ) -> None:
+        parts = accelerator.num_processes * settings.accumulate
+        if settings.batch % parts:
+            raise BenchError(
+                f"A batch of {settings.batch} can't be shared evenly by {parts} passes "
+                f"({accelerator.num_processes} processes x --accumulate {settings.accumulate}): "
+                "give a multiple."
             )
+        network = network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(network).requires_grad_(False).eval()
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self._plain, self._optimizer = network, optimizer
+        self._network, self._steps = accelerator.prepare(network, optimizer)
+        self._objective, self._images = objective, images
+        self._settings, self._accelerator, self._parts = settings, accelerator, parts
+        self.step = 0
+        self.losses: list[float] = []
+        self.curve = ErrorCurve()
+        self.last_curve = ErrorCurve()
 
-    step = state["step"]
-    with progress("training", settings.steps, done=step) as advance, _stops() as stops:
-        while step < settings.steps and not stops:
-            value = _one_step(network, average, optimizer, loss, images, settings, step)
-            losses.append(value)
-            step += 1
-            recent = losses[-100:]
-            advance(note=f"loss {sum(recent) / len(recent):.4f}")
-            if step % save_every == 0:
-                save(step)
-        save(step)
-    if stops:
-        raise KeyboardInterrupt
-    tail = losses[-max(1, len(losses) // 10) :]
-    return Trained(average, sum(tail) / len(tail))
+    def state(self) -> dict[str, Any]:
+        """All that a later process needs to go on."""
+        scaler = self._accelerator.scaler
+        return {
+            "step": self.step,
+            "losses": self.losses,
+            "curve": self.curve.state(),
+            "last_curve": self.last_curve.state(),
+            "network": self._plain.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.step, self.losses = state["step"], state["losses"]
+        self.curve = ErrorCurve(**state["curve"])
+        self.last_curve = ErrorCurve(**state["last_curve"])
+        self._plain.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._accelerator.scaler is not None and state["scaler"]:
+            self._accelerator.scaler.load_state_dict(state["scaler"])
+
+    def advance(self) -> None:
+        """One optimiser step over all parts of its batch, and one of the average."""
+        rate = self._settings.learning_rate_at(self.step)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        total = torch.zeros((), device=self._accelerator.device)
+        for part in range(self._settings.accumulate):
+            with self._accelerator.accumulate(self._network):
+                x0, generator = self._part(part)
+                losses = self._objective(self._network, x0, generator)
+                value = losses.objective.mean()
+                self._accelerator.backward(value)
+                if self._accelerator.sync_gradients:
+                    self._accelerator.clip_grad_norm_(self._network.parameters(), 1.0)
+                self._steps.step()
+                self._steps.zero_grad(set_to_none=True)
+            total += value.detach() / self._settings.accumulate
+            self.curve.add(losses.t, losses.error)
+        loss = float(self._accelerator.reduce(total, "mean"))
+        if not math.isfinite(loss):
+            raise BenchError(
+                f"The loss is {loss} at step {self.step}: lower the learning rate and start again."
+            )
+        self._follow(1 - self._settings.average_decay_at(self.step))
+        self.losses.append(loss)
+        self.step += 1
+
+    @torch.no_grad()
+    def _follow(self, share: float) -> None:
+        """Move the average by this share of its way to the weights."""
+        torch._foreach_lerp_(  # what torch.optim uses; it has no public name
+            list(self.average.parameters()), list(self._plain.parameters()), share
+        )
+
+    def _part(self, part: int) -> tuple[Tensor, torch.Generator]:
+        """This process's part of the step's images, flipped at random; and their other draws."""
+        settings, pixels = self._settings, self._images.pixels
+        epoch, position = divmod(self.step, len(pixels) // settings.batch)
+        shuffle = torch.Generator().manual_seed(_seed(settings.seed, "epoch", epoch))
+        order = torch.randperm(len(pixels), generator=shuffle)
+        place = self._accelerator.process_index * settings.accumulate + part
+        size = settings.batch // self._parts
+        begin = position * settings.batch + place * size
+        device = self._accelerator.device
+        seed = _seed(settings.seed, "step", self.step, place)
+        generator = torch.Generator(device).manual_seed(seed)
+        x0 = self._images.batch(order[begin : begin + size]).to(device)
+        flip = torch.rand(len(x0), generator=generator, device=device) < 0.5
+        return torch.where(flip[:, None, None, None], x0.flip(-1), x0), generator
+
+
+def _seed(*parts: object) -> int:
+    """A seed that differs wherever one of the parts does."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7])
 
 
 @contextmanager
-def _stops() -> Iterator[list[int]]:
-    """Collect Ctrl-C, which in the midst of a step would tear the weights; the second one raises.
+def _accelerator(settings: TrainingSettings) -> Iterator["Accelerator"]:
+    """Accelerate's view of this process and its fellows; forgotten afterwards.
 
-    Signals reach the main thread alone, and only there a handler may be set.
+    Accelerate keeps it for the process, and would refuse a second training with another precision.
     """
-    stops: list[int] = []
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState
+
+    names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+    if settings.precision == "float16" and not torch.cuda.is_available():
+        raise BenchError("float16 needs a GPU: choose --precision bfloat16 or float32.")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of devices that are not here
+        accelerator = Accelerator(
+            mixed_precision=names[settings.precision],
+            gradient_accumulation_steps=settings.accumulate,
+            dynamo_backend="inductor" if settings.compiled else "no",
+        )
+    try:
+        yield accelerator
+    finally:
+        accelerator.free_memory()
+        if accelerator.num_processes == 1:
+            AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001
+            GradientState._reset_state()  # noqa: SLF001
+
+
+@contextmanager
+def _stops(accelerator: "Accelerator") -> Iterator[Callable[[], int]]:
+    """Collect Ctrl-C and SIGTERM, which in the midst of a step would tear the weights.
+
+    Gives a function that returns the signal's number, 0 before one came; processes that train
+    together are told together. The second signal ends at once. Signals reach the main thread
+    alone, and only there a handler may be set.
+    """
+    caught: list[int] = []
+
+    def told() -> int:
+        if accelerator.num_processes == 1:
+            return caught[0] if caught else 0
+        own = torch.tensor(caught[0] if caught else 0, device=accelerator.device)
+        return int(accelerator.gather(own[None]).max())
+
     if threading.current_thread() is not threading.main_thread():
-        yield stops
+        yield told
         return
 
     def stop(number: int, _: object) -> None:
-        if stops:
-            raise KeyboardInterrupt
-        stops.append(number)
+        if caught:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        caught.append(number)
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stops
+        yield told
     finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _one_step(
-    network: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    loss: Loss,
-    images: TrainingImages,
-    settings: TrainingSettings,
-    step: int,
-) -> float:
-    x0, generator = _batch(images, settings, step)
-    for group in optimizer.param_groups:
-        group["lr"] = settings.learning_rate_at(step)
-    with _autocast(settings.precision):
-        value = loss(network, x0, generator).mean()
-    if not math.isfinite(value.item()):
-        raise BenchError(
-            f"The loss is {value.item()} at step {step}: lower the learning rate and start again."
-        )
-    optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
-    # A young average must follow fast, or it would remember the initial weights.
-    decay = min(settings.ema, (1 + step) / (10 + step))
-    with torch.no_grad():
-        for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
-            slow.lerp_(fast, 1 - decay)
-    return value.item()
-
-
-def _batch(
-    images: TrainingImages, settings: TrainingSettings, step: int
-) -> tuple[Tensor, torch.Generator]:
-    """Images of a step, flipped at random, and the generator of its other draws."""
-    per_epoch = len(images.pixels) // settings.batch
-    epoch, position = divmod(step, per_epoch)
-    shuffle = torch.Generator().manual_seed(settings.seed * 1_000_003 + epoch)
-    order = torch.randperm(len(images.pixels), generator=shuffle)
-    indices = order[position * settings.batch : (position + 1) * settings.batch]
-    generator = torch.Generator().manual_seed((settings.seed + 1) * 1_000_000_007 + step)
-    x0 = images.batch(indices)
-    flip = torch.rand(len(x0), generator=generator) < 0.5
-    return torch.where(flip[:, None, None, None], x0.flip(-1), x0), generator
-
-
-def _autocast(precision: str) -> Any:
-    if precision == "float32":
-        return nullcontext()
-    return torch.autocast("cpu", dtype=getattr(torch, precision))
-
-
-def _load(
-    checkpoint: Path,
-    network: nn.Module,
-    average: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    identity: str,
-) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(checkpoint, weights_only=True)
-        found = state["identity"]
-    except Exception as error:  # noqa: BLE001 - damaged pickles raise a wide variety of types
-        raise BenchError(
-            f"{checkpoint} is damaged ({type(error).__name__}): remove it to start anew."
-        ) from None
-    if found != identity:
-        raise BenchError(
-            f"{checkpoint} belongs to a training with another objective, settings or data: "
-            "give the same ones, or another --out."
-        )
-    network.load_state_dict(state.pop("network"))
-    average.load_state_dict(state.pop("average"))
-    optimizer.load_state_dict(state.pop("optimizer"))
-    return state
+        for number, handler in before.items():
+            signal.signal(number, handler)

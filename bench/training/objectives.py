@@ -1,6 +1,7 @@
 """What is minimised: the losses of the prior and of the Corrector, per image."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,9 +12,23 @@ from bench.diffusion.schedule import Schedule, Table, gather, noised, posterior_
 from bench.dpi.masks import fixed_mask, on_grid
 
 
+@dataclass(frozen=True)
+class Losses:
+    """Of a batch, each [B]: what is minimised, the timestep, and the plain squared error."""
+
+    objective: Tensor
+    t: Tensor
+    error: Tensor
+
+
 def draw_timesteps(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
-    """Uniform indices [count] into the schedule."""
-    return torch.randint(len(schedule), (count,), generator=generator)
+    """Uniform indices [count] into the schedule, on the generator's device."""
+    return torch.randint(len(schedule), (count,), generator=generator, device=generator.device)
+
+
+def draw_noise(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Standard normal noise in the shape of x, from a generator on its device."""
+    return torch.randn(x.shape, generator=generator, device=x.device)
 
 
 def prior_loss(
@@ -23,19 +38,19 @@ def prior_loss(
     t: Tensor,
     noise: Tensor,
     weight: Table | None = None,
-) -> Tensor:
-    """Hybrid loss of Nichol and Dhariwal 2021, L_simple and a weighted L_vlb, per image [B].
+) -> Losses:
+    """Hybrid loss of Nichol and Dhariwal 2021, L_simple and a weighted L_vlb.
 
     The variational term trains the variance alone: the mean enters it detached. Its weight is
     `variance_weight`. `weight` holds that of the noise-prediction error per index, 1 without it.
     """
     x_t = noised(schedule, x0, t, noise)
     eps, variance = network(x_t, t).float().chunk(2, dim=1)
-    simple = (eps - noise).square().mean(dim=(1, 2, 3))
-    if weight is not None:
-        simple = gather(weight, t).flatten() * simple
+    error = (eps - noise).square().mean(dim=(1, 2, 3))
+    simple = error if weight is None else gather(weight, t).flatten() * error
     variational = _variational_bound(schedule, x0, x_t, t, eps.detach(), variance)
-    return simple + gather(variance_weight(schedule), t).flatten() * variational
+    objective = simple + gather(variance_weight(schedule), t).flatten() * variational
+    return Losses(objective, t, error.detach())
 
 
 def even_weight(schedule: Schedule, gamma: float = 5.0, power: float = 1 / 3) -> Table:
@@ -139,16 +154,37 @@ def corrector_loss(
     y_T = on_grid(base, k)
 
     def answer(clean: Tensor) -> Tensor:
-        noise, posterior_noise = (torch.randn(x0.shape, generator=generator) for _ in range(2))
+        noise, posterior_noise = (draw_noise(x0, generator) for _ in range(2))
         sample = _posterior_sample(schedule, clean, t, noise, posterior_noise)
         return corrector(sample * m_f, t, y_T) * m_f
 
     with torch.no_grad():
         own = answer(y_T).float()
     omega = (t + 1).float() / len(schedule)
-    is_prior = torch.rand(len(x0), generator=generator) < omega
+    is_prior = torch.rand(len(x0), generator=generator, device=x0.device) < omega
     clean = torch.where(is_prior[:, None, None, None], x0, own)
     return (m_f * x0 - answer(clean)).square().mean(dim=(1, 2, 3)) * k**2
+
+
+def corrector_answers(
+    corrector: ConditionalNetwork, schedule: Schedule, x0: Tensor, base: Tensor
+) -> Tensor:
+    """What a Corrector makes of noised conditions, to be looked at: [5 N, 3, H / k, W / k].
+
+    Rows of N pictures on the grid: the base condition, the answers to the posterior samples of
+    the ground truth where the noise is strong, middling and weak, and the ground truth itself.
+    """
+    k = x0.shape[-1] // base.shape[-1]
+    m_f = fixed_mask(x0.shape[-1], k).to(x0)
+    y_T = on_grid(base, k)
+    generator = torch.Generator(x0.device).manual_seed(0)
+    rows = [base]
+    for share in (0.9, 0.5, 0.1):
+        t = torch.full((len(x0),), int(share * len(schedule)), device=x0.device)
+        draws = [draw_noise(x0, generator) for _ in range(2)]
+        sample = _posterior_sample(schedule, x0, t, draws[0], draws[1])
+        rows.append(corrector(sample * m_f, t, y_T)[..., ::k, ::k])
+    return torch.cat([*rows, x0[..., ::k, ::k]])
 
 
 def _posterior_sample(

@@ -1,156 +1,189 @@
 """What can be trained: a prior, or a Corrector; from images to a checkpoint with its card."""
 
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from bench.diffusion.noise import KeyedNoise, StreamKey
+from bench.diffusion.prior import Prior, sample
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.unet import UNet, UNetConfig
+from bench.diffusion.wiener import WienerFilter
 from bench.dpi.corrector import Corrector
 from bench.errors import WrongUsage
 from bench.images import resize_bicubic_batch
 from bench.memory import keep_freed_memory
+from bench.training.architectures import corrector_architecture, prior_architecture
+from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages, load_training_images
-from bench.training.loop import TrainingSettings, train
+from bench.training.loop import Objective, train
+from bench.training.monitor import Monitor, Preview
 from bench.training.objectives import (
+    Losses,
+    corrector_answers,
     corrector_loss,
+    draw_noise,
     draw_timesteps,
     even_weight,
     prior_loss,
     released_corrector_loss,
 )
+from bench.training.settings import TrainingSettings
 from bench.weights import Card, read_checkpoint, write_checkpoint
 
-# Attention only at 8 px: at 16 px it costs a sixth of the training speed on a CPU.
-SMALL_PRIOR = UNetConfig(
-    channels=32, channel_mult=(1, 2, 4, 4), res_blocks=1, attention_factors=(8,), head_channels=32
-)
-SMALL_CORRECTOR = UNetConfig(
-    channels=32,
-    channel_mult=(1, 1, 2, 2),
-    res_blocks=1,
-    attention_factors=(),  # in the middle block alone, at 8 px: 3 MB on disk
-    head_channels=16,
-    out_channels=3,
-)
-# ffhq_10m.pt, and the released Corrector: its 5,867,427 parameters are those of attention at
-# 8 px (factor 32 of 256 px), not at factor 8, which would have 5,718,819.
-FULL_PRIOR = UNetConfig(
-    channels=128,
-    channel_mult=(1, 1, 2, 2, 4, 4),
-    res_blocks=1,
-    attention_factors=(16,),
-    head_channels=64,
-)
-FULL_CORRECTOR = UNetConfig(
-    channels=32,
-    channel_mult=(1, 1, 2, 2, 4, 4),
-    res_blocks=1,
-    attention_factors=(32,),
-    head_channels=16,
-    out_channels=3,
-)
+SCHEDULE = Schedule.linear()
+PREVIEW_STEPS = 50
+FILTERED_IMAGES = 5000  # more do not change the spectrum by a percent
 
 
-def train_prior(
-    data: Path, size: int, settings: TrainingSettings, out: Path, start: Path | None = None
-) -> Path:
-    """Train a prior and write `<out>/prior-<size>.safetensors`.
+@dataclass(frozen=True)
+class Task:
+    """A network to train: its kind and size, its objective, and how it shows itself.
 
-    `start` is another prior of this architecture to begin with.
-
-    Raises:
-        BenchError: unusable data, a size that does not fit the network, or a checkpoint of
-            another training in `out`.
+    `facts` are what else tells its training from others, as JSON values.
     """
-    unet = SMALL_PRIOR if size <= 64 else FULL_PRIOR
-    schedule = Schedule.linear()
-    weight = even_weight(schedule)
 
-    def loss(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
-        t = draw_timesteps(len(x0), schedule, generator)
-        noise = torch.randn(x0.shape, generator=generator)
-        return prior_loss(network, schedule, x0, t, noise, weight)
+    card: Card
+    network: Callable[[UNetConfig], nn.Module]
+    objective: Objective
+    preview: Callable[[TrainingImages], Preview]
+    facts: Mapping[str, Any]
 
-    card = Card("prior", size, unet)
-    return _train(UNet, loss, data, settings, out, card, {"objective": "even"}, start)
+    @property
+    def name(self) -> str:
+        """Name of the file that it gives, without suffix."""
+        card = self.card
+        return f"{card.kind}-{card.size}" + (f"-x{card.scale}" if card.scale else "")
 
 
-def train_corrector(
-    data: Path,
-    size: int,
-    scale: int,
-    k: int,
-    form: Literal["paper", "released"],
-    settings: TrainingSettings,
-    out: Path,
-    start: Path | None = None,
-) -> Path:
-    """Train a Corrector and write `<out>/corrector-<size>-x<scale>.safetensors`.
-
-    `start` is another Corrector to begin with, such as that of another scale.
+def prior_task(size: int) -> Task:
+    """A prior for images of this size, with learned variance.
 
     Raises:
-        BenchError: unusable data, a scale or k that does not divide the size, a size that does
-            not fit the network, or a checkpoint of another training in `out`.
+        WrongUsage: the size does not fit the network.
+    """
+    weight = even_weight(SCHEDULE)
+
+    def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
+        t = draw_timesteps(len(x0), SCHEDULE, generator)
+        return prior_loss(network, SCHEDULE, x0, t, draw_noise(x0, generator), weight)
+
+    def samples(network: nn.Module) -> Tensor:
+        device = next(network.parameters()).device
+        noise = KeyedNoise([StreamKey(0, f"preview {i}") for i in range(16)])
+        x = noise.normal_like(torch.empty(16, 3, size, size, device=device))
+        return sample(Prior(network, SCHEDULE).respaced(PREVIEW_STEPS), x, noise)
+
+    def preview(images: TrainingImages) -> Preview:
+        some = images.batch(
+            torch.arange(0, len(images.pixels), -(-len(images.pixels) // FILTERED_IMAGES))
+        )
+        linear = WienerFilter.fit(some).eps_error(SCHEDULE)
+        return Preview(samples, 4, "squared error of the noise estimate", linear, "Wiener filter")
+
+    card = Card("prior", size, prior_architecture(size))
+    return _checked(Task(card, UNet, objective, preview, {"objective": "even"}))
+
+
+def corrector_task(size: int, scale: int, k: int, form: Literal["paper", "released"]) -> Task:
+    """A Corrector for images of this size, of which it sees every k-th pixel, at a scale.
+
+    Raises:
+        WrongUsage: a scale or k that does not divide the size, or a size that does not fit the
+            network.
     """
     for name, value in (("scale", scale), ("k", k)):
         if value < 2 or size % value:
             raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
-    unet = SMALL_CORRECTOR if size <= 64 else FULL_CORRECTOR
-    schedule = Schedule.linear()
 
-    def loss(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
-        t = draw_timesteps(len(x0), schedule, generator)
-        base = resize_bicubic_batch(resize_bicubic_batch(x0, size // scale), size // k)
+    def condition(x0: Tensor) -> Tensor:
+        return resize_bicubic_batch(resize_bicubic_batch(x0, size // scale), size // k)
+
+    def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
+        t = draw_timesteps(len(x0), SCHEDULE, generator)
+        base = condition(x0)
         if form == "paper":
-            return corrector_loss(network, schedule, x0, base, t, generator)
-        noise, posterior_noise = (torch.randn(x0.shape, generator=generator) for _ in range(2))
-        return released_corrector_loss(network, schedule, x0, base, t, noise, posterior_noise)
+            loss = corrector_loss(network, SCHEDULE, x0, base, t, generator)
+        else:
+            noise, posterior_noise = (draw_noise(x0, generator) for _ in range(2))
+            loss = released_corrector_loss(network, SCHEDULE, x0, base, t, noise, posterior_noise)
+        return Losses(loss, t, loss.detach())
 
-    card = Card("corrector", size, unet, scale, k)
-    return _train(Corrector, loss, data, settings, out, card, {"objective": form}, start)
+    def preview(images: TrainingImages) -> Preview:
+        x0 = images.batch(torch.arange(6))
+
+        def answers(network: nn.Module) -> Tensor:
+            device = next(network.parameters()).device
+            return corrector_answers(network, SCHEDULE, x0.to(device), condition(x0).to(device))
+
+        return Preview(answers, 6, "squared error of the corrected condition")
+
+    card = Card("corrector", size, corrector_architecture(size), scale, k)
+    return _checked(Task(card, Corrector, objective, preview, {"objective": form}))
 
 
-def _train(
-    network_class: Callable[[UNetConfig], nn.Module],
-    loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor],
+def run_task(
+    task: Task,
     data: Path,
     settings: TrainingSettings,
     out: Path,
-    card: Card,
-    facts: dict[str, Any],
     start: Path | None = None,
-) -> Path:
-    multiple = card.unet.size_multiple
-    if card.size < multiple or card.size % multiple:
-        raise WrongUsage(
-            f"Size {card.size} does not fit the network: choose a multiple of {multiple}."
-        )
+    every: int = 500,
+    changed_data: bool = False,
+) -> Path | None:
+    """Train and write `<out>/<task.name>.safetensors`, with what is shown on the way beside it.
+
+    Started several times by `accelerate launch` or `torchrun`, the processes share the work, and
+    those that help the first return None. `start` is another checkpoint of this kind and
+    architecture to begin with.
+
+    Raises:
+        BenchError: unusable data, a start of another architecture, or what `train` refuses.
+    """
     keep_freed_memory()
-    images: TrainingImages = load_training_images(data, card.size)
     torch.manual_seed(settings.seed)  # initial weights have no generator of their own
-    network = network_class(card.unet)
+    network = task.network(task.card.unet)
+    facts = dict(task.facts)
     if start is not None:
-        beginning = read_checkpoint(start, card.kind)
+        beginning = read_checkpoint(start, task.card.kind)
         beginning.load_into(network)
         network.requires_grad_(True).train()
-        facts = {**facts, "start": start.stem, "start_sha256": beginning.sha256}
-    name = f"{card.kind}-{card.size}" + (f"-x{card.scale}" if card.scale else "")
-    task = {"card": asdict(card), **facts}
-    trained = train(network, loss, images, settings, out / f"{name}.checkpoint.pt", task=task)
+        facts |= {"start": start.stem, "start_sha256": beginning.sha256}
+    images = load_training_images(data, task.card.size)
+    own = asdict(task.card) | settings.facts() | facts | {"data_sha256": images.sha256}
+    trained = train(
+        network,
+        task.objective,
+        images,
+        settings,
+        TrainingCheckpoint(out / f"{task.name}.checkpoint.pt", own),
+        Monitor(out, task.name, task.preview(images)),
+        every,
+        changed_data,
+    )
+    if trained is None:
+        return None
     training = {
         **facts,
         **asdict(settings),
         "images": len(images.pixels),
         "data_sha256": images.sha256,
         "final_loss": trained.final_loss,
+        "curve": trained.curve.means(),
     }
-    path = out / f"{name}.safetensors"
-    card = Card(card.kind, card.size, card.unet, card.scale, card.k, training)
-    write_checkpoint(path, trained.network, card)
+    path = out / f"{task.name}.safetensors"
+    write_checkpoint(path, trained.network, replace(task.card, training=training))
     return path
+
+
+def _checked(task: Task) -> Task:
+    multiple = task.card.unet.size_multiple
+    if task.card.size < multiple or task.card.size % multiple:
+        raise WrongUsage(
+            f"Size {task.card.size} does not fit the network: choose a multiple of {multiple}."
+        )
+    return task

@@ -1,0 +1,55 @@
+"""The Wiener filter: the best linear denoiser of images with a known spectrum.
+
+It is what a denoising network must beat to have learned more of images than their spectrum.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.diffusion.schedule import Schedule, Table
+
+
+@dataclass(frozen=True)
+class WienerFilter:
+    """Mean image [3, H, W], and per frequency [H, W] the colours' covariance as an eigensystem.
+
+    `power` [H, W, 3] are its eigenvalues, `basis` [H, W, 3, 3] its eigenvectors in columns, of
+    the unitary Fourier transform; images count as periodic.
+    """
+
+    mean: Tensor
+    power: Tensor
+    basis: Tensor
+
+    @classmethod
+    def fit(cls, images: Tensor) -> "WienerFilter":
+        """Measure mean and spectrum of images [N, 3, H, W]."""
+        mean = images.mean(0)
+        spectra = _transform(images - mean)
+        covariance = torch.einsum("nhwc,nhwd->hwcd", spectra, spectra.conj()) / len(images)
+        power, basis = torch.linalg.eigh(covariance)
+        return cls(mean, power.clamp_min(0), basis)
+
+    def denoise(self, x: Tensor, variance: float) -> Tensor:
+        """Estimate the images of x = image + noise of this variance; both [B, 3, H, W]."""
+        gain = (self.power / (self.power + variance)).to(self.basis.dtype)
+        coefficients = self.basis.mH @ _transform(x - self.mean)[..., None]
+        estimate = (self.basis @ (gain[..., None] * coefficients)).squeeze(-1)
+        return torch.fft.ifft2(estimate.permute(0, 3, 1, 2), norm="ortho").real + self.mean
+
+    def error(self, variance: float) -> float:
+        """Mean squared error per value that is expected of `denoise` at this noise variance."""
+        return float((self.power * variance / (self.power + variance)).mean())
+
+    def eps_error(self, schedule: Schedule) -> Table:
+        """The error of the noise estimate that belongs to it, per index of a schedule."""
+        ratio = (1.0 - schedule.alpha_bar) / schedule.alpha_bar  # noise to signal, of x_t
+        return np.array([self.error(float(r)) / r for r in ratio])
+
+
+def _transform(images: Tensor) -> Tensor:
+    """[N, 3, H, W] to Fourier coefficients [N, H, W, 3]."""
+    return torch.fft.fft2(images, norm="ortho").permute(0, 2, 3, 1)

@@ -1,0 +1,83 @@
+"""The state of an unfinished training on disk: whole or absent, and refused where it misleads."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.errors import BenchError
+from bench.files import replacing
+
+BYTES_PER_PARAMETER = 16  # weights, their average, and AdamW's two moments, in float32
+
+
+@dataclass(frozen=True)
+class TrainingCheckpoint:
+    """Where a training keeps its state, and the facts that a state must agree with.
+
+    `facts` are JSON values: settings, network, objective, and the hash of the data.
+    """
+
+    path: Path
+    facts: Mapping[str, Any]
+
+    def load(self, changed_data: bool = False) -> dict[str, Any] | None:
+        """The state that is there, None without one; `changed_data` allows for other images.
+
+        Raises:
+            BenchError: it is damaged, or of a training with other facts, which are named.
+        """
+        if not self.path.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            there = dict(state["facts"])
+        except Exception as error:  # noqa: BLE001 - damaged pickles raise a wide variety of types
+            raise BenchError(
+                f"{self.path} is damaged ({type(error).__name__}): remove it to start anew."
+            ) from None
+        differing = [
+            f"{name} {there.get(name)} there, {self.facts.get(name)} now"
+            for name in sorted({*there, *self.facts} - {"data_sha256"})
+            if there.get(name) != self.facts.get(name)
+        ]
+        if differing:
+            raise BenchError(
+                f"{self.path} belongs to another training ({'; '.join(differing)}): "
+                "give the same, or another --out."
+            )
+        if there["data_sha256"] != self.facts["data_sha256"] and not changed_data:
+            raise BenchError(
+                f"The images are not those that {self.path} was trained on: give the same, or say "
+                "--changed-data if the training is to go on with these."
+            )
+        return state
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the state by this one; on any error the former stays.
+
+        Raises:
+            BenchError: the folder can't be written.
+            OSError: the disk is full.
+        """
+        with replacing(self.path) as temporary:
+            torch.save({**state, "facts": dict(self.facts)}, temporary)
+
+    def check_room(self, network: nn.Module) -> None:
+        """See that the state will fit on the disk, before hours are spent.
+
+        Raises:
+            BenchError: it will not; two states lie there while one replaces the other.
+        """
+        there = next(p for p in (self.path, *self.path.parents) if p.exists())
+        free = shutil.disk_usage(there).free
+        needed = 2 * BYTES_PER_PARAMETER * sum(p.numel() for p in network.parameters())
+        if free < needed:
+            raise BenchError(
+                f"{self.path.parent} has {free / 2**20:.0f} MiB free, but the training's state "
+                f"needs {needed / 2**20:.0f}: make room, or give another --out."
+            )

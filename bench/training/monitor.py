@@ -1,0 +1,129 @@
+"""What a training shows of itself: pictures beside its checkpoint, and a log for TensorBoard."""
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.diffusion.schedule import Table
+from bench.files import write_bytes
+from bench.images import Pixels, encode_png, to_pixels
+
+TIMESTEPS = 1000
+BUCKETS = 20
+
+
+@dataclass
+class ErrorCurve:
+    """The denoising curve: the mean squared error of a network's answers per timestep bucket."""
+
+    sums: list[float] = field(default_factory=lambda: [0.0] * BUCKETS)
+    counts: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+
+    def add(self, t: Tensor, error: Tensor) -> None:
+        """Count the errors [B] of a batch at timesteps [B]."""
+        for bucket, value in zip((t * BUCKETS // TIMESTEPS).tolist(), error.tolist(), strict=True):
+            self.sums[bucket] += value
+            self.counts[bucket] += 1
+
+    def means(self) -> list[float]:
+        """Mean error per bucket, not a number where nothing fell."""
+        pairs = zip(self.sums, self.counts, strict=True)
+        return [total / count if count else float("nan") for total, count in pairs]
+
+    def state(self) -> dict[str, Any]:
+        """What `ErrorCurve(**state)` takes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """How a task shows itself.
+
+    `images` draws pictures [N, 3, H, W] in [-1, 1] with a network, `columns` in a row. `error`
+    says what the curve counts; `reference`, named by `reference_name`, is a curve over all
+    timesteps to hold it against.
+    """
+
+    images: Callable[[nn.Module], Tensor]
+    columns: int
+    error: str
+    reference: Table | None = None
+    reference_name: str = ""
+
+
+class Monitor:
+    """Writes `<name>-samples.png` and `<name>-curve.png` anew each time, and events below `log`."""
+
+    def __init__(self, folder: Path, name: str, preview: Preview) -> None:
+        self._folder, self._name, self._preview = folder, name, preview
+        self._writer: Any = None
+
+    def show(
+        self, step: int, losses: Sequence[float], curve: ErrorCurve, network: nn.Module
+    ) -> None:
+        """Show the state after `step` steps, of which `losses` are the last ones."""
+        with torch.no_grad():
+            images = self._preview.images(network)
+        grid = _grid(images, self._preview.columns)
+        write_bytes(self._folder / f"{self._name}-samples.png", encode_png(grid))
+        drawing = curve_figure(curve, self._preview)
+        write_bytes(self._folder / f"{self._name}-curve.png", drawing)
+        writer = self._open(step - len(losses))
+        for number, loss in enumerate(losses, start=step - len(losses) + 1):
+            writer.add_scalar("loss", loss, number)
+        for bucket, mean in enumerate(curve.means()):
+            first = bucket * TIMESTEPS // BUCKETS
+            writer.add_scalar(f"error/t{first:03d}", mean, step)
+        writer.add_image("samples", grid, step, dataformats="HWC")
+        writer.flush()
+
+    def close(self) -> None:
+        """Finish the log."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def _open(self, step: int) -> Any:
+        """The log; what it holds from after `step`, of a run that was cut off, is taken back."""
+        if self._writer is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # TensorBoard's own, of the packages that it has
+                from torch.utils.tensorboard import SummaryWriter
+
+            folder = self._folder / "log" / self._name
+            self._writer = SummaryWriter(str(folder), purge_step=step + 1)
+        return self._writer
+
+
+def curve_figure(curve: ErrorCurve, preview: Preview) -> bytes:
+    """The curve as PNG, with logarithmic error."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 3.2), layout="constrained", dpi=150)
+    axes = figure.subplots()
+    middles = (np.arange(BUCKETS) + 0.5) * TIMESTEPS / BUCKETS
+    axes.plot(middles, curve.means(), marker="o", markersize=3, label="network")
+    if preview.reference is not None:
+        axes.plot(preview.reference, linestyle="--", color="0.4", label=preview.reference_name)
+        axes.legend(frameon=False)
+    axes.set(xlabel="timestep", ylabel=preview.error, yscale="log", xlim=(0, TIMESTEPS))
+    axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _grid(images: Tensor, columns: int) -> Pixels:
+    """Pictures [N, 3, h, w] in rows of `columns`, with two white pixels around each."""
+    height, width = images.shape[-2] + 2, images.shape[-1] + 2
+    grid = torch.ones(3, -(-len(images) // columns) * height + 2, columns * width + 2)
+    for number, image in enumerate(images.cpu()):
+        top, left = (number // columns) * height + 2, (number % columns) * width + 2
+        grid[:, top : top + height - 2, left : left + width - 2] = image
+    return to_pixels(grid[None])[0]
