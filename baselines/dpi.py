@@ -32,6 +32,7 @@ METHOD = Method(
     settings=settings,
     restore=restore,
     needs=frozenset({"prior", "corrector"}),
+    revision=2,  # on respaced schedules the Corrector is told the noise that it sees
     paper="Yang et al., Diffusion Prior Interpolation for Flexibility Real-World Face "
     "Super-Resolution, AAAI 2025",
     licence="",

@@ -134,6 +134,53 @@ def test_the_paper_conditions_to_the_end_and_the_release_does_not() -> None:
     assert (x_next - y_T)[..., ::2, ::2].abs().max() > 0.1
 
 
+@pytest.mark.parametrize("steps", [20, 50, 1000])
+def test_the_corrector_is_told_the_noise_that_it_sees(steps: int) -> None:
+    told: list[int] = []
+
+    def listening(condition: Tensor, t: Tensor, y_T: Tensor) -> Tensor:
+        told.append(int(t[0]))
+        return condition
+
+    settings = dataclasses.replace(SETTINGS, steps=steps)
+    base, prior = faces(1, 8), PRIOR.respaced(steps)
+    sample(PRIOR, listening, base, settings, streams(1))
+    # It was trained to see x_{t-1} at t; the last x is clean.
+    following = prior.schedule.timesteps[:-1][::-1]
+    assert told == [*(following + 1), 0]
+
+
+def test_without_the_corrector_the_condition_stays() -> None:
+    def never(*_: Tensor) -> Tensor:
+        raise AssertionError
+
+    for tau in (0, 1001):
+        settings = dataclasses.replace(SETTINGS, tau=tau, correction="none")
+        x, y, y_T = faces(3).split(1)
+        x_next, y_next, _ = step(PRIOR, never, x, y, y_T, 10, settings, streams(1))
+        assert y_next is y
+        assert not torch.equal(x_next, x)
+
+
+def test_without_refinement_the_corrector_sees_the_initial_condition_anew() -> None:
+    def after(y: Tensor, correction: str) -> Tensor:
+        settings = dataclasses.replace(SETTINGS, tau=0, correction=correction)
+        x, _, y_T = faces(3).split(1)
+        return step(PRIOR, keep, x, y, y_T, 10, settings, streams(1))[1]
+
+    y_T, other = faces(3)[2:], faces(3)[1:2]
+    assert torch.equal(after(other, "once"), after(y_T, "once"))
+    assert not torch.equal(after(other, "refined"), after(y_T, "refined"))
+    assert torch.equal(after(y_T, "once"), after(y_T, "refined"))
+
+
+def test_without_weight_the_condition_counts_whole() -> None:
+    t = int(PRIOR.respaced(20).schedule.timesteps[10]) + 1
+    whole = dataclasses.replace(SETTINGS, tau=1001, omega=t)
+    unweighted = dataclasses.replace(SETTINGS, tau=1001, weighted=False)
+    assert torch.equal(one_step(10, unweighted)[0], one_step(10, whole)[0])
+
+
 def test_tau_counts_training_steps_whatever_the_number_taken() -> None:
     settings = dataclasses.replace(SETTINGS, tau=999 / 19 * 10 + 1.5)  # index 10 is t = 527
     first_stage = dataclasses.replace(settings, tau=0)

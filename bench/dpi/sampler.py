@@ -31,6 +31,11 @@ class DPISettings:
     `tau` and `omega` count steps of the 1000-step schedule in the "paper" form whatever the
     number of steps taken, and indices of the respaced schedule in the "released" form.
     `sampler` "ddim" with 20 steps is the paper's DPI_20.
+
+    The rest are the parts that the paper's Table 4 leaves out. `correction` says what becomes of
+    the condition: "refined" from step to step (line 15), "once" from y_T anew at every step
+    (without refinement), or "none", which keeps y_T (without CRT); without `weighted`, w is 1.
+    Without stage II is tau = 0.
     """
 
     tau: float
@@ -42,6 +47,8 @@ class DPISettings:
     eta: float = 1.0
     spacing: Literal["even", "ddim", "strided"] = "even"
     form: Literal["paper", "released"] = "paper"
+    correction: Literal["refined", "once", "none"] = "refined"
+    weighted: bool = True
 
     @property
     def off_grid(self) -> float:
@@ -103,16 +110,32 @@ def step(
             y, settings.k, settings.s
         )
         m_a = on_grid(noise.bernoulli(probability), settings.k)
-        w = t / settings.omega
+        w = t / settings.omega if settings.weighted else 1.0
         x_next = (1 - m_a) * x_prime + m_a * (w * y_prime + (1 - w) * x_prime)
         y_prime = x_next
     else:
         x_next = (1 - m_f) * x_prime + m_f * y_prime
 
-    told = index * (TRAINING_STEPS // settings.steps) if released else t - 1
-    timesteps = torch.full((len(x),), told, device=x.device)
+    if settings.correction == "none":
+        return x_next, y, prediction.x0_hat
+    if settings.correction == "once":
+        _, y_prime = _posterior_samples(
+            prior, prediction, x, y_T, index, settings, x_noise, y_noise
+        )
+    timesteps = torch.full((len(x),), _told(prior, index, settings), device=x.device)
     y_next = corrector(y_prime * m_f, timesteps, y_T * m_f) * m_f + settings.off_grid
     return x_next, y_next, prediction.x0_hat
+
+
+def _told(prior: Prior, index: int, settings: DPISettings) -> int:
+    """The timestep that the Corrector is told, which was trained to see x_{t-1} at t.
+
+    On a respaced schedule x_{t-1} is as noisy as the next step taken, so it is told the one
+    after that; the released code counts on without regard to this.
+    """
+    if settings.form == "released":
+        return index * (TRAINING_STEPS // settings.steps)
+    return int(prior.schedule.timesteps[index - 1]) + 1 if index else 0
 
 
 def _posterior_samples(
