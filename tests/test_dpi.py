@@ -1,6 +1,7 @@
 """DPI: its masks, its conditions, and what its two forms promise."""
 
 import dataclasses
+from typing import Literal
 
 import pytest
 import torch
@@ -156,16 +157,16 @@ def test_without_the_corrector_the_condition_stays() -> None:
 
     for tau in (0, 1001):
         settings = dataclasses.replace(SETTINGS, tau=tau, correction="none")
-        x, y, y_T = faces(3).split(1)
+        x, y, y_T = faces(3)[:, None]
         x_next, y_next, _ = step(PRIOR, never, x, y, y_T, 10, settings, streams(1))
         assert y_next is y
         assert not torch.equal(x_next, x)
 
 
 def test_without_refinement_the_corrector_sees_the_initial_condition_anew() -> None:
-    def after(y: Tensor, correction: str) -> Tensor:
+    def after(y: Tensor, correction: Literal["refined", "once"]) -> Tensor:
         settings = dataclasses.replace(SETTINGS, tau=0, correction=correction)
-        x, _, y_T = faces(3).split(1)
+        x, _, y_T = faces(3)[:, None]
         return step(PRIOR, keep, x, y, y_T, 10, settings, streams(1))[1]
 
     y_T, other = faces(3)[2:], faces(3)[1:2]

@@ -23,7 +23,9 @@ class UNetConfig:
     """Shape of an ADM U-Net.
 
     `attention_factors` are downsampling factors (2 = half resolution), as guided-diffusion keeps
-    them internally. `head_channels` is the width of one attention head.
+    them internally. `head_channels` is the width of one attention head. Normalisation is over 32
+    groups, or fewer where a group would have less than `group_channels` channels: a group of one
+    loses the channel's mean and size, and a narrow network with it the colour of what it sees.
     """
 
     channels: int
@@ -33,6 +35,7 @@ class UNetConfig:
     head_channels: int
     in_channels: int = 3
     out_channels: int = 6
+    group_channels: int = 1
 
     @property
     def size_multiple(self) -> int:
@@ -50,6 +53,10 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
+def _norm(channels: int, group_channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(min(32, channels // group_channels), channels)
+
+
 Layer = TypeVar("Layer", nn.Conv1d, nn.Conv2d)
 
 
@@ -64,16 +71,23 @@ class ResBlock(nn.Module):
     """Residual block with scale-shift conditioning on the timestep; may change resolution."""
 
     def __init__(
-        self, channels: int, out_channels: int, emb_width: int, resample: str = ""
+        self,
+        channels: int,
+        out_channels: int,
+        emb_width: int,
+        group_channels: int,
+        resample: str = "",
     ) -> None:
         super().__init__()
         self.resample = resample
         self.in_layers = nn.Sequential(
-            nn.GroupNorm(32, channels), nn.SiLU(), nn.Conv2d(channels, out_channels, 3, padding=1)
+            _norm(channels, group_channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, out_channels, 3, padding=1),
         )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(emb_width, 2 * out_channels))
         self.out_layers = nn.Sequential(
-            nn.GroupNorm(32, out_channels),
+            _norm(out_channels, group_channels),
             nn.SiLU(),
             nn.Identity(),  # guided-diffusion's dropout, which counts in the next layer's name
             _zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
@@ -101,10 +115,10 @@ class ResBlock(nn.Module):
 class AttentionBlock(nn.Module):
     """Self-attention over positions, heads outermost in the channels ("legacy" order)."""
 
-    def __init__(self, channels: int, head_channels: int) -> None:
+    def __init__(self, channels: int, head_channels: int, group_channels: int) -> None:
         super().__init__()
         self.heads = channels // head_channels
-        self.norm = nn.GroupNorm(32, channels)
+        self.norm = _norm(channels, group_channels)
         self.qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.proj_out = _zeroed(nn.Conv1d(channels, channels, 1))
 
@@ -140,14 +154,15 @@ class UNet(nn.Module):
         self.config = config
         width = config.channels
         emb_width = 4 * width
+        grouped = config.group_channels
         self.time_embed = nn.Sequential(
             nn.Linear(width, emb_width), nn.SiLU(), nn.Linear(emb_width, emb_width)
         )
 
         def stage(channels: int, out_channels: int, factor: int) -> Block:
-            layers: list[nn.Module] = [ResBlock(channels, out_channels, emb_width)]
+            layers: list[nn.Module] = [ResBlock(channels, out_channels, emb_width, grouped)]
             if factor in config.attention_factors:
-                layers.append(AttentionBlock(out_channels, config.head_channels))
+                layers.append(AttentionBlock(out_channels, config.head_channels, grouped))
             return Block(*layers)
 
         levels = len(config.channel_mult)
@@ -160,14 +175,14 @@ class UNet(nn.Module):
                 channels = mult * width
                 skips.append(channels)
             if level < levels - 1:
-                blocks.append(Block(ResBlock(channels, channels, emb_width, "down")))
+                blocks.append(Block(ResBlock(channels, channels, emb_width, grouped, "down")))
                 skips.append(channels)
         self.input_blocks = nn.ModuleList(blocks)
 
         self.middle_block = Block(
-            ResBlock(channels, channels, emb_width),
-            AttentionBlock(channels, config.head_channels),
-            ResBlock(channels, channels, emb_width),
+            ResBlock(channels, channels, emb_width, grouped),
+            AttentionBlock(channels, config.head_channels, grouped),
+            ResBlock(channels, channels, emb_width, grouped),
         )
 
         blocks = []
@@ -176,12 +191,12 @@ class UNet(nn.Module):
                 block = stage(channels + skips.pop(), mult * width, 2**level)
                 channels = mult * width
                 if level > 0 and index == config.res_blocks:
-                    block.append(ResBlock(channels, channels, emb_width, "up"))
+                    block.append(ResBlock(channels, channels, emb_width, grouped, "up"))
                 blocks.append(block)
         self.output_blocks = nn.ModuleList(blocks)
 
         self.out = nn.Sequential(
-            nn.GroupNorm(32, channels),
+            _norm(channels, grouped),
             nn.SiLU(),
             _zeroed(nn.Conv2d(channels, config.out_channels, 3, padding=1)),
         )

@@ -4,7 +4,12 @@ from bench.diffusion.unet import UNetConfig
 
 # Attention only at 8 px: at 16 px it costs a sixth of the training speed on a CPU.
 PRIOR_64 = UNetConfig(
-    channels=32, channel_mult=(1, 2, 4, 4), res_blocks=1, attention_factors=(8,), head_channels=32
+    channels=32,
+    channel_mult=(1, 2, 4, 4),
+    res_blocks=1,
+    attention_factors=(8,),
+    head_channels=32,
+    group_channels=4,
 )
 PRIOR_128 = UNetConfig(
     channels=64,
@@ -12,6 +17,7 @@ PRIOR_128 = UNetConfig(
     res_blocks=1,
     attention_factors=(8, 16),
     head_channels=64,
+    group_channels=4,
 )
 # ffhq_10m.pt's.
 PRIOR_256 = UNetConfig(
@@ -28,6 +34,7 @@ CORRECTOR_64 = UNetConfig(
     attention_factors=(),  # in the middle block alone, at 8 px: 3 MB on disk
     head_channels=16,
     out_channels=3,
+    group_channels=4,
 )
 # The released one: its 5,867,427 parameters are those of attention at 8 px (factor 32 of 256 px),
 # not at factor 8, which would have 5,718,819.

@@ -126,7 +126,9 @@ class _Run:
                 f"({accelerator.num_processes} processes x --accumulate {settings.accumulate}): "
                 "give a multiple."
             )
-        network = network.to(accelerator.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = network.to(accelerator.device)
+        if accelerator.device.type == "cuda":  # on a CPU it costs a fifth of the speed
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay

@@ -1,0 +1,210 @@
+"""Write docs/models.md: what the embedded networks do on faces that they were not trained on.
+
+python -m docs.models --train ZIP --reference PRIOR --work DIR FACES...
+
+FACES are folders of FFHQ-aligned faces, ZIP the training images (for the Wiener filter's spectrum),
+PRIOR an earlier prior of the same architecture to hold the denoising curve against, DIR keeps what
+is computed, so that a command that was stopped goes on.
+"""
+
+import argparse
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.diffusion.prior import Prior, x0_from_eps
+from bench.diffusion.schedule import Schedule
+from bench.diffusion.unet import UNet
+from bench.diffusion.wiener import WienerFilter
+from bench.files import sha256_file
+from bench.images import read_image, to_model
+from bench.memory import keep_freed_memory
+from bench.resources import checkpoints
+from bench.training.data import load_training_images
+from bench.weights import read_checkpoint
+
+FILE = Path(__file__).with_name("models.md")
+FACES = 100
+STEPS = 50
+TIMESTEPS = (10, 50, 100, 200, 300, 500, 700, 900)
+METRICS = ("lpips-alex", "lpips-vgg", "psnr", "ssim")
+ABLATIONS = {
+    "without the Corrector": 'dpi.correction="none"',
+    "without refinement": 'dpi.correction="once"',
+    "without stage II (tau = 0)": "dpi.tau=0",
+    "without weight": "dpi.weighted=false",
+    "k = 4": "dpi.k=4",
+}
+SCHEDULE = Schedule.linear()
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """Mean squared errors at one timestep: of the noise estimates, and of the clean estimates."""
+
+    eps: float
+    x0: float
+
+    @property
+    def psnr(self) -> float:
+        """Of the clean estimate, whose range [-1, 1] spans 2."""
+        return 10 * math.log10(4 / self.x0)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure everything and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("faces", nargs="+", type=Path)
+    parser.add_argument("--train", type=Path, required=True)
+    parser.add_argument("--reference", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    keep_freed_memory()
+    work: Path = given.work.absolute()
+    gather_faces([path.absolute() for path in given.faces], work / "faces")
+    (work / "bench.toml").write_text(f"size = 64\nmetrics = {list(METRICS)}\n")
+    tables = [super_resolve(work, scale) for scale in (4, 8, 16)]
+    names = sorted((work / "testsets" / "faces-x8" / "HR").glob("*.png"))
+    hr = to_model([read_image(name) for name in names])
+    denoising = denoising_table(hr, given.train, given.reference)
+    FILE.write_text("\n".join([*head(), denoising, *tables]) + "\n", encoding="utf-8")
+
+
+def gather_faces(folders: Sequence[Path], into: Path) -> None:
+    """Copy the first faces of each folder, as many from each, to one folder."""
+    share = FACES // len(folders)
+    for folder in folders:
+        for path in sorted(p for p in folder.iterdir() if p.suffix in {".jpg", ".png"})[:share]:
+            target = into / f"{folder.name}-{path.name}"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
+
+def denoising_table(hr: Tensor, train: Path, reference: Path) -> str:
+    """The prior's errors on images [N, 3, 64, 64], beside a reference's and a Wiener filter's."""
+    images = load_training_images(train, hr.shape[-1])
+    wiener = WienerFilter.fit(images.batch(torch.arange(0, len(images.pixels), 4)))
+    own = prior_of(checkpoints() / "prior-64.safetensors")
+    other = prior_of(reference)
+    lines = [
+        "## The prior alone",
+        "",
+        (
+            f"Mean squared error of the noise estimate on {len(hr)} faces, and PSNR of the clean "
+            f"estimate. Reference: `{reference.name}`, sha256 `{sha256_file(reference)[:16]}`, "
+            "the same architecture. The Wiener filter is the best linear denoiser for the training "
+            "images' mean and spectrum, colours together."
+        ),
+        "",
+        "| t | error | reference | Wiener | PSNR | Wiener | difference |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    generator = torch.Generator().manual_seed(0)
+    for t in TIMESTEPS:
+        noise = torch.randn(hr.shape, generator=generator)
+        mine, theirs = denoise(own, hr, noise, t), denoise(other, hr, noise, t)
+        linear = denoise_linearly(wiener, hr, noise, t)
+        lines.append(
+            f"| {t} | {mine.eps:.5f} | {theirs.eps:.5f} | {linear.eps:.5f} | {mine.psnr:.2f} dB "
+            f"| {linear.psnr:.2f} dB | {mine.psnr - linear.psnr:+.2f} dB |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def prior_of(path: Path) -> Prior:
+    """A prior for inference."""
+    checkpoint = read_checkpoint(path, "prior")
+    network = UNet(checkpoint.card.unet)
+    checkpoint.load_into(network)
+    return Prior(network, SCHEDULE)
+
+
+@torch.no_grad()
+def denoise(prior: Prior, hr: Tensor, noise: Tensor, t: int) -> Denoising:
+    """Errors of a network's estimates, its clean one clipped as in sampling."""
+    alpha_bar = float(SCHEDULE.alpha_bar[t])
+    x = math.sqrt(alpha_bar) * hr + math.sqrt(1 - alpha_bar) * noise
+    eps = torch.cat(
+        [prior.network(part, torch.full((len(part),), t))[:, :3] for part in x.split(16)]
+    )
+    x0_hat = x0_from_eps(SCHEDULE, x, eps, t).clamp(-1, 1)
+    return Denoising(_mean_square(eps - noise), _mean_square(x0_hat - hr))
+
+
+def denoise_linearly(wiener: WienerFilter, hr: Tensor, noise: Tensor, t: int) -> Denoising:
+    """Errors of the Wiener filter's estimates, clipped as well."""
+    alpha_bar = float(SCHEDULE.alpha_bar[t])
+    variance = (1 - alpha_bar) / alpha_bar
+    error = wiener.denoise(hr + math.sqrt(variance) * noise, variance) - hr
+    clipped = (error + hr).clamp(-1, 1) - hr
+    return Denoising(_mean_square(error) / variance, _mean_square(clipped))
+
+
+def _mean_square(error: Tensor) -> float:
+    return float(error.square().mean())
+
+
+def super_resolve(work: Path, scale: int) -> str:
+    """The table of the methods, and at x8 of DPI's parts, all at `STEPS` steps."""
+    name = f"faces-x{scale}"
+    bench(work, "prepare", "celeba", "--source", "faces", "--scale", str(scale), "--name", name)
+    runs = [["bicubic"], ["ilvr"], ["ddnm"], ["dpi"]]
+    common = ["--testset", name, "--set", f"ilvr.steps={STEPS}", "--set", "ilvr.range_t=10"]
+    common += ["--set", f"ddnm.steps={STEPS}", "--set", f"dpi.steps={STEPS}"]
+    for run in runs:
+        bench(work, "run", *run, *common)
+    if scale == 8:
+        for change in ABLATIONS.values():
+            bench(work, "run", "dpi", *common, "--set", change)
+    table = json.loads(bench(work, "report", "--testset", name, "--json"))
+    return "\n".join([f"## x{scale}: {64 // scale} px to 64 px", "", *rows(table), ""])
+
+
+def rows(table: Any) -> list[str]:
+    """A report's rows as Markdown."""
+    columns = [f"{c['title']} {'↑' if c['better'] == 'higher' else '↓'}" for c in table["metrics"]]
+    lines = [f"| | {' | '.join(columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
+    for method in table["methods"]:
+        cells = [f"{method['scores'][c['name']]['mean']:.{c['digits']}f}" for c in table["metrics"]]
+        lines.append(f"| {method['title']} | {' | '.join(cells)} |")
+    return lines
+
+
+def head() -> list[str]:
+    """What the file is, and the networks with their hashes."""
+    today = datetime.now(UTC).date()
+    paths = sorted(checkpoints().glob("*.safetensors"))
+    return [
+        "# The embedded networks, measured",
+        "",
+        (
+            f"Written by `python -m docs.models` on {today}, on {FACES} faces that no network "
+            f"was trained on, cropped to 64 px in the framing of the training faces. All diffusion "
+            f"methods take {STEPS} steps with the same prior and the same noise."
+        ),
+        "",
+        "| network | sha256 |",
+        "| --- | --- |",
+        *(f"| `{path.stem}` | `{sha256_file(path)[:16]}` |" for path in paths),
+        "",
+    ]
+
+
+def bench(work: Path, *words: str) -> str:
+    """Run a command of the product in a workspace; returns what it prints."""
+    command = [sys.executable, "-m", "bench", *words]
+    return subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
