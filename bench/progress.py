@@ -24,8 +24,8 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int, done: int = 0) -> Iterator[Advance]:
-    """A bar over `total` units of which `done` are there already."""
+def progress(label: str, total: int | None, done: int = 0) -> Iterator[Advance]:
+    """A bar over `total` units (None: nobody knows) of which `done` are there already."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
