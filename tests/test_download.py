@@ -15,6 +15,7 @@ from urllib.request import OpenerDirector, Request
 
 import pytest
 
+from bench.download import connection
 from bench.download.connection import OFFLINE
 from bench.download.fetch import Limits, Wanted, download
 from bench.errors import BenchError
@@ -80,6 +81,17 @@ def test_without_a_known_hash_the_first_file_is_taken(web: Site, target: Path) -
         download([web.serve("/net", whole(DATA))], target, Wanted(), QUICK)
     target.write_bytes(DATA)
     assert download([], target, Wanted()) == DIGEST
+
+
+def test_a_web_page_is_not_taken_for_an_unknown_file(
+    web: Site, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_check", lambda *_: None)  # this server has no https
+    source = web.serve("/net", whole(b"\xef\xbb\xbf\n<html>quota exceeded</html>"))
+    refused(source, target, "it gives a web page instead of the file", Wanted())
+    assert left(target) == set()
+    web.serve("/net", whole(DATA))
+    assert download([source], target, Wanted(), QUICK) == DIGEST
 
 
 def test_a_transfer_that_breaks_goes_on_where_it_stopped(web: Site, target: Path) -> None:

@@ -88,10 +88,14 @@ def _ask(record: Record, accept_licence: bool) -> None:
     typer.echo(f"{record.file} is under this licence: {record.licence}. {record.terms}".rstrip())
     if accept_licence:
         return
-    if not sys.stdin.isatty():
+    if not _at_a_terminal():
         raise BenchError("Nobody is there to accept it: read it, and add --accept-licence.")
     if not typer.confirm("Do you accept it?"):
         raise BenchError(f"{record.file} was not downloaded, for its licence was not accepted.")
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def add(
@@ -119,10 +123,11 @@ def _tell_first_use(record: Record) -> None:
 
 def verify() -> None:
     """Hash all weights again, those that ship and those in the cache, and report differences."""
-    from bench.metrics.backbones import damaged_backbones
+    from bench.metrics.backbones import BACKBONES, damaged_backbones, missing_backbones
     from bench.registry.hashes import differences
 
     hashed, found = differences()
+    hashed += len(BACKBONES) - len(missing_backbones())
     found += damaged_backbones()
     for line in found:
         typer.echo(line)

@@ -87,6 +87,12 @@ def download(
         raise BenchError(f"{target.name} can't be downloaded. {' '.join(failures)}")
 
 
+def is_web_page(path: Path) -> bool:
+    """Whether a file begins as HTML and XML do, and no format of weights does."""
+    with path.open("rb") as file:
+        return file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
+
+
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """Hold a lock that the kernel takes back from a process that dies."""
@@ -114,6 +120,9 @@ def _from(source: str, partial: Partial, wanted: Wanted, limits: Limits) -> str:
         except _Broken as error:
             reason = str(error)
             continue
+        if wanted.sha256 is None and is_web_page(partial.path):
+            partial.discard()
+            raise Unusable("it gives a web page instead of the file.")
         digest = sha256_file(partial.path)
         if wanted.sha256 in (None, digest):
             partial.finish()

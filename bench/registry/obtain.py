@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.download.fetch import Limits, Wanted, download
+from bench.download.fetch import Limits, Wanted, download, is_web_page
 from bench.errors import BenchError
 from bench.files import Journal, replacing, sha256_file
 from bench.registry.hashes import expected, first_use, remember
@@ -59,6 +59,8 @@ def add_weights(name: str, file: Path) -> Path:
     digest, wanted = sha256_file(file), expected(record)
     if wanted not in (None, digest):
         raise BenchError(f"{file} is not {record.file}: its sha256 is {digest}, not {wanted}.")
+    if is_web_page(file):
+        raise BenchError(f"{file} is a web page, not {record.file}: download the file itself.")
     with (
         replacing(place(record)) as temporary,
         file.open("rb") as source,
