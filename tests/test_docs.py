@@ -26,6 +26,7 @@ from bench.files import sha256_file
 from bench.images import read_image, to_model
 from bench.method import Models, Problem, find_method
 from bench.registry import obtain
+from bench.registry.places import place
 from bench.registry.records import find_record
 from bench.testset.recipe import find_recipe
 from bench.training import tasks
@@ -184,7 +185,7 @@ def forget_the_files_of_the_readme() -> Iterator[None]:
 
 
 def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins for the embedded networks, and for ffhq_10m.pt as the file FILE."""
+    """Stand-ins for the embedded networks, and for ffhq_10m.pt: as FILE, and as if downloaded."""
     torch.manual_seed(0)
     prior = UNet(TINY)
     checkpoints = folder / "bench" / "checkpoints"
@@ -196,6 +197,8 @@ def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(prior.state_dict(), folder / "FILE")
     record = dataclasses.replace(find_record("prior-256"), sha256=sha256_file(folder / "FILE"))
     monkeypatch.setattr(obtain, "find_record", {"prior-256": record}.get)
+    place(record).parent.mkdir()
+    shutil.copy(folder / "FILE", place(record))
     monkeypatch.setattr(tasks, "FULL_CORRECTOR", crt)
 
 

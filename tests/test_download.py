@@ -165,6 +165,28 @@ def test_parts_of_two_versions_that_look_alike_are_noticed_by_the_hash(
     assert target.read_bytes() == DATA
 
 
+def test_a_weak_etag_is_compared_but_not_asked_by(web: Site, target: Path) -> None:
+    """RFC 9110, section 13.1.5: If-Range wants a strong one, or a date."""
+    date = "Mon, 01 Jan 2024 00:00:00 GMT"
+    marks = {"ETag": 'W/"1"', "Last_Modified": date}
+    rest = saying(206, DATA[9:], Content_Range="bytes 9-2999999/3000000", **marks)
+    begin = saying(200, DATA[:9], Content_Length=len(DATA), **marks)
+    download([web.serve("/net", begin, rest)], target, KNOWN, QUICK)
+    assert [headers.get("If-Range") for _, headers in web.heard] == [None, date]
+    assert target.read_bytes() == DATA
+
+
+def test_bytes_that_nothing_could_tell_from_others_are_fetched_anew(
+    web: Site, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No hash, no ETag, no date: a part of an older file would pass."""
+    monkeypatch.setattr(connection, "_check", lambda *_: None)  # this server has no https
+    source = web.serve("/net", whole(OTHER, None, cut=9), whole(DATA, None))
+    download([source], target, Wanted(), QUICK)
+    assert web.ranges() == [None, None]
+    assert target.read_bytes() == DATA
+
+
 def test_a_part_whose_note_is_damaged_is_not_used(web: Site, target: Path) -> None:
     source = web.serve("/net", whole(DATA, cut=1_000_000))
     with pytest.raises(BenchError, match="stopped after"):
@@ -299,6 +321,10 @@ def test_redirects_are_followed(web: Site, target: Path, status: int) -> None:
         ("file:///etc/hostname", r"leads to file:///etc/hostname, which is not http or https"),
         ("ftp://127.0.0.1/net", r"leads to ftp://127\.0\.0\.1/net, which is not http or https"),
         ("data:,x", "leads to data:,x, which is not http or https"),
+        ("http://[", r"leads to 'http://\[', which is no address"),
+        ("http://127.0.0.1:x/", "leads to 'http://127.0.0.1:x/', which is no address"),
+        ("/a b", "leads to '/a b', which is no address"),
+        ("/\N{LATIN SMALL LETTER E WITH ACUTE}", "which is no address"),
     ],
 )
 def test_redirects_to_nowhere_good_are_not(

@@ -292,15 +292,17 @@ def test_list_says_what_is_here_and_tells_all_about_one(
     register: Register, coming: list[bytes], cache: Path
 ) -> None:
     register(
-        table("net", sha256=DIGEST, size=8000, terms="https://terms") + table("free", by_hand="X")
+        table("net", sha256=DIGEST, size=8_000_000, terms="https://terms")
+        + table("free", by_hand="X")
     )
     coming += [DATA]
     lines = good("weights", "list").out.splitlines()
-    assert "net                      not here  A network (MIT)" in lines
+    assert "net                      not here  A network (8 MB, MIT)" in lines
+    assert "free                     not here  A network (MIT)" in lines
     assert "lpips                    not here  LPIPS's backbones" in lines
     about = good("weights", "list", "net").out
     assert re.search(rf"sha256 +{DIGEST}\n", about)
-    assert re.search(r"size +8,000 bytes\n", about)
+    assert re.search(r"size +8,000,000 bytes\n", about)
     assert re.search(r"licence +MIT https://terms\n", about)
     assert re.search(r"sources +https://localhost/none\n", about)
     assert re.search(r"here +no: bench weights get net\n", about)
@@ -309,7 +311,7 @@ def test_list_says_what_is_here_and_tells_all_about_one(
     assert re.search(r"by hand +X\n", about)
     get_weights("net")
     assert re.search(rf"here +{cache / 'net.pth'}\n", good("weights", "list", "net").out)
-    assert "net                      here      A network (MIT)" in good("weights", "list").out
+    assert "net                      here      A network (8 MB, MIT)" in good("weights", "list").out
 
 
 @pytest.fixture

@@ -34,7 +34,8 @@ def show(
     typer.echo(f"{LPIPS:24} {'not here' if missing_backbones() else 'here':9} LPIPS's backbones")
     for record in records().values():
         here = "here" if place(record).is_file() else "not here"
-        typer.echo(f"{record.name:24} {here:9} {record.title} ({record.licence})")
+        size = f"{record.size / 1e6:.0f} MB, " if record.size else ""
+        typer.echo(f"{record.name:24} {here:9} {record.title} ({size}{record.licence})")
 
 
 def _describe(record: Record) -> None:

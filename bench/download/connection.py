@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.client import HTTPResponse
+from http.client import HTTPResponse, InvalidURL
 from urllib.parse import urljoin, urlsplit
 from urllib.request import HTTPHandler, HTTPSHandler, OpenerDirector, ProxyHandler, Request
 
@@ -54,17 +54,22 @@ def get(
     opener = OpenerDirector()
     for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler()):
         opener.add_handler(handler)
+    location = address
     for _ in range(_REDIRECTS + 1):
-        _check(address, plain)
-        request = Request(address, headers={"User-Agent": "bench", **headers})  # noqa: S310 - checked
-        answer: HTTPResponse = opener.open(request, timeout=patience)
+        try:
+            address = urljoin(address, location)
+            _check(address, plain)
+            request = Request(address, headers={"User-Agent": "bench", **headers})  # noqa: S310 - checked
+            answer: HTTPResponse = opener.open(request, timeout=patience)
+        except (ValueError, InvalidURL):
+            raise Unusable(f"it leads to {location!r}, which is no address.") from None
         if answer.status not in _MOVED:
             with answer:
                 yield answer
             return
         answer.close()
         plain = plain and urlsplit(address).scheme == "http"
-        address = urljoin(address, answer.headers.get("Location", ""))
+        location = answer.headers.get("Location", "")
     raise Unusable(f"it redirects more than {_REDIRECTS} times.")
 
 
