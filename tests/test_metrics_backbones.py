@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from bench.metrics import backbones, lpips_jax
 from bench.metrics.backbones import BACKBONES, Backbone, Tensors, backbone_path, digest
 from bench.registry.records import find_record
 from bench.resources import cache_folder
-from tests.registered import Register, registry, table
-from tests.serving import Site, saying, site, whole
+from tests.registered import Register, table
+from tests.serving import Site, saying, whole
 
 SIZES = {"features.0": (4, 3, 5, 2), "features.3": (6, 4, 3, 3)}  # [O, I, H, W]
 
@@ -34,28 +34,11 @@ def small_tensors() -> Tensors:
 
 
 @pytest.fixture
-def web() -> Iterator[Site]:
-    """What stands at torchvision's address: nothing."""
-    with site() as made:
-        made.serve("/file", saying(404))
-        yield made
-
-
-@pytest.fixture
-def register(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
-    with registry(tmp_path, monkeypatch) as made:
-        yield made
-
-
-@pytest.fixture
 def cache(tmp_path: Path, register: Register, web: Site, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, torch's empty cache, and an address of its own for AlexNet."""
     real = find_record("torchvision-alexnet")
-    sources = [f"{web.address}/file"]
+    sources = [web.serve("/file", saying(404))]
     register(table(real.name, file=real.file, sha256=real.sha256, sources=sources))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.delenv(OFFLINE, raising=False)
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     return tmp_path / "cache"

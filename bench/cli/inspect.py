@@ -56,6 +56,7 @@ def doctor() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics
+    from bench.metrics.backbones import BACKBONES
     from bench.registry.places import place, remedy
     from bench.registry.records import records
     from bench.resources import checkpoints
@@ -75,7 +76,10 @@ def doctor() -> None:
     typer.echo("Weights")
     for path in sorted(checkpoints().glob("*.safetensors")):
         line(f"  {path.stem}", "embedded")
+    within_lpips = {backbone.record for backbone in BACKBONES.values()}  # see Metrics below
     for record in records().values():
+        if record.name in within_lpips:
+            continue
         here = place(record).is_file()
         line(f"  {record.name}", "here" if here else "missing", "" if here else remedy(record))
     typer.echo("Metrics")

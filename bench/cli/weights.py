@@ -21,13 +21,15 @@ def show(
     name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
 ) -> None:
     """List the networks that ship, and the public ones with whether they are here."""
-    from bench.metrics.backbones import missing_backbones
+    from bench.metrics.backbones import BACKBONES, missing_backbones
     from bench.registry.places import place
     from bench.registry.records import find_record, records
     from bench.resources import checkpoints
 
     if name is not None:
-        _describe(find_record(name))
+        parts = [backbone.record for backbone in BACKBONES.values()] if name == LPIPS else [name]
+        for part in parts:
+            _describe(find_record(part))
         return
     for path in sorted(checkpoints().glob("*.safetensors")):
         typer.echo(f"{path.stem:24} embedded")

@@ -85,5 +85,5 @@ def find_record(name: str) -> Record:
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else "`bench weights list` has all names."
-        raise WrongUsage(f"There are no weights {name!r}: {hint}")
+        raise WrongUsage(f"There are no public weights {name!r}: {hint}")
     return known[name]
