@@ -47,7 +47,7 @@ def coming(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         data = queue.pop(0)
         digest = hashlib.sha256(data).hexdigest()
         if wanted.sha256 not in (None, digest):
-            raise BenchError(f"{target.name} can't be downloaded.")
+            raise BenchError(f"{digest}, not {wanted.sha256}: refused.")
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(data)
         return digest
