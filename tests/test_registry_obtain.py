@@ -41,6 +41,14 @@ def test_a_file_with_another_hash_is_refused(register: Register, web: Site, cach
     assert not (cache / "net.pth").exists()
 
 
+def test_where_no_source_works_the_other_way_is_named(register: Register, web: Site) -> None:
+    gone = web.serve("/net", saying(404))
+    register(table("net", sources=[gone], sha256=DIGEST, by_hand="their page"))
+    said = r"404 Not Found\. It is also to be had by hand from their page: then run `bench weights"
+    with pytest.raises(BenchError, match=said):
+        get_weights("net")
+
+
 def test_offline_is_told_by_the_command(
     register: Register, monkeypatch: pytest.MonkeyPatch
 ) -> None:

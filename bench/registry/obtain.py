@@ -37,12 +37,18 @@ def get_weights(name: str, limits: Limits | None = None) -> Path:
     try:
         digest = download(record.sources, path, Wanted(wanted, record.size), limits)
     except BenchError as error:
-        if wanted == record.sha256 or str(wanted) not in str(error):
-            raise
-        raise BenchError(
-            f"{error} Its hash is that of the first download; to trust another file, remove "
-            f"{first_use(record)}."
-        ) from None
+        ways_out = []
+        if wanted != record.sha256 and str(wanted) in str(error):
+            ways_out.append(
+                "Its hash is that of the first download; to trust another file, remove "
+                f"{first_use(record)}."
+            )
+        if record.by_hand:
+            ways_out.append(
+                f"It is also to be had by hand from {record.by_hand}: then run "
+                f"`bench weights add {name} FILE`."
+            )
+        raise BenchError(" ".join([str(error), *ways_out])) from None
     remember(record, digest)
     return path
 
