@@ -24,8 +24,11 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(label: str, total: int, done: int = 0, shown: bool = True) -> Iterator[Advance]:
-    """A bar over `total` units of which `done` are there already; `shown` is for one of several."""
+def progress(label: str, total: int | None, done: int = 0, shown: bool = True) -> Iterator[Advance]:
+    """A bar over `total` units (None: nobody knows) of which `done` are there already.
+
+    Of several processes at the same work one has it `shown`.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

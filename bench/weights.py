@@ -1,4 +1,4 @@
-"""Checkpoints: reading and writing them, and finding the one that a test set needs.
+"""Checkpoints: reading and writing them. Where they lie is `bench.registry`'s affair.
 
 Ours are safetensors that carry their own description; others are `.pt` files in
 guided-diffusion's layout, read without running any code of theirs.
@@ -18,9 +18,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from bench.diffusion.unet import UNetConfig, infer_config
-from bench.errors import BenchError, WrongUsage
+from bench.errors import BenchError
 from bench.files import replacing, sha256_file
-from bench.resources import cache_folder, checkpoints
 from bench.typed import read_back
 
 Kind = Literal["prior", "corrector"]
@@ -64,35 +63,6 @@ class Checkpoint:
             reason = textwrap.shorten(first, 200)  # it may name every tensor
             raise BenchError(f"{self.path} does not fit its network: {reason}") from None
         network.requires_grad_(False).eval()
-
-
-@dataclass(frozen=True)
-class PublicWeights:
-    """A checkpoint published elsewhere, which is never shipped."""
-
-    name: str
-    kind: Kind
-    size: int
-    file: str
-    sha256: str
-    licence: str
-    sources: tuple[str, ...]
-
-
-PUBLIC = (
-    PublicWeights(
-        "prior-256",
-        "prior",
-        256,
-        "ffhq_10m.pt",
-        "81d535743156ec6be34d8668e6920da94f0614074d7793a16c8fa9e306237faa",
-        "none stated",
-        (
-            "the Google Drive folder 1jElnRoFv7b31fG0v6pTSQkelbSX3xGZh of the DPS release",
-            "https://huggingface.co/deepinv/diffunet/resolve/main/diffusion_ffhq_10m.pt",
-        ),
-    ),
-)
 
 
 def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
@@ -157,66 +127,3 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BenchError(f"{path} is not a state dict of tensors.")
     return {name: value.float() for name, value in state.items()}
-
-
-def find_prior(size: int) -> Path:
-    """The prior for images of this size.
-
-    Raises:
-        BenchError: there is none here, with how to get or avoid needing it.
-    """
-    if (path := checkpoints() / f"prior-{size}.safetensors").is_file():
-        return path
-    for public in PUBLIC:
-        if public.kind == "prior" and public.size == size:
-            if (path := cache_folder() / public.file).is_file():
-                return path
-            raise BenchError(
-                f"The prior for {size} px, {public.file}, is not here. Get it from "
-                f"{public.sources[1]} and run `bench weights add {public.name} FILE`, or prepare "
-                "the test set at the embedded prior's size with `--size 64`."
-            )
-    raise BenchError(
-        f"There is no prior for {size} px: train one with `bench train prior --size {size} "
-        "--data FACES --out DIR` and give it with `--prior`, or prepare the test set at the "
-        "embedded prior's size with `--size 64`."
-    )
-
-
-def find_corrector(size: int, scale: int) -> Path:
-    """The Corrector for images of this size at this scale.
-
-    Raises:
-        BenchError: there is none here, with the command that trains it.
-    """
-    name = f"corrector-{size}-x{scale}.safetensors"
-    for folder in (checkpoints(), cache_folder()):
-        if (path := folder / name).is_file():
-            return path
-    raise BenchError(
-        f"There is no Corrector for {size} px at x{scale} (none was ever published): train one "
-        f"with `bench train crt --size {size} --scale {scale} --data FACES --out DIR` and give it "
-        "with `--corrector`."
-    )
-
-
-def add_weights(name: str, file: Path) -> Path:
-    """Copy a public checkpoint to where `find_prior` looks, after checking its hash.
-
-    Raises:
-        BenchError: an unknown name, no such file, or another file's hash.
-    """
-    public = next((p for p in PUBLIC if p.name == name), None)
-    if public is None:
-        raise WrongUsage(f"{name!r} is not known: choose {', '.join(p.name for p in PUBLIC)}.")
-    if not file.is_file():
-        raise BenchError(f"There is no file {file}.")
-    if (digest := sha256_file(file)) != public.sha256:
-        raise BenchError(
-            f"{file} is not {public.file}: its sha256 is {digest}, not {public.sha256}."
-        )
-    target = cache_folder() / public.file
-    with replacing(target) as temporary, file.open("rb") as source, temporary.open("wb") as out:
-        while block := source.read(1 << 24):
-            out.write(block)
-    return target

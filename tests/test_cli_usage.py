@@ -41,7 +41,8 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         *("prepare", "run", "evaluate", "report", "methods", "datasets", "verify", "doctor"),
-        *("train prior", "train crt", "weights list", "weights get", "weights add"),
+        *("train prior", "train crt"),
+        *("weights list", "weights get", "weights add", "weights verify"),
     }
 
 
@@ -106,8 +107,12 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
         ("report --latex --csv", 2, "--latex and --csv exclude each other: choose one."),
         ("report --json --markdown", 2, "--markdown and --json exclude each other: choose one."),
         ("report", 1, "There are no results on tiny-set: `bench run` first."),
-        ("weights get vgg", 2, "'vgg' can't be fetched by this command: choose lpips."),
-        ("weights add prior-512 x.pt", 2, "'prior-512' is not known: choose prior-256."),
+        ("weights get vggface", 2, "There are no public weights 'vggface': did you mean vgg-face?"),
+        (
+            "weights add prior-512 x.pt",
+            2,
+            "There are no public weights 'prior-512': did you mean prior-256?",
+        ),
         ("weights add prior-256 x.pt", 1, "There is no file x.pt."),
         ("train prior --data x --out y --size 9", 2, "Size 9 does not fit the network"),
         ("train prior --data x --out y", 1, "x is neither a folder nor a zip"),
@@ -212,7 +217,9 @@ def test_the_lists_have_what_is_there(home: Path) -> None:
 
 def test_doctor_names_what_is_missing_with_the_command_that_gets_it(home: Path) -> None:
     before = good("doctor").out
-    assert "bench weights add prior-256 FILE" in before
+    assert "bench weights get prior-256" in before
+    assert "bench weights add pgdiff-restorer FILE" in before
+    assert "torchvision-vgg16" not in before  # `get lpips` brings what is needed of it
     assert "bench weights get lpips" in before
     assert "bench prepare sample --scale 8" in before
     good("prepare", "celeba", "--source", photos(home / "photos"), "--size", 16, "--name", "mine")

@@ -18,7 +18,6 @@ from typer.testing import CliRunner, Result
 import baselines
 import bench.metrics
 import bench.resources
-import bench.weights
 from bench.cli import app
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.unet import UNet, UNetConfig
@@ -26,9 +25,12 @@ from bench.dpi.corrector import Corrector
 from bench.files import sha256_file
 from bench.images import read_image, to_model
 from bench.method import Models, Problem, find_method
+from bench.registry import obtain
+from bench.registry.places import place
+from bench.registry.records import find_record
 from bench.testset.recipe import find_recipe
 from bench.training import architectures
-from bench.weights import Card, write_checkpoint
+from bench.weights import PUBLIC_HEAD_CHANNELS, Card, write_checkpoint
 from docs import generate
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +38,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FACES = sorted((ROOT / "datasets" / "sample" / "images").glob("*.png"))[:2]
 
-TINY = UNetConfig(32, (1, 1, 1, 2), 1, (), head_channels=bench.weights.PUBLIC_HEAD_CHANNELS)
+TINY = UNetConfig(32, (1, 1, 1, 2), 1, (), head_channels=PUBLIC_HEAD_CHANNELS)
 SMALLER = {"bench train": "--size 256 --steps 1 --batch 1"}  # the last of an option's values wins
 
 
@@ -183,7 +185,7 @@ def forget_the_files_of_the_readme() -> Iterator[None]:
 
 
 def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stand-ins for the embedded networks, and for ffhq_10m.pt as the file FILE."""
+    """Stand-ins for the embedded networks, and for ffhq_10m.pt: as FILE, and as if downloaded."""
     torch.manual_seed(0)
     prior = UNet(TINY)
     checkpoints = folder / "bench" / "checkpoints"
@@ -193,9 +195,10 @@ def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         card = Card("corrector", 64, crt, scale, 2)
         write_checkpoint(checkpoints / f"corrector-64-x{scale}.safetensors", Corrector(crt), card)
     torch.save(prior.state_dict(), folder / "FILE")
-    (public,) = bench.weights.PUBLIC
-    public = dataclasses.replace(public, sha256=sha256_file(folder / "FILE"))
-    monkeypatch.setattr(bench.weights, "PUBLIC", (public,))
+    record = dataclasses.replace(find_record("prior-256"), sha256=sha256_file(folder / "FILE"))
+    monkeypatch.setattr(obtain, "find_record", {"prior-256": record}.get)
+    place(record).parent.mkdir()
+    shutil.copy(folder / "FILE", place(record))
     monkeypatch.setattr(architectures, "CORRECTOR_256", crt)
 
 

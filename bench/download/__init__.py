@@ -1,0 +1,1 @@
+"""Large files over HTTP: whole, verified and bounded, or not at all."""

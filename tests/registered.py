@@ -1,0 +1,38 @@
+"""Records of a test's own in place of those that ship."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bench.registry import records
+
+Register = Callable[[str], None]
+
+
+@contextmanager
+def registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
+    """A function that makes a TOML text the registry."""
+    file = folder / "records.toml"
+
+    def register(text: str) -> None:
+        file.write_text(text)
+        monkeypatch.setattr(records, "_FILE", file)
+        records.records.cache_clear()
+
+    yield register
+    records.records.cache_clear()
+
+
+def table(name: str, **values: object) -> str:
+    """A record as TOML, with what it needs at the least."""
+    values = {"title": "A network", "file": f"{name}.pth", "licence": "MIT", **values}
+    if not values.keys() & {"sources", "by_hand"}:
+        values["sources"] = ["https://localhost/none"]
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
