@@ -24,8 +24,8 @@ from bench.typed import read_back
 
 Kind = Literal["prior", "corrector"]
 
-# Every public checkpoint of guided-diffusion's layout that the tables use has heads this wide;
-# it is the one number that their tensors do not show.
+# Every public checkpoint of guided-diffusion's layout that the tables use has heads this wide, and
+# 32 groups whatever the width; both are numbers that their tensors do not show.
 PUBLIC_HEAD_CHANNELS = 64
 
 

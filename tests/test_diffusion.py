@@ -1,5 +1,7 @@
 """Schedule, noise streams and network: the machinery that all samplers share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -159,7 +161,19 @@ def test_published_networks_have_the_published_size(
 def test_the_configuration_is_read_off_the_weights(config: UNetConfig) -> None:
     with torch.device("meta"):
         state = UNet(config).state_dict()
-    assert infer_config(state, config.head_channels) == config
+    # Neither heads nor groups leave a trace: the former are given, the latter are as published.
+    assert infer_config(state, config.head_channels) == replace(config, group_channels=1)
+
+
+@pytest.mark.parametrize(("group_channels", "told_apart"), [(1, False), (4, True)])
+def test_a_narrow_network_sees_the_colour_only_in_groups(
+    group_channels: int, told_apart: bool
+) -> None:
+    torch.manual_seed(0)
+    norm = UNet(UNetConfig(32, (1,), 1, (), 32, group_channels=group_channels)).out[0]
+    features = torch.randn(1, 32, 8, 8)
+    shift = torch.linspace(0, 3, 32)[None, :, None, None]  # another mean in every channel
+    assert (not torch.allclose(norm(features), norm(features + shift), atol=1e-5)) is told_apart
 
 
 def test_weights_of_another_network_are_refused() -> None:

@@ -224,7 +224,8 @@ class UNet(nn.Module):
 def infer_config(state: Mapping[str, Tensor], head_channels: int) -> UNetConfig:
     """Read a U-Net's shape off its state dict.
 
-    The number of attention heads leaves no trace in the shapes, so `head_channels` is given.
+    The number of attention heads leaves no trace in the shapes, so `head_channels` is given; nor
+    do groups of normalisation, which are taken to be 32, as guided-diffusion has them.
 
     Raises:
         BenchError: the names are not those of an ADM U-Net of the variant built here.

@@ -4,10 +4,7 @@ import copy
 import hashlib
 import math
 import signal
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages
 from bench.training.monitor import ErrorCurve, Monitor
 from bench.training.objectives import Losses
+from bench.training.processes import accelerated, stops
 from bench.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -72,8 +70,8 @@ def train(
         )
     state = checkpoint.load(changed_data)
     checkpoint.check_room(network)
-    with _accelerator(settings) as accelerator:
-        run = _Run(network, objective, images, settings, accelerator)
+    with accelerated(settings) as accelerator:
+        run = Run(network, objective, images, settings, accelerator)
         if state is not None:
             run.restore(state)
 
@@ -83,7 +81,7 @@ def train(
 
         with (
             progress("training", settings.steps, run.step, accelerator.is_main_process) as advance,
-            _stops(accelerator) as stopped,
+            stops(accelerator) as stopped,
         ):
             while run.step < settings.steps and not stopped():
                 run.advance()
@@ -108,7 +106,7 @@ def train(
     return Trained(run.average.cpu(), sum(tail) / len(tail), run.last_curve)
 
 
-class _Run:
+class Run:
     """The state of a training, and one step of it."""
 
     def __init__(
@@ -221,64 +219,3 @@ class _Run:
 def _seed(*parts: object) -> int:
     """A seed that differs wherever one of the parts does."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7])
-
-
-@contextmanager
-def _accelerator(settings: TrainingSettings) -> Iterator["Accelerator"]:
-    """Accelerate's view of this process and its fellows; forgotten afterwards.
-
-    Accelerate keeps it for the process, and would refuse a second training with another precision.
-    """
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState, GradientState
-
-    names = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
-    if settings.precision == "float16" and not torch.cuda.is_available():
-        raise BenchError("float16 needs a GPU: choose --precision bfloat16 or float32.")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of devices that are not here
-        accelerator = Accelerator(
-            mixed_precision=names[settings.precision],
-            gradient_accumulation_steps=settings.accumulate,
-            dynamo_backend="inductor" if settings.compiled else "no",
-        )
-    try:
-        yield accelerator
-    finally:
-        accelerator.free_memory()
-        if accelerator.num_processes == 1:
-            AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001
-            GradientState._reset_state()  # noqa: SLF001
-
-
-@contextmanager
-def _stops(accelerator: "Accelerator") -> Iterator[Callable[[], int]]:
-    """Collect Ctrl-C and SIGTERM, which in the midst of a step would tear the weights.
-
-    Gives a function that returns the signal's number, 0 before one came; processes that train
-    together are told together. The second signal ends at once. Signals reach the main thread
-    alone, and only there a handler may be set.
-    """
-    caught: list[int] = []
-
-    def told() -> int:
-        if accelerator.num_processes == 1:
-            return caught[0] if caught else 0
-        own = torch.tensor(caught[0] if caught else 0, device=accelerator.device)
-        return int(accelerator.gather(own[None]).max())
-
-    if threading.current_thread() is not threading.main_thread():
-        yield told
-        return
-
-    def stop(number: int, _: object) -> None:
-        if caught:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-        caught.append(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
