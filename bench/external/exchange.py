@@ -27,71 +27,67 @@ def restore(
         BenchError: the program is not set up, can't make images of this size, failed, took too
             long, or left pictures that nobody asked for; then nothing is taken from it.
     """
-    description = program.description
     installation = Installation(program)
     installation.fingerprint()
     (low,) = {picture.shape[0] for picture in pictures.values()}
     size = program.result_size(scale * low, scale)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        folder = Path(name)
-        given, taken, log = folder / "input", folder / "output", folder / "log.txt"
+        given, taken = Path(name) / "input", Path(name) / "output"
         taken.mkdir()
-        for below, form in description.inputs.items():
+        for below, form in program.description.inputs.items():
             for image, picture in pictures.items():
                 prepared = resize_bicubic(picture, size) if form == "enlarged" else picture
                 write_bytes(given / below / f"{image}.png", encode_png(prepared))
-        places = {
-            "python": installation.python,
-            "repository": installation.repository,
-            "input": given,
-            "output": taken,
-            "scale": scale,
-            "size": size,
-        }
-        command = program.command({**asdict(settings), **places})
-        limit = description.limits.start + description.limits.image * len(pictures)
-        try:
-            process.run(
-                command,
-                installation.repository,
-                log,
-                limit,
-                description.environment.variables,
-            )
-        except BenchError as error:
-            raise BenchError(f"{program.name}: {error}\nAll of it: {installation.log}") from None
-        finally:
-            if log.exists():
-                write_bytes(installation.log, log.read_bytes())
-        files = _results(taken, description.result, pictures)
-        beside = {
-            str(path.relative_to(taken))
-            for path in (taken / description.result).parent.glob("*")
-            if path not in files.values() and path.suffix.lower() in IMAGE_SUFFIXES
-        }
-        delivery = inspect(pictures, _inside(taken, files), beside, size)
-        if delivery.extra:
-            raise BenchError(
-                f"{program.name} left other pictures than it was asked for, so that none is "
-                f"taken. {delivery} What it printed: {installation.log}"
-            )
-        good = [i for i in pictures if i not in delivery.missing and i not in delivery.wrong]
-        results = {image: read_delivered(files[image], size) for image in good}
+        places = {"input": given, "output": taken, "scale": scale, "size": size}
+        _call(installation, {**asdict(settings), **places}, len(pictures), Path(name) / "log.txt")
+        results, delivery = _collect(program, taken, list(pictures), size)
     if size != scale * low:
         results = {image: resize_bicubic(p, scale * low) for image, p in results.items()}
     return results, delivery
 
 
-def _results(folder: Path, pattern: str, images: Mapping[str, Any]) -> dict[str, Path]:
-    """Image id -> where its result should be."""
-    return {image: folder / pattern.replace("{image}", image) for image in images}
+def _call(installation: Installation, values: Mapping[str, Any], images: int, log: Path) -> None:
+    """Run the program's command; what it printed is kept, whether it failed or not."""
+    program, repository = installation.program, installation.repository
+    limits, failure = program.description.limits, program.description.failure
+    where = {"python": installation.python, "repository": repository}
+    command = program.command({**values, **where})
+    limit = limits.start + limits.image * images
+    try:
+        process.run(command, repository, log, limit, program.description.environment.variables)
+        if failure and failure in log.read_text(encoding="utf-8", errors="replace"):
+            raise BenchError(f"it printed {failure!r}, which means that it failed.")
+    except BenchError as error:
+        raise BenchError(
+            f"{program.name}: {error}\nAll that it printed: {installation.log}"
+        ) from None
+    finally:
+        write_bytes(installation.log, log.read_bytes())
 
 
-def _inside(folder: Path, files: Mapping[str, Path]) -> dict[str, Path]:
-    """Those of the files that are there, and that don't lead out of the folder."""
+def _collect(
+    program: Program, folder: Path, images: list[str], size: int
+) -> tuple[dict[str, Pixels], Delivery]:
+    """Image id -> result [size, size, 3], of those that are right; nothing outside of the folder.
+
+    Raises:
+        BenchError: there are other pictures beside them, so that it is unclear what is whose.
+    """
+    pattern = program.description.result
+    places = {image: folder / pattern.replace("{image}", image) for image in images}
     root = folder.resolve()
-    return {
-        image: path
-        for image, path in files.items()
-        if path.is_file() and path.resolve().is_relative_to(root)
+    files = {
+        image: place
+        for image, place in places.items()
+        if place.is_file() and place.resolve().is_relative_to(root)
     }
+    beside = {p for p in (folder / pattern).parent.glob("*") if p.suffix.lower() in IMAGE_SUFFIXES}
+    extra = [str(place.relative_to(folder)) for place in beside - set(places.values())]
+    delivery = inspect(images, files, extra, size)
+    if delivery.extra:
+        raise BenchError(
+            f"{program.name} left other pictures than it was asked for, so that none is taken. "
+            f"{delivery} What it printed: {Installation(program).log}"
+        )
+    good = [image for image in files if image not in delivery.wrong]
+    return {image: read_delivered(files[image], size) for image in good}, delivery

@@ -92,7 +92,7 @@ class Installation:
         return found
 
     def set_up(self, say: Callable[[str], None]) -> None:
-        """Clone, make the environment, install the requirements; weights are left as they are.
+        """Clone, make the environment, install into it; weights are left as they are.
 
         Raises:
             BenchError: a step failed, such as for want of a network.
@@ -105,14 +105,13 @@ class Installation:
         commit = self._clone()
         say(f"Environment: {interpreter}")
         venv = [interpreter, "-m", "venv", "--clear"]
-        pip = [] if environment.requirements else ["--without-pip"]
-        self._step("The environment can't be made", [*venv, *pip, str(self.python.parents[1])])
-        if environment.requirements:
-            say(f"Requirements: {' '.join(environment.requirements)}")
-            install = [str(self.python), "-m", "pip", "install", "--no-input"]
+        pip = [] if environment.install else ["--without-pip"]
+        self._step("The environment can't be made.", [*venv, *pip, str(self.python.parents[1])])
+        for arguments in environment.install:
+            say(f"Installing {' '.join(arguments)}")
             self._step(
-                "The requirements can't be installed. Is there a network?",
-                [*install, *environment.requirements],
+                f"{' '.join(arguments)} can't be installed. Is there a network?",
+                [str(self.python), "-m", "pip", "install", "--no-input", *arguments],
             )
         write_json(self._record, {"wanted": self._wanted, "commit": commit})
 
@@ -121,7 +120,7 @@ class Installation:
         description = self.program.description
         self.repository.mkdir(exist_ok=True)
         trouble = f"{description.repository} can't be fetched. Is there a network?"
-        self._step("git is needed", ["git", "init", "--quiet"])
+        self._step("A repository can't be made.", ["git", "init", "--quiet"])
         fetch = ["git", "fetch", "--depth", "1", description.repository]
         self._step(trouble, [*fetch, description.commit or "HEAD"])
         self._step(trouble, ["git", "checkout", "--quiet", "--force", "FETCH_HEAD"])

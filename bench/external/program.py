@@ -17,10 +17,14 @@ PLACES = ("python", "repository", "input", "output", "scale", "size")
 
 @dataclass(frozen=True)
 class Environment:
-    """Python's version ("3.8", else bench's own), pip's arguments, variables to be set."""
+    """Python's version ("3.8", else bench's own) and what is installed there.
+
+    `install` has the arguments of `pip install`, one call each, made in the repository.
+    `variables` are set for these and for the program.
+    """
 
     python: str | None = None
-    requirements: tuple[str, ...] = ()
+    install: tuple[tuple[str, ...], ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -49,7 +53,7 @@ class Description:
     {input}, {output}, {scale}, {size} and each setting's name in braces are filled in. `inputs`
     says which pictures are put where below {input}: "lr" as they are in the test set, or
     "enlarged" to `size` by PIL's bicubic filter. `result` is where the program leaves the result
-    for {image}, below {output}.
+    for {image}, below {output}. A program that prints `failure` has failed, whatever its exit code.
 
     `size` is that of the program's results, where it knows one size only; a smaller test set takes
     them reduced if `reduced` allows it. `scales` are those that it is made for; none named, all.
@@ -66,6 +70,7 @@ class Description:
     licence: str = ""
     inputs: Mapping[str, Literal["lr", "enlarged"]] = field(default_factory=lambda: {".": "lr"})
     result: str = "{image}.png"
+    failure: str | None = None
     size: int | None = None
     reduced: bool = False
     scales: tuple[int, ...] = ()
@@ -120,7 +125,7 @@ class Program:
         """Hash of all in the description that a picture depends on, but commit and weights."""
         d = self.description
         how = [d.command, dict(d.inputs), d.result, d.size, d.reduced]
-        where = [d.environment.python, d.environment.requirements, dict(d.environment.variables)]
+        where = [d.environment.python, d.environment.install, dict(d.environment.variables)]
         return sha256_json([how, where])
 
 
