@@ -114,4 +114,11 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
         return
     writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
     if (writes or event in CHANGES_FILES) and isinstance(arguments[0], str | bytes | os.PathLike):
-        _listeners[-1].append(os.fsdecode(arguments[0]))
+        opened = Path(f"/proc/self/fd/{arguments[-1]}")
+        folder = opened.readlink() if _by_folder(event, arguments) else Path()
+        _listeners[-1].append(str(folder / os.fsdecode(arguments[0])))
+
+
+def _by_folder(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether the path counts from an open folder, as where trees are removed."""
+    return event in {"os.mkdir", "os.remove", "os.rmdir"} and arguments[-1] != -1

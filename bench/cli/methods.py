@@ -48,7 +48,7 @@ def _methods(here: Workspace, size: int, scale: int) -> list[dict[str, Any]]:
             row |= {
                 "title": method.title,
                 "type": method.kind,
-                "needs": sorted(method.needs),
+                "needs": ["its program"] if method.fingerprint else sorted(method.needs),
                 "licence": method.licence,
                 "paper": method.paper,
             }

@@ -76,19 +76,19 @@ class Installation:
     def _weights(self) -> dict[str, str]:
         found = {}
         for weights in self.program.description.weights:
-            path = self.repository / weights.file
-            if not path.is_file():
-                raise BenchError(
-                    f"{self.program.name} needs {path.name}: get it from {weights.source} and "
-                    f"place it at {path}."
-                )
-            digest = sha256_file(path)
-            if weights.sha256 not in (None, digest):
-                raise BenchError(
-                    f"{path} is not the published file: its sha256 is {digest}, not "
-                    f"{weights.sha256}. Get it again from {weights.source}."
-                )
-            found[weights.file] = digest
+            for file in weights.files:
+                path = self.repository / file
+                if not path.is_file():
+                    raise BenchError(
+                        f"{self.program.name} needs {path.name}: get it from {weights.source} and "
+                        f"place it at {path}."
+                    )
+                found[file] = sha256_file(path)
+                if found[file] != weights.sha256.get(file, found[file]):
+                    raise BenchError(
+                        f"{path} is not the published file: its sha256 is {found[file]}, not "
+                        f"{weights.sha256[file]}. Get it again from {weights.source}."
+                    )
         return found
 
     def set_up(self, say: Callable[[str], None]) -> None:
@@ -162,4 +162,6 @@ def find_interpreter(version: str | None) -> str:
         answer = subprocess.run(ask, capture_output=True, text=True, check=False)
         if path and answer.stdout.strip() == version:
             return path
-    raise BenchError(f"Python {version} is needed, but no python{version} on the PATH runs.")
+    raise BenchError(
+        f"Python {version} is needed, and no python{version} on the PATH runs: add one."
+    )

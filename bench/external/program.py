@@ -30,11 +30,14 @@ class Environment:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file that the program reads: its place in the repository, where to get it, its hash."""
+    """Files that the program reads: where to get them, their places in the repository.
 
-    file: str
+    `sha256` has the hash of a file by its place, where it is known.
+    """
+
     source: str
-    sha256: str | None = None
+    files: tuple[str, ...]
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,11 @@ def read_program(file: Path) -> Program:
         raise WrongUsage(f"{file}.result is {description.result!r}, but must name {{image}}.")
     if description.batch < 1:
         raise WrongUsage(f"{file}.batch is {description.batch}, but must be at least 1.")
-    for path in (description.result, *description.inputs, *(w.file for w in description.weights)):
+    files = [file for weights in description.weights for file in weights.files]
+    for weights in description.weights:
+        for unknown in weights.sha256.keys() - set(weights.files):
+            raise WrongUsage(f"{file}.weights has a sha256 of {unknown}, but no such file.")
+    for path in (description.result, *description.inputs, *files):
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise WrongUsage(f"{file} names {path}, which must be a path below a folder.")
     for scale in description.at:
