@@ -41,6 +41,7 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         *("prepare", "run", "evaluate", "report", "methods", "datasets", "verify", "doctor"),
+        *("import", "new-method", "check-method", "external setup"),
         *("train prior", "train crt", "weights list", "weights get", "weights add"),
     }
 
