@@ -202,9 +202,7 @@ def test_it_can_be_run_as_a_module() -> None:
 
 def test_the_lists_have_what_is_there(home: Path) -> None:
     good("prepare", "celeba", "--source", photos(home / "photos"), "--size", 16, "--name", "mine")
-    methods = good("methods").out
-    assert "bicubic" in methods
-    assert "needs corrector, prior." in methods
+    assert "bicubic" in good("methods").out
     datasets = good("datasets").out
     assert "CelebA1000" in datasets
     assert "prepared: mine" in datasets

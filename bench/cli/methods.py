@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,7 +15,7 @@ from bench.errors import BenchError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.config import Workspace
+    from bench.engine.overview import Overview
 
 NewName = Annotated[str, typer.Argument(help="Its name: small letters, digits, hyphens.")]
 
@@ -24,55 +25,20 @@ def methods(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the methods: type, needs, licence, paper, and whether they run here and now."""
+    from bench.engine.overview import all_methods
+
     here = workspace()
     size, scale = size_and_scale(here, on)
-    rows = [*_methods(here, size, scale), *_imports(here)]
+    found = all_methods(size, scale, here.config.weights, here.results)
     if as_json:
+        rows = [{**asdict(method), "runs": method.runs} for method in found]
         facts = {"size": size, "scale": scale, "methods": rows}
         typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
-        _print(rows, size, scale)
+        _print(found, size, scale)
 
 
-def _methods(here: Workspace, size: int, scale: int) -> list[dict[str, Any]]:
-    """Facts about every method, for a test set of this size and scale."""
-    from bench.engine.run import require
-    from bench.method import find_method, method_names
-
-    rows = []
-    for name in method_names():
-        row: dict[str, Any] = {"name": name, "runs": False}
-        rows.append(row)
-        try:
-            method = find_method(name)
-            row |= {
-                "title": method.title,
-                "type": method.kind,
-                "needs": ["its program"] if method.fingerprint else sorted(method.needs),
-                "licence": method.licence,
-                "paper": method.paper,
-            }
-            require(method, size, scale, here.config.weights)
-            row |= {"runs": True, "reason": ""}
-        except BenchError as error:
-            row["reason"] = str(error)
-        except Exception as error:  # noqa: BLE001 - a file that is wrong must not hide the others
-            row["reason"] = f"its file is wrong: {type(error).__name__}: {error}."
-    return rows
-
-
-def _imports(here: Workspace) -> list[dict[str, Any]]:
-    """The names under which results were imported: there is nothing to run."""
-    from bench.engine.imported import imported_names
-
-    reason = "its results were imported, `bench report` has them."
-    return [
-        {"name": name, "type": "imported", "runs": False, "reason": reason}
-        for name in imported_names(here.results)
-    ]
-
-
-def _print(rows: list[dict[str, Any]], size: int, scale: int) -> None:
+def _print(methods: list[Overview], size: int, scale: int) -> None:
     """The table, and beneath it what does not fit into columns."""
     from rich import box
     from rich.console import Console
@@ -84,31 +50,36 @@ def _print(rows: list[dict[str, Any]], size: int, scale: int) -> None:
     table.title = f"Methods, and whether they run here at {size} px, x{scale}"
     for heading in ("Method", "Type", "Needs", "Licence", "Runs"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"Method", "Type", "Runs"})
-    for row in rows:
-        facts = (row.get("type", ""), ", ".join(row.get("needs", [])), row.get("licence", ""))
-        table.add_row(
-            row["name"], *(escape(fact or "-") for fact in facts), "yes" if row["runs"] else "no"
-        )
+    for method in methods:
+        facts = (method.type, ", ".join(method.needs), method.licence)
+        runs = "yes" if method.runs else "no"
+        table.add_row(method.name, *(escape(fact or "-") for fact in facts), runs)
     console.print(table)
-    for heading, key in (("What does not run, and why", "reason"), ("Papers", "paper")):
-        texts = {row["name"]: row[key] for row in rows if row.get(key)}
-        if texts:
+    reasons = {method.name: method.reason for method in methods}
+    papers = {method.name: method.paper for method in methods}
+    for heading, texts in (("What does not run, and why", reasons), ("Papers", papers)):
+        if any(texts.values()):
             console.print(f"\n{heading}", style="bold")
             _print_texts(console, texts)
 
 
 def _print_texts(console: Console, texts: dict[str, str]) -> None:
-    """Texts by name; in a pipe a text stays one line, so that it can be searched for."""
+    """Texts by name, equal ones once; in a pipe each stays one line, to be searched for."""
     from rich.markup import escape
     from rich.table import Table
 
-    if not console.is_terminal:
-        for name, text in texts.items():
-            typer.echo(f"  {name}: {' '.join(text.split())}")
-        return
-    grid = Table.grid(padding=(0, 2, 0, 0))
+    names: dict[str, list[str]] = {}
     for name, text in texts.items():
-        grid.add_row(f"  {name}", escape(text))
+        if text:
+            names.setdefault(text, []).append(name)
+    grid = Table.grid(padding=(0, 0, 0, 2))
+    grid.add_column(max_width=12)
+    grid.add_column(overflow="fold")
+    for text, of in names.items():
+        if console.is_terminal:
+            grid.add_row(", ".join(of), escape(text))
+        else:
+            typer.echo(f"  {', '.join(of)}: {' '.join(text.split())}")
     console.print(grid)
 
 
