@@ -324,6 +324,17 @@ def test_a_broken_promise_is_said_by_the_command(home: Path) -> None:
     assert outcome.err == "error: broken breaks 1 of the promises of a method.\n"
 
 
+def test_what_cannot_be_put_to_the_test_is_an_error() -> None:
+    outcome = command("check-method", "ctcnet")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err == "error: ctcnet is made for x8 only, not for x4.\n"
+    outcome = command("check-method", "bicubic", "--scale", 5)
+    assert outcome.err == "error: Scale 5 does not divide 32 px: choose one that does.\n"
+    assert good("check-method", "bicubic", "--size", 48, "--scale", 8).out.startswith(
+        "bicubic keeps"
+    )
+
+
 def test_a_file_that_is_wrong_hides_no_other(home: Path) -> None:
     (home / "baselines").mkdir()
     (home / "baselines" / "broken.py").write_text("import no_such_package\n")

@@ -17,7 +17,7 @@ SCALE = 4
 
 
 def restore(method: Method[Any], seed: int = 0) -> Tensor:
-    lr = to_model(pictures())
+    lr = to_model(pictures(8))
     noise = KeyedNoise([StreamKey(seed, str(place)) for place in range(len(lr))])
     with torch.no_grad():
         problem = Problem(lr, SCALE, noise, STAND_INS)
@@ -52,7 +52,7 @@ def test_describes_itself(method: Method[Any]) -> None:
 
 
 def test_a_need_that_is_not_named_is_an_error() -> None:
-    lr = to_model(pictures())
+    lr = to_model(pictures(8))
     problem = Problem(lr, SCALE, KeyedNoise([StreamKey(0, "a")]), Models())
     with pytest.raises(BenchError, match="`needs` does not name it"):
         _ = problem.prior
@@ -64,7 +64,7 @@ def test_unknown_method_names_the_nearest() -> None:
 
 
 def test_ddnm_keeps_the_input() -> None:
-    lr = to_model(pictures())
+    lr = to_model(pictures(8))
     restored = restore(find_method("ddnm"))
     measured = ddnm.OPERATORS["bicubic"](restored.shape[-1], SCALE)(restored)
     assert (measured - lr).abs().max() < 1e-4  # float32 over a few steps

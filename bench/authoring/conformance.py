@@ -12,11 +12,9 @@ from bench.authoring.witness import witness
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
+from bench.errors import BenchError
 from bench.images import Pixels, resize_bicubic, to_model, to_pixels
 from bench.method import Method, Models, Problem
-
-LOW = 8
-"""Height and width of the low-resolution pictures."""
 
 QUICK = {"steps": 6}
 """Settings that make a method quick, for those that have them."""
@@ -28,16 +26,21 @@ OVERSHOOT = 4.0
 """Largest absolute value allowed. Results are cut to [-1, 1] later; DDNM reaches 2.7 here."""
 
 
-def check_method(method: Method[Any], scale: int = 4) -> list[str]:
-    """Every promise that a method breaks, as a sentence; none is a good sign.
+def check_method(method: Method[Any], size: int = 32, scale: int = 4) -> list[str]:
+    """Every promise that a method breaks for results of a size in pixels, as sentences.
 
     Tested are shape and range, that the same call has the same result, that an image's result
     depends neither on its batch nor on the order, and that the method leaves alone: its input, the
     random states of Python, NumPy and torch, the process's settings, and files.
+
+    Raises:
+        BenchError: the method refuses to work, such as a program that is not set up.
     """
-    trial = _Trial(method, scale)
+    trial = _Trial(method, size, scale)
     try:
         return [*_of_results(trial), *trial.findings]
+    except BenchError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
         return [f"It raised {type(error).__name__}: {error}", *trial.findings]
 
@@ -47,6 +50,7 @@ class _Trial:
     """Calls a method, and collects what its calls do to the process."""
 
     method: Method[Any]
+    size: int
     scale: int
     findings: list[str] = field(default_factory=list)
 
@@ -60,12 +64,11 @@ class _Trial:
 
 
 def _of_results(trial: _Trial) -> list[str]:
-    lr = pictures()
+    lr = pictures(trial.size // trial.scale)
     names = [f"face-{place}" for place in range(len(lr))]
     given = to_model(lr)
     first = trial.restore(given, names)
-    side = LOW * trial.scale
-    broken = _of_tensor(first, (len(lr), 3, side, side))
+    broken = _of_tensor(first, (len(lr), 3, trial.size, trial.size))
     if broken:
         return broken
     if not torch.equal(given, to_model(lr)):
@@ -85,11 +88,11 @@ def _of_results(trial: _Trial) -> list[str]:
     return broken
 
 
-def pictures() -> list[Pixels]:
-    """Three smooth pictures [LOW, LOW, 3] that reach from black to white."""
+def pictures(side: int) -> list[Pixels]:
+    """Three smooth pictures [side, side, 3] that reach from black to white."""
     coarse = np.random.default_rng(0).integers(0, 256, (3, 2, 2, 3), dtype=np.uint8)
     coarse[:, 0, 0], coarse[:, 1, 1] = 0, 255
-    return [resize_bicubic(picture, LOW) for picture in coarse]
+    return [resize_bicubic(picture, side) for picture in coarse]
 
 
 def stand_in_prior(x: Tensor, t: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.shared import TestsetOption, open_testset_named, size_and_scale, workspace
-from bench.errors import BenchError
+from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,14 +94,17 @@ def new_method(name: NewName) -> None:
 
 def check_method(
     name: Annotated[str, typer.Argument(help="A method's name.")],
-    scale: Annotated[int, typer.Option(help="Scale to try it at.", min=1)] = 4,
+    size: Annotated[int, typer.Option(help="Size of its results in pixels.", min=2)] = 32,
+    scale: Annotated[int, typer.Option(help="How many times smaller the input is.", min=1)] = 4,
 ) -> None:
     """Put a method to the test that every method passes, on small pictures."""
     from bench.authoring.conformance import check_method as check
     from bench.method import find_method
 
     workspace()
-    if broken := check(find_method(name), scale):
+    if size % scale:
+        raise WrongUsage(f"Scale {scale} does not divide {size} px: choose one that does.")
+    if broken := check(find_method(name), size, scale):
         for sentence in broken:
             typer.echo(sentence)
         raise BenchError(f"{name} breaks {len(broken)} of the promises of a method.")

@@ -27,10 +27,10 @@ def restore(
         BenchError: the program is not set up, can't make images of this size, failed, took too
             long, or left pictures that nobody asked for; then nothing is taken from it.
     """
-    installation = Installation(program)
-    installation.fingerprint()
     (low,) = {picture.shape[0] for picture in pictures.values()}
     size = program.result_size(scale * low, scale)
+    installation = Installation(program)
+    installation.fingerprint()  # of this moment, so that nothing else is run than what was named
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         given, taken = Path(name) / "input", Path(name) / "output"
         taken.mkdir()
