@@ -188,7 +188,7 @@ def switch_gradients_on(problem: Problem, x: Tensor) -> None:
         (lambda p, x: torch.use_deterministic_algorithms(True), "whether torch is deterministic"),
     ],
 )
-def test_a_changed_process_is_noticed_and_mended(
+def test_a_changed_process_is_noticed(
     spoil: Spoil, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {name: state() for name, state in STATES.items()}

@@ -85,6 +85,5 @@ weights.command("add", epilog=_example("bench weights add prior-256 ffhq_10m.pt"
 app.add_typer(weights, name="weights")
 
 external = typer.Typer(no_args_is_help=True, help="Set up programs of others that methods run.")
-external.callback()(lambda: None)
 external.command("setup", epilog=_example("bench external setup vqfr"))(methods.external_setup)
 app.add_typer(external, name="external")

@@ -72,14 +72,15 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
     for name, text in texts.items():
         if text:
             names.setdefault(text, []).append(name)
+    if not console.is_terminal:
+        for text, of in names.items():
+            typer.echo(f"  {', '.join(of)}: {' '.join(text.split())}")
+        return
     grid = Table.grid(padding=(0, 0, 0, 2))
     grid.add_column(max_width=12)
     grid.add_column(overflow="fold")
     for text, of in names.items():
-        if console.is_terminal:
-            grid.add_row(", ".join(of), escape(text))
-        else:
-            typer.echo(f"  {', '.join(of)}: {' '.join(text.split())}")
+        grid.add_row(", ".join(of), escape(text))
     console.print(grid)
 
 

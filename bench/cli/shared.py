@@ -67,15 +67,15 @@ def open_testset_named(here: Workspace, name: str | None) -> TestSet:
 
 
 def size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
-    """Of the test set that commands work on; where none is prepared, of the first to be made.
+    """Of the test set named, else of that which commands work on, else of the first to be made.
 
     Raises:
-        BenchError: the test set that is named is not there, or its manifest is wrong.
+        BenchError: the test set that is named is not there, or a manifest is wrong.
     """
     from bench.testset.manifest import read_manifest
 
-    name = name or here.config.testset or _remembered(here)
-    if name is None:
+    name = name or here.config.testset
+    if name is None and (name := _remembered(here)) not in prepared(here):
         return here.config.size or 256, 8
     plan = read_manifest(testset_folder(here, name)).plan
     return plan.size, plan.scale

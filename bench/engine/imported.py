@@ -69,6 +69,10 @@ def import_pictures(
 
 
 def imported_names(results: Path) -> list[str]:
-    """Names under which results were imported, on any test set."""
+    """Names under which results were imported, on any test set.
+
+    Raises:
+        BenchError: a run's description is damaged.
+    """
     runs = [Run(path.parent) for path in results.glob("*/*/run.json")]
     return sorted({run.spec.method for run in runs if ORIGIN in run.description["provenance"]})

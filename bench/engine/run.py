@@ -44,7 +44,7 @@ def run_method(
 
     Raises:
         BenchError: an unknown method or setting, missing weights, or a method that gave something
-            else than images.
+            else than images, or not all of them; then those that it gave are kept.
         KeyboardInterrupt: stopped; what is done is kept.
     """
     method = find_method(name)

@@ -155,13 +155,14 @@ def find_interpreter(version: str | None) -> str:
         return sys.executable
     for name in (f"python{version}", "python3", "python"):
         path = shutil.which(name)
-        ask = (
-            [path, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"] if path else ["false"]
-        )
-        # There may be a file of that name which starts no Python, such as a version manager's.
-        answer = subprocess.run(ask, capture_output=True, text=True, check=False)
-        if path and answer.stdout.strip() == version:
+        if path and _version_of(path) == version:
             return path
     raise BenchError(
         f"Python {version} is needed, and no python{version} on the PATH runs: add one."
     )
+
+
+def _version_of(interpreter: str) -> str:
+    """Such as "3.8"; empty where it starts no Python, as a version manager's file may."""
+    command = [interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
