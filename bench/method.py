@@ -137,6 +137,8 @@ def find_method(name: str) -> Method[Any]:
     method = getattr(importlib.import_module(f"baselines.{file.stem}"), "METHOD", None)
     if not isinstance(method, Method):
         raise BenchError(f"{file} must define METHOD as a bench.method.Method.")
+    if method.name != name:
+        raise BenchError(f"{file} names its method {method.name!r}: it must be {name!r}.")
     return method
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import baselines
-from bench.authoring import template
+from bench.authoring import starter, template
 from bench.authoring.conformance import check_method
 from bench.authoring.witness import STATES
 from bench.errors import BenchError
@@ -222,7 +222,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(baselines, "__path__", list(baselines.__path__))
     small_testset(tmp_path)
     yield tmp_path
-    for name in ("my_own_net", "broken", "ddnm_2"):
+    for name in ("my_own_net", "broken", "ddnm_2", "copied"):
         sys.modules.pop(f"baselines.{name}", None)
 
 
@@ -339,8 +339,11 @@ def test_a_file_that_is_wrong_hides_no_other(home: Path) -> None:
     (home / "baselines").mkdir()
     (home / "baselines" / "broken.py").write_text("import no_such_package\n")
     (home / "baselines" / "ddnm_2.py").write_text("")
+    copied = home / "baselines" / "copied.py"
+    copied.write_text(Path(str(starter.__file__)).read_text())
     lines = good("methods").out.splitlines()
     assert any(line.split()[:4] == ["bicubic", "plain", "-", "-"] for line in lines)
     said = "its file is wrong: ModuleNotFoundError: No module named 'no_such_package'."
     assert f"  broken: {said}" in lines
+    assert f"  copied: {copied} names its method 'my-method': it must be 'copied'." in lines
     assert any(line.endswith("must define METHOD as a bench.method.Method.") for line in lines)
