@@ -47,6 +47,11 @@ class Workspace:
         return self.root / "testsets"
 
     @property
+    def baselines(self) -> Path:
+        """Methods of the user's own."""
+        return self.root / "baselines"
+
+    @property
     def results(self) -> Path:
         return self.root / "results"
 

@@ -38,8 +38,9 @@ FORMAT = 1
 class RunSpec:
     """All that determines a run's pictures.
 
-    `testset` is the manifest's hash, `weights` the hash of each checkpoint in use, `revision`
-    the method's own, which its author raises when its numbers change.
+    `testset` is the manifest's hash, `weights` the hash of each checkpoint in use and of whatever
+    else the pictures were made with outside of bench, `revision` the method's own, which its
+    author raises when its numbers change.
     """
 
     method: str
@@ -58,12 +59,12 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one restored image."""
+    """What is known of one restored image; None is what nobody measured."""
 
     image: str
     sha256: str
-    seconds: float
-    evaluations: int
+    seconds: float | None
+    evaluations: int | None
 
 
 class Run:
@@ -141,7 +142,9 @@ class Run:
             if (path := self.picture(r.image)).is_file() and sha256_file(path) == r.sha256
         }
 
-    def write(self, pictures: Mapping[str, Pixels], seconds: float, evaluations: int) -> None:
+    def write(
+        self, pictures: Mapping[str, Pixels], seconds: float | None, evaluations: int | None
+    ) -> None:
         """Keep a batch of results; `seconds` and `evaluations` are per image."""
         records = []
         for image, pixels in pictures.items():

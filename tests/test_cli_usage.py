@@ -41,6 +41,7 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         *("prepare", "run", "evaluate", "report", "methods", "datasets", "verify", "doctor"),
+        *("import", "new-method", "check-method", "external setup"),
         *("train prior", "train crt"),
         *("weights list", "weights get", "weights add", "weights verify"),
     }
@@ -206,9 +207,7 @@ def test_it_can_be_run_as_a_module() -> None:
 
 def test_the_lists_have_what_is_there(home: Path) -> None:
     good("prepare", "celeba", "--source", photos(home / "photos"), "--size", 16, "--name", "mine")
-    methods = good("methods").out
-    assert "bicubic" in methods
-    assert "needs corrector, prior." in methods
+    assert "bicubic" in good("methods").out
     datasets = good("datasets").out
     assert "CelebA1000" in datasets
     assert "prepared: mine" in datasets

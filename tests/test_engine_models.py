@@ -84,7 +84,7 @@ def test_a_run_counts_evaluations_and_depends_on_its_weights(
     testset = small_testset(tmp_path, count=3)
     steps = {"steps": 4}
 
-    def run(given: Weights) -> tuple[str, dict[str, int]]:
+    def run(given: Weights) -> tuple[str, dict[str, int | None]]:
         done = run_method("dpi", steps, testset, tmp_path / "results", given, seed=0, batch=2).run
         records = done.records().values()
         return done.spec.identity, {record.image: record.evaluations for record in records}

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import inspect, suite, train, weights
+from bench.cli import inspect, methods, suite, train, weights
 from bench.errors import BenchError, Terminated, WrongUsage
 
 
@@ -63,7 +63,12 @@ app.command(epilog=_example("bench prepare celeba --scale 16 --source photos/"))
 app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(suite.report)
-app.command(epilog=_example("bench methods"))(inspect.methods)
+app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(
+    methods.import_results
+)
+app.command(epilog=_example("bench methods"))(methods.methods)
+app.command(epilog=_example("bench new-method my-method"))(methods.new_method)
+app.command(epilog=_example("bench check-method my-method"))(methods.check_method)
 app.command(epilog=_example("bench datasets"))(inspect.datasets)
 app.command(epilog=_example("bench verify sample-64-x8"))(inspect.verify)
 app.command(epilog=_example("bench doctor"))(inspect.doctor)
@@ -83,3 +88,7 @@ checkpoints.command("get", epilog=_example("bench weights get prior-256"))(weigh
 checkpoints.command("add", epilog=_example("bench weights add prior-256 ffhq_10m.pt"))(weights.add)
 checkpoints.command("verify", epilog=_example("bench weights verify"))(weights.verify)
 app.add_typer(checkpoints, name="weights")
+
+external = typer.Typer(no_args_is_help=True, help="Set up programs of others that methods run.")
+external.command("setup", epilog=_example("bench external setup vqfr"))(methods.external_setup)
+app.add_typer(external, name="external")

@@ -1,4 +1,4 @@
-"""The commands that look and tell: methods, datasets, verify, doctor."""
+"""The commands that look and tell: datasets, verify, doctor."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ import typer
 
 from bench.cli.shared import prepared, testset_folder, workspace
 from bench.errors import BenchError
-
-
-def methods() -> None:
-    """List the methods with what they need."""
-    from bench.method import find_method, method_names
-
-    for name in method_names():
-        method = find_method(name)
-        needs = ", ".join(sorted(method.needs)) or "nothing"
-        typer.echo(f"{name:12} {method.title:10} needs {needs}. {method.paper}".rstrip())
 
 
 def datasets() -> None:

@@ -21,10 +21,21 @@ TestsetOption = Annotated[
 
 
 def workspace() -> Workspace:
-    """The workspace around the current folder."""
+    """The workspace around the current folder; from now on its methods are found too."""
     from bench.config import open_workspace
 
-    return open_workspace(Path.cwd())
+    here = open_workspace(Path.cwd())
+    _find_methods_in(here.baselines)
+    return here
+
+
+def _find_methods_in(folder: Path) -> None:
+    """Make `baselines` extend over a folder beside the one that ships, and over no other."""
+    import baselines
+
+    shipped = Path(str(baselines.__file__)).parent
+    own = folder.is_dir() and folder.resolve() != shipped.resolve()
+    baselines.__path__[:] = [str(shipped), *([str(folder)] if own else [])]
 
 
 def remember_testset(here: Workspace, testset: TestSet) -> None:
@@ -45,14 +56,29 @@ def open_testset_named(here: Workspace, name: str | None) -> TestSet:
     why = ""
     if name is None and here.config.testset is not None:
         name, why = here.config.testset, f" ({here.config_file})"
-    if name is None and _last(here).is_file():
-        name, why = _last(here).read_text().strip(), " (the last one prepared)"
+    if name is None and (last := _remembered(here)):
+        name, why = last, " (the last one prepared)"
     if name is None:
         raise BenchError("No test set is prepared: start with `bench prepare sample --scale 8`.")
     folder = testset_folder(here, name)
     if why:
         typer.echo(f"Test set: {name}{why}", err=True)
     return open_testset(folder)
+
+
+def size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
+    """Of the test set named, else of that which commands work on, else of the first to be made.
+
+    Raises:
+        BenchError: the test set that is named is not there, or a manifest is wrong.
+    """
+    from bench.testset.manifest import read_manifest
+
+    name = name or here.config.testset
+    if name is None and (name := _remembered(here)) not in prepared(here):
+        return here.config.size or 256, 8
+    plan = read_manifest(testset_folder(here, name)).plan
+    return plan.size, plan.scale
 
 
 def testset_folder(here: Workspace, name: str) -> Path:
@@ -73,6 +99,11 @@ def testset_folder(here: Workspace, name: str) -> Path:
 def prepared(here: Workspace) -> list[str]:
     """Names of the test sets that are prepared here."""
     return sorted(path.parent.name for path in here.testsets.glob("*/manifest.json"))
+
+
+def _remembered(here: Workspace) -> str | None:
+    """The name of the last test set prepared."""
+    return _last(here).read_text().strip() if _last(here).is_file() else None
 
 
 def _last(here: Workspace) -> Path:

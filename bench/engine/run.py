@@ -17,7 +17,7 @@ from bench.engine.provenance import provenance
 from bench.errors import BenchError
 from bench.images import Pixels, to_model, to_pixels
 from bench.memory import keep_freed_memory
-from bench.method import Method, Problem, find_method
+from bench.method import Incomplete, Method, Problem, find_method
 from bench.progress import progress
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
@@ -44,7 +44,7 @@ def run_method(
 
     Raises:
         BenchError: an unknown method or setting, missing weights, or a method that gave something
-            else than images.
+            else than images, or not all of them; then those that it gave are kept.
         KeyboardInterrupt: stopped; what is done is kept.
     """
     method = find_method(name)
@@ -54,12 +54,13 @@ def run_method(
     keep_freed_memory()
     k = getattr(settings, "k", None)
     loaded = load_models(method, plan.size, plan.scale, weights, device, k)
+    outside = method.fingerprint(plan.size, plan.scale) if method.fingerprint else {}
     spec = RunSpec(
         method=name,
         revision=method.revision,
         settings=asdict(settings),
         testset=testset.manifest.sha256,
-        weights=loaded.sha256,
+        weights={**loaded.sha256, **outside},
         seed=seed,
     )
     facts = provenance(device)
@@ -73,14 +74,24 @@ def run_method(
         run.note_resume(facts)
     if run.finished:
         run.reopen()
+    lacking = []
     with progress(method.title, len(images), done=len(done)) as advance:
-        for names in _batches(pending, batch):
+        for names in _batches(pending, method.batch or batch):
             started, evaluated = time.perf_counter(), loaded.evaluations
-            pictures = restore_batch(method, settings, testset, names, loaded, seed, device)
+            try:
+                pictures = restore_batch(method, settings, testset, names, loaded, seed, device)
+            except Incomplete as error:
+                if error.method != name:  # it is of a method that this one made use of
+                    raise
+                pictures = dict(error.restored)
+                lacking.append(str(error))
             seconds = (time.perf_counter() - started) / len(names)
-            run.write(pictures, seconds, (loaded.evaluations - evaluated) // len(names))
-            advance(len(names))
-    run.finish(images, {"peak_memory_bytes": _peak_memory(device)})
+            evaluations = (loaded.evaluations - evaluated) // len(names)
+            run.write(pictures, seconds, None if method.fingerprint else evaluations)
+            advance(len(pictures))
+    if lacking:
+        raise BenchError(f"{' '.join(lacking)} What it restored is kept, in {run.folder}.")
+    run.finish(images, {"peak_memory_bytes": _peak_memory(method, device)})
     return Finished(run, len(pending))
 
 
@@ -103,6 +114,7 @@ def restore_batch(
         scale=testset.manifest.plan.scale,
         noise=KeyedNoise([StreamKey(seed, image) for image in images]),
         models=loaded.models,
+        images=images,
     )
     with torch.no_grad():
         restored = method.restore(problem, settings)
@@ -119,8 +131,10 @@ def _check(name: str, restored: Tensor, shape: tuple[int, ...]) -> None:
         raise BenchError(f"{name} returned values that are not finite numbers.")
 
 
-def _peak_memory(device: torch.device) -> int:
-    """Most memory that this process had in use so far: of the GPU, or else of its own."""
+def _peak_memory(method: Method[Any], device: torch.device) -> int:
+    """Most memory in use so far: of this process, on the GPU where it has one; or of a program."""
+    if method.fingerprint:
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
@@ -128,6 +142,18 @@ def _peak_memory(device: torch.device) -> int:
 
 def _batches(images: Sequence[str], size: int) -> list[Sequence[str]]:
     return [images[start : start + size] for start in range(0, len(images), size)]
+
+
+def require(method: Method[Any], size: int, scale: int, weights: Weights) -> None:
+    """Find all that a method needs here, without loading it.
+
+    Raises:
+        BenchError: something is missing, with the command that changes it, or the method is not
+            made for such a test set.
+    """
+    checkpoint_paths(method, size, scale, weights)
+    if method.fingerprint:
+        method.fingerprint(size, scale)
 
 
 def run_suite(
@@ -154,7 +180,7 @@ def run_suite(
         if name in names:
             needed.append(method)
     for method in needed:  # behind the names, whose mistakes are mended sooner
-        checkpoint_paths(method, plan.size, plan.scale, weights)
+        require(method, plan.size, plan.scale, weights)
     return [
         run_method(name, settings.get(name, {}), testset, results, weights, seed, batch)
         for name in dict.fromkeys(names)

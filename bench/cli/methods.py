@@ -1,0 +1,149 @@
+"""The commands about methods: what there is, what runs here, and adding to it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.shared import TestsetOption, open_testset_named, size_and_scale, workspace
+from bench.errors import BenchError, WrongUsage
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.engine.overview import Overview
+
+NewName = Annotated[str, typer.Argument(help="Its name: small letters, digits, hyphens.")]
+
+
+def methods(
+    on: TestsetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the methods: type, needs, licence, paper, and whether they run here and now."""
+    from bench.engine.overview import all_methods
+
+    here = workspace()
+    size, scale = size_and_scale(here, on)
+    found = all_methods(size, scale, here.config.weights, here.results)
+    if as_json:
+        rows = [{**asdict(method), "runs": method.runs} for method in found]
+        facts = {"size": size, "scale": scale, "methods": rows}
+        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+    else:
+        _print(found, size, scale)
+
+
+def _print(methods: list[Overview], size: int, scale: int) -> None:
+    """The table, and beneath it what does not fit into columns."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
+    table.title = f"Methods, and whether they run here at {size} px, x{scale}"
+    for heading in ("Method", "Type", "Needs", "Licence", "Runs"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in {"Method", "Type", "Runs"})
+    for method in methods:
+        facts = (method.type, ", ".join(method.needs), method.licence)
+        runs = "yes" if method.runs else "no"
+        table.add_row(method.name, *(escape(fact or "-") for fact in facts), runs)
+    console.print(table)
+    reasons = {method.name: method.reason for method in methods}
+    papers = {method.name: method.paper for method in methods}
+    for heading, texts in (("What does not run, and why", reasons), ("Papers", papers)):
+        if any(texts.values()):
+            console.print(f"\n{heading}", style="bold")
+            _print_texts(console, texts)
+
+
+def _print_texts(console: Console, texts: dict[str, str]) -> None:
+    """Texts by name, equal ones once; in a pipe each stays one line, to be searched for."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    names: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        if text:
+            names.setdefault(text, []).append(name)
+    if not console.is_terminal:
+        for text, of in names.items():
+            typer.echo(f"  {', '.join(of)}: {' '.join(text.split())}")
+        return
+    grid = Table.grid(padding=(0, 0, 0, 2))
+    grid.add_column(max_width=12)
+    grid.add_column(overflow="fold")
+    for text, of in names.items():
+        grid.add_row(", ".join(of), escape(text))
+    console.print(grid)
+
+
+def new_method(name: NewName) -> None:
+    """Write the file of a new method, which runs at once, into the workspace's baselines/."""
+    from bench.authoring.template import new_method as write
+
+    file = write(name, workspace().baselines)
+    typer.echo(f"Wrote {file}")
+    typer.echo(f"`bench run {name}` runs it, `bench check-method {name}` puts it to the test.")
+
+
+def check_method(
+    name: Annotated[str, typer.Argument(help="A method's name.")],
+    size: Annotated[int, typer.Option(help="Size of its results in pixels.", min=2)] = 32,
+    scale: Annotated[int, typer.Option(help="How many times smaller the input is.", min=1)] = 4,
+) -> None:
+    """Put a method to the test that every method passes, on small pictures."""
+    from bench.authoring.conformance import check_method as check
+    from bench.method import find_method
+
+    workspace()
+    if size % scale:
+        raise WrongUsage(f"Scale {scale} does not divide {size} px: choose one that does.")
+    if broken := check(find_method(name), size, scale):
+        for sentence in broken:
+            typer.echo(sentence)
+        raise BenchError(f"{name} breaks {len(broken)} of the promises of a method.")
+    typer.echo(f"{name} keeps all promises of a method.")
+
+
+def import_results(
+    name: NewName,
+    folder: Annotated[Path, typer.Argument(help="Folder of results, named as the images are.")],
+    on: TestsetOption = None,
+    title: Annotated[str | None, typer.Option(help="What tables call it; else its name.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Some may be missing.")] = False,
+) -> None:
+    """Import results that were made elsewhere, as a run; all of them or none."""
+    from bench.engine.imported import import_pictures
+
+    here = workspace()
+    testset = open_testset_named(here, on)
+    done = import_pictures(name, title or name, folder, testset, here.results, partial=partial)
+    there = len(done.run.records())
+    what = f"{done.restored} images imported" if done.restored else "was imported already"
+    typer.echo(f"{name}: {what}, {there} of {len(testset.entries)} are there, in {done.run.folder}")
+    typer.echo("`bench evaluate` scores them, `bench report` prints the table.")
+
+
+def external_setup(
+    name: Annotated[str, typer.Argument(help="A method whose file in baselines/ is a .toml.")],
+) -> None:
+    """Clone a program at its commit and install it into an environment of its own."""
+    from bench.external.installation import Installation
+    from bench.method import find_program
+
+    workspace()
+    installation = Installation(find_program(name))
+    installation.set_up(say=typer.echo)
+    try:
+        installation.fingerprint()
+    except BenchError as error:  # the weights, which are not fetched
+        typer.echo(str(error))
+    else:
+        typer.echo(f"{name} is ready, in {installation.folder}")

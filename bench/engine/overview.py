@@ -1,0 +1,51 @@
+"""What methods there are, and whether each can run here and now."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.config import Weights
+from bench.engine.imported import imported_names
+from bench.engine.run import require
+from bench.errors import BenchError
+from bench.method import find_method, method_names
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Facts about one method; `reason` says why it does not run, with what changes that."""
+
+    name: str
+    title: str = ""
+    type: str = ""
+    needs: tuple[str, ...] = ()
+    licence: str = ""
+    paper: str = ""
+    reason: str = ""
+
+    @property
+    def runs(self) -> bool:
+        return not self.reason
+
+
+def all_methods(size: int, scale: int, weights: Weights, results: Path) -> list[Overview]:
+    """Every method, for a test set of this size and scale, then what was imported."""
+    methods = [_overview(name, size, scale, weights) for name in method_names()]
+    reason = "its results were imported, and `bench report` has them: there is nothing to run."
+    imported = [Overview(name, type="imported", reason=reason) for name in imported_names(results)]
+    return [*methods, *imported]
+
+
+def _overview(name: str, size: int, scale: int, weights: Weights) -> Overview:
+    try:
+        method = find_method(name)
+    except BenchError as error:
+        return Overview(name, reason=str(error))
+    except Exception as error:  # noqa: BLE001 - a file that is wrong must not hide the others
+        return Overview(name, reason=f"its file is wrong: {type(error).__name__}: {error}.")
+    reason = ""
+    try:
+        require(method, size, scale, weights)
+    except BenchError as error:
+        reason = str(error)
+    needs = ("its program",) if method.fingerprint else tuple(sorted(method.needs))
+    return Overview(name, method.title, method.kind, needs, method.licence, method.paper, reason)
