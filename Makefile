@@ -31,6 +31,7 @@ lint: install
 	$(RUN)mypy
 
 perf: install
+	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[perf]"
 	$(RUN)python -m perf
 
 docs: install

@@ -1,6 +1,7 @@
-"""Where files lie: those that come with the project, and the user's cache."""
+"""What lies where, and whether it is here: the project's files, the user's cache, packages."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -33,3 +34,14 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("BENCH_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
+
+
+def missing_packages(extra: str, *modules: str) -> str | None:
+    """None where all modules of an optional part are installed; else which are not, and the remedy.
+
+    `extra` is the part's name in pyproject.toml.
+    """
+    absent = [module for module in modules if find_spec(module) is None]
+    if not absent:
+        return None
+    return f"{', '.join(absent)} not installed: run `pip install -e '.[{extra}]'`"

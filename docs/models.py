@@ -43,7 +43,6 @@ ABLATIONS = {
     "without refinement": 'dpi.correction="once"',
     "without stage II (tau = 0)": "dpi.tau=0",
     "without weight": "dpi.weighted=false",
-    "k = 4": "dpi.k=4",
 }
 SCHEDULE = Schedule.linear()
 

@@ -14,9 +14,10 @@ from bench.diffusion.schedule import Schedule
 from bench.diffusion.unet import UNet, UNetConfig
 from bench.diffusion.wiener import WienerFilter
 from bench.dpi.corrector import Corrector
-from bench.errors import WrongUsage
+from bench.errors import BenchError, WrongUsage
 from bench.images import resize_bicubic_batch
 from bench.memory import keep_freed_memory
+from bench.resources import missing_packages
 from bench.training.architectures import corrector_architecture, prior_architecture
 from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages, load_training_images
@@ -142,8 +143,11 @@ def run_task(
     architecture to begin with.
 
     Raises:
-        BenchError: unusable data, a start of another architecture, or what `train` refuses.
+        BenchError: packages that are missing, unusable data, a start of another architecture, or
+            what `train` refuses.
     """
+    if missing := missing_packages("train", "accelerate", "tensorboard", "matplotlib"):
+        raise BenchError(f"Training needs packages: {missing}.")
     keep_freed_memory()
     torch.manual_seed(settings.seed)  # initial weights have no generator of their own
     network = task.network(task.card.unet)
