@@ -39,7 +39,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FACES = sorted((ROOT / "datasets" / "sample" / "images").glob("*.png"))[:2]
 
 TINY = UNetConfig(32, (1, 1, 1, 2), 1, (), head_channels=PUBLIC_HEAD_CHANNELS)
-SMALLER = {"bench train": "--size 256 --steps 1 --batch 1"}  # the last of an option's values wins
+SMALLER = {"bench train": "--steps 1 --batch 1"}  # the last of an option's values wins
 
 
 def documents() -> list[Path]:
@@ -199,6 +199,8 @@ def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(obtain, "find_record", {"prior-256": record}.get)
     place(record).parent.mkdir()
     shutil.copy(folder / "FILE", place(record))
+    monkeypatch.setattr(architectures, "PRIOR_64", TINY)
+    monkeypatch.setattr(architectures, "CORRECTOR_64", crt)
     monkeypatch.setattr(architectures, "CORRECTOR_256", crt)
 
 
