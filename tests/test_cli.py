@@ -167,18 +167,23 @@ def method(restore: Callable[[Problem, NoSettings], Tensor]) -> Method[NoSetting
     return Method("bicubic", "Bicubic", lambda scale: NoSettings(), restore)
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
-    home: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_keeps_what_is_done_and_the_same_command_goes_on(
+    home: Path,
+    prepared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     def stopped(problem: Problem, settings: NoSettings) -> Tensor:
         if list((home / "results").rglob("*.png")):
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return resize_bicubic_batch(problem.lr, problem.size)
 
     with monkeypatch.context() as patch:
         patch.setattr(bench.engine.run, "find_method", lambda name: method(stopped))
         outcome = command("run")
-    assert outcome.code == 130
+    assert outcome.code == code
     assert outcome.err.splitlines()[-1] == (
         "Stopped. What is done is kept; the same command goes on."
     )

@@ -115,13 +115,13 @@ def corrector_task(size: int, scale: int, k: int, form: Literal["paper", "releas
         return Losses(loss, t, loss.detach())
 
     def preview(images: TrainingImages) -> Preview:
-        x0 = images.batch(torch.arange(6))
+        x0 = images.batch(torch.arange(min(6, len(images.pixels))))
 
         def answers(network: nn.Module) -> Tensor:
             device = next(network.parameters()).device
             return corrector_answers(network, SCHEDULE, x0.to(device), condition(x0).to(device))
 
-        return Preview(answers, 6, "squared error of the corrected condition")
+        return Preview(answers, len(x0), "squared error of the corrected condition")
 
     card = Card("corrector", size, corrector_architecture(size), scale, k)
     return _checked(Task(card, Corrector, objective, preview, {"objective": form}))
