@@ -34,16 +34,10 @@ from bench.training.data import load_training_images
 from bench.weights import read_checkpoint
 
 FILE = Path(__file__).with_name("models.md")
-FACES = 100
-STEPS = 50
+FACES = {4: 40, 8: 100, 16: 40}  # per scale
 TIMESTEPS = (10, 50, 100, 200, 300, 500, 700, 900)
-METRICS = ("lpips-alex", "lpips-vgg", "psnr", "ssim")
-ABLATIONS = {
-    "without the Corrector": 'dpi.correction="none"',
-    "without refinement": 'dpi.correction="once"',
-    "without stage II (tau = 0)": "dpi.tau=0",
-    "without weight": "dpi.weighted=false",
-}
+# Table 4: without the Corrector, without refinement, without stage II, without weight.
+ABLATIONS = ('dpi.correction="none"', 'dpi.correction="once"', "dpi.tau=0", "dpi.weighted=false")
 SCHEDULE = Schedule.linear()
 
 
@@ -71,20 +65,22 @@ def main(arguments: Sequence[str]) -> None:
     keep_freed_memory()
     work: Path = given.work.absolute()
     gather_faces([path.absolute() for path in given.faces], work / "faces")
-    (work / "bench.toml").write_text(f"size = 64\nmetrics = {list(METRICS)}\n")
+    shutil.copyfile(FILE.parents[1] / "bench.toml", work / "bench.toml")
     tables = [super_resolve(work, scale) for scale in (4, 8, 16)]
-    names = sorted((work / "testsets" / "faces-x8" / "HR").glob("*.png"))
+    names = sorted((work / "testsets" / "faces-x8" / "hr").glob("*.png"))
     hr = to_model([read_image(name) for name in names])
     denoising = denoising_table(hr, given.train, given.reference)
-    FILE.write_text("\n".join([*head(), denoising, *tables]) + "\n", encoding="utf-8")
+    folders = " and ".join(path.name for path in given.faces)
+    FILE.write_text("\n".join([*head(folders), denoising, *tables]) + "\n", encoding="utf-8")
 
 
 def gather_faces(folders: Sequence[Path], into: Path) -> None:
-    """Copy the first faces of each folder, as many from each, to one folder."""
-    share = FACES // len(folders)
+    """Copy the first faces of each folder, as many from each, to one folder, taking turns."""
+    share = max(FACES.values()) // len(folders)
     for folder in folders:
-        for path in sorted(p for p in folder.iterdir() if p.suffix in {".jpg", ".png"})[:share]:
-            target = into / f"{folder.name}-{path.name}"
+        paths = sorted(p for p in folder.iterdir() if p.suffix in {".jpg", ".png"})
+        for number, path in enumerate(paths[:share]):
+            target = into / f"{number:03d}-{folder.name}-{path.name}"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
 
@@ -154,19 +150,17 @@ def _mean_square(error: Tensor) -> float:
 
 
 def super_resolve(work: Path, scale: int) -> str:
-    """The table of the methods, and at x8 of DPI's parts, all at `STEPS` steps."""
+    """The table of the methods, and at x8 of DPI's parts, with the settings of bench.toml."""
     name = f"faces-x{scale}"
-    bench(work, "prepare", "celeba", "--source", "faces", "--scale", str(scale), "--name", name)
-    runs = [["bicubic"], ["ilvr"], ["ddnm"], ["dpi"]]
-    common = ["--testset", name, "--set", f"ilvr.steps={STEPS}", "--set", "ilvr.range_t=10"]
-    common += ["--set", f"ddnm.steps={STEPS}", "--set", f"dpi.steps={STEPS}"]
-    for run in runs:
-        bench(work, "run", *run, *common)
+    prepare = ["prepare", "celeba", "--source", "faces", "--scale", str(scale), "--name", name]
+    bench(work, *prepare, "--count", str(FACES[scale]))
+    bench(work, "run", "bicubic", "ilvr", "ddnm", "dpi", "--testset", name)
     if scale == 8:
-        for change in ABLATIONS.values():
-            bench(work, "run", "dpi", *common, "--set", change)
+        for change in ABLATIONS:
+            bench(work, "run", "dpi", "--testset", name, "--set", change)
     table = json.loads(bench(work, "report", "--testset", name, "--json"))
-    return "\n".join([f"## x{scale}: {64 // scale} px to 64 px", "", *rows(table), ""])
+    title = f"## x{scale}: {64 // scale} px to 64 px, {FACES[scale]} faces"
+    return "\n".join([title, "", *rows(table), ""])
 
 
 def rows(table: Any) -> list[str]:
@@ -179,7 +173,7 @@ def rows(table: Any) -> list[str]:
     return lines
 
 
-def head() -> list[str]:
+def head(folders: str) -> list[str]:
     """What the file is, and the networks with their hashes."""
     today = datetime.now(UTC).date()
     paths = sorted(checkpoints().glob("*.safetensors"))
@@ -187,9 +181,10 @@ def head() -> list[str]:
         "# The embedded networks, measured",
         "",
         (
-            f"Written by `python -m docs.models` on {today}, on {FACES} faces that no network "
-            f"was trained on, cropped to 64 px in the framing of the training faces. All diffusion "
-            f"methods take {STEPS} steps with the same prior and the same noise."
+            f"Written by `python -m docs.models` on {today}, on faces of {folders} that no network "
+            "was trained on (people may be in both), cropped to 64 px in the framing of the "
+            "training faces. Settings are bench.toml's: the same number of steps for all diffusion "
+            "methods, on the same prior and the same noise."
         ),
         "",
         "| network | sha256 |",
