@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import inspect, suite, train
+from bench.cli import data, inspect, suite, train
+from bench.cli.shared import ManyValues
 from bench.errors import BenchError, WrongUsage
 
 
@@ -53,14 +54,21 @@ def _example(text: str) -> str:
     return f"Example: `{text}`"
 
 
-app.command(epilog=_example("bench prepare celeba --scale 16 --source photos/"))(suite.prepare)
+app.command(
+    cls=ManyValues, epilog=_example("bench prepare celeba --scale 4 8 16 --source photos/")
+)(data.prepare)
 app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(suite.report)
 app.command(epilog=_example("bench methods"))(inspect.methods)
-app.command(epilog=_example("bench datasets"))(inspect.datasets)
-app.command(epilog=_example("bench verify sample-64-x8"))(inspect.verify)
+app.command(epilog=_example("bench verify sample-64-x8"))(data.verify)
+app.command(epilog=_example("bench sheet faces.png --testset sample-64-x8"))(data.sheet)
 app.command(epilog=_example("bench doctor"))(inspect.doctor)
+
+recipes = typer.Typer(invoke_without_command=True)
+recipes.callback(epilog=_example("bench datasets"))(data.datasets)
+recipes.command("add", epilog=_example("bench datasets add mine photos/"))(data.datasets_add)
+app.add_typer(recipes, name="datasets")
 
 training = typer.Typer(no_args_is_help=True, help="Train a prior or a Corrector.")
 training.command(epilog=_example("bench train prior --size 64 --data faces.zip --out prior"))(

@@ -1,4 +1,4 @@
-"""The commands that look and tell: methods, datasets, verify, doctor, weights."""
+"""The commands that look and tell: methods, doctor, weights."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shared import prepared, testset_folder, workspace
-from bench.errors import BenchError, WrongUsage
+from bench.cli.shared import prepared, workspace
+from bench.errors import WrongUsage
 
 
 def methods() -> None:
@@ -22,33 +22,6 @@ def methods() -> None:
         method = find_method(name)
         needs = ", ".join(sorted(method.needs)) or "nothing"
         typer.echo(f"{name:12} {method.title:10} needs {needs}. {method.paper}".rstrip())
-
-
-def datasets() -> None:
-    """List the recipes, and the test sets that are prepared here."""
-    from bench.testset.recipe import find_recipe, recipe_names
-
-    for name in recipe_names():
-        recipe = find_recipe(name)
-        typer.echo(f"{name:12} {recipe.title}: {recipe.licence}")
-    for name in prepared(workspace()):
-        typer.echo(f"prepared: {name}")
-
-
-def verify(
-    testset: Annotated[str, typer.Argument(help="Name of a prepared test set.")],
-) -> None:
-    """Hash every file of a test set again and report every difference."""
-    from bench.testset.manifest import differences, read_manifest
-
-    folder = testset_folder(workspace(), testset)
-    manifest = read_manifest(folder)
-    found = differences(folder, manifest)
-    for line in found:
-        typer.echo(line)
-    if found:
-        raise BenchError(f"{len(found)} files of {testset} are not what was prepared.")
-    typer.echo(f"{testset}: {2 * len(manifest.images)} files are as they were prepared.")
 
 
 def doctor() -> None:

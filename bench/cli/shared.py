@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from bench.errors import BenchError, WrongUsage
 
@@ -18,6 +20,21 @@ TestsetOption = Annotated[
     str | None,
     typer.Option("--testset", help="Name of the test set; else bench.toml's, or the last one."),
 ]
+
+
+class ManyValues(TyperCommand):
+    """A command whose `--scale` takes several numbers behind it, as in `--scale 4 8 16`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        repeated: list[str] = []
+        for place, argument in enumerate(args):
+            before = args[:place]
+            numbers = list(takewhile(str.isdigit, reversed(before)))
+            option = before[len(before) - len(numbers) - 1 :][:1]
+            if argument.isdigit() and numbers and option == ["--scale"]:
+                repeated.append("--scale")
+            repeated.append(argument)
+        return super().parse_args(ctx, repeated)
 
 
 def workspace() -> Workspace:
