@@ -32,7 +32,7 @@ def photos(folder: Path, count: int = 4, size: int = 16) -> Path:
 
 
 def prepared(
-    plan: Plan, source: Path, folder: Path, count: int | None = None, recipe: Recipe = RECIPE
+    plan: Plan, source: Path | str, folder: Path, count: int | None = None, recipe: Recipe = RECIPE
 ) -> Prepared:
     """One test set from a folder or archive, built in this process."""
     return prepare({folder: plan}, recipe, open_source(str(source)), count, workers=1)[0]

@@ -12,7 +12,6 @@ from bench.report.table import Column, Row, Table
 from bench.store import Run, list_runs
 from bench.testset.manifest import TestSet
 
-
 NO_GROUND_TRUTH = "The test set has no ground truth to compare with."
 
 
