@@ -175,20 +175,20 @@ def test_what_a_kill_leaves_behind_is_cleared_away(tmp_path: Path) -> None:
     )
 
 
-KILLS = int(os.environ.get("BENCH_TEST_KILLS", "5"))
+KILLS = int(os.environ.get("BENCH_TEST_KILLS", "4"))
 """How often the preparation below is killed."""
 
 STORM = """
 import sys
 from pathlib import Path
 from bench.testset.prepare import prepare
-from bench.testset.recipe import plan_testset
+from bench.testset.recipe import Recipe, plan_testset
 from bench.testset.sources import open_source
-from tests.small import RECIPE
-plans = [plan_testset("tiny", RECIPE, scale, 64) for scale in (4, 8)]
+recipe = Recipe("Tiny", "", "", "", "", size=64)
+plans = [plan_testset("tiny", recipe, scale) for scale in (4, 8)]
 folder = Path(sys.argv[1])
 print("begun", flush=True)
-prepare({folder / p.name: p for p in plans}, RECIPE, open_source(sys.argv[2]), None, workers=2)
+prepare({folder / p.name: p for p in plans}, recipe, open_source(sys.argv[2]), None, workers=2)
 """
 
 
@@ -202,7 +202,7 @@ def storm(folder: Path, source: Path) -> "subprocess.Popen[bytes]":
 
 
 def test_killed_at_random_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    source = photos(tmp_path / "photos", 80, size=64)
+    source = photos(tmp_path / "photos", 64, size=64)
     start = time.monotonic()
     with storm(tmp_path / "undisturbed", source) as process:
         assert process.wait(300) == 0
@@ -222,7 +222,7 @@ def test_killed_at_random_it_ends_as_if_undisturbed(tmp_path: Path) -> None:
     with storm(tmp_path / "sets", source) as process:
         assert process.wait(300) == 0
     assert contents(tmp_path / "sets") == contents(tmp_path / "undisturbed")
-    assert len(open_testset(tmp_path / "sets" / "tiny-64-x8").entries) == 80
+    assert len(open_testset(tmp_path / "sets" / "tiny-64-x8").entries) == 64
 
 
 def test_workers_do_not_outlive_a_killed_preparation(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ from PIL import Image
 
 import bench.testset.recipe
 from bench.errors import BenchError, WrongUsage
-from bench.files import write_bytes
+from bench.files import sha256, write_bytes
 from bench.images import decode
 from bench.testset.build import framed
 from bench.testset.manifest import Plan
-from bench.testset.recipe import find_recipe, plan_testset, recipe_files
+from bench.testset.recipe import find_recipe, plan_testset, recipe_files, selection_notes
 from bench.testset.sources import FolderSource, open_source
-from tests.small import RECIPE
+from tests.small import RECIPE, small_testset
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 NOWHERE = Path("/nowhere")  # a workspace without recipes of its own
@@ -128,3 +128,24 @@ def test_a_recipe_is_found_by_its_name_and_a_wrong_box_refused(
         (tmp_path / "bad.toml").write_text(f"{text}{box}")
         with pytest.raises(BenchError, match=r"bad\.toml: framing\.64 is no box within the image"):
             find_recipe("bad", NOWHERE)
+
+
+def test_other_names_and_another_release_are_told(tmp_path: Path) -> None:
+    testset = small_testset(tmp_path)
+    entries = testset.manifest.images
+    files = "".join(f"{entry.id} {entry.source_sha256}\n" for entry in entries)
+    names = "".join(f"{entry.id}\n" for entry in entries)
+    known = replace(
+        RECIPE,
+        count=4,
+        names_sha256=sha256(names.encode()),
+        files_sha256=sha256(files.encode()),
+    )
+    assert selection_notes(known, testset.manifest) == []
+    other = replace(known, files_sha256="0")
+    (note,) = selection_notes(other, testset.manifest)
+    assert note == "The files are another release than the one known of Tiny."
+    (note,) = selection_notes(replace(known, names_sha256="0"), testset.manifest)
+    assert note == "These are not the images of Tiny's list, by their names."
+    (note,) = selection_notes(replace(known, count=5), testset.manifest)
+    assert note == "Tiny has 5 images, this test set 4."

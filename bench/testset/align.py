@@ -48,14 +48,8 @@ def landmarks(image: Image.Image) -> Points | None:
     """
     detector, predictor = _models()
     reduction = max(1.0, max(image.size) / DETECTION_SIDE)
-    small = (
-        image
-        if reduction == 1
-        else image.reduce(1).resize(
-            (round(image.width / reduction), round(image.height / reduction)),
-            Image.Resampling.BICUBIC,
-        )
-    )
+    size = (round(image.width / reduction), round(image.height / reduction))
+    small = image if reduction == 1 else image.resize(size, Image.Resampling.BICUBIC)
     pixels = np.asarray(small)
     # Enlarged once, the detector finds faces of 40 px rather than of 80.
     faces = detector(pixels, 1)
