@@ -24,10 +24,10 @@ def measure(module: str, side: str, work: str) -> float:
     return float(result.stdout.split()[-1])
 
 
-def compare(module: str, work: str) -> tuple[float, float]:
-    """Median seconds of ours and of the plain way, alternating."""
+def compare(module: str, work: str, other: str = "plain") -> tuple[float, float]:
+    """Median seconds of ours and of another way, alternating."""
     pairs = [
-        (measure(module, "ours", work), measure(module, "plain", work)) for _ in range(REPETITIONS)
+        (measure(module, "ours", work), measure(module, other, work)) for _ in range(REPETITIONS)
     ]
     return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
 
@@ -45,12 +45,17 @@ def main() -> None:
     table = Table(title=f"{platform.machine()}, {platform.python_version()}")
     for header in ("what", "against", "ours (s)", "theirs (s)", "ratio"):
         table.add_column(header)
-    for what, against in (
-        ("ddnm", "the released loop's network calls, one image at a time"),
-        ("dpi", "the released loop's network calls, one image at a time"),
+    loop = "the released loop's network calls, one image at a time"
+    for module, work, other, what, against in (
+        ("perf.sampling", "ddnm", "plain", "ddnm", loop),
+        ("perf.sampling", "dpi", "plain", "dpi", loop),
+        ("perf.preparing", "1", "pil", "prepare, 1 scale", "a loop with Pillow"),
+        ("perf.preparing", "3", "pil", "prepare, 3 scales", "a loop with Pillow"),
+        ("perf.preparing", "1", "basicsr", "prepare, 1 scale", "a loop like BasicSR's"),
+        ("perf.preparing", "3", "basicsr", "prepare, 3 scales", "a loop like BasicSR's"),
     ):
-        ours, plain = compare("perf.sampling", what)
-        table.add_row(what, against, f"{ours:.2f}", f"{plain:.2f}", f"{plain / ours:.2f}")
+        ours, theirs = compare(module, work, other)
+        table.add_row(what, against, f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.2f}")
     Console(width=100).print(table)
 
 

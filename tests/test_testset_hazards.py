@@ -19,7 +19,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import bench.files
 from bench.errors import BenchError
 from bench.files import locked, write_bytes
 from bench.images import encode_png
@@ -104,18 +103,14 @@ def test_without_room_on_the_disk_nothing_is_begun(
 ) -> None:
     source = photos(tmp_path / "photos", 4)
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(
-        bench.files.shutil, "disk_usage", lambda folder: usage._replace(free=11_000)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=11_000))
     with pytest.raises(
         BenchError, match=r"set needs up to 0 MiB of disk, but 0 MiB are free: make"
     ):
         prepared(PLAN, source, tmp_path / "set")
     assert contents(tmp_path / "set") == {}
     # Four pictures of 16 and 4 px, 3 bytes a pixel and 2 KiB about them: 11,456 bytes.
-    monkeypatch.setattr(
-        bench.files.shutil, "disk_usage", lambda folder: usage._replace(free=11_456)
-    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=11_456))
     prepared(PLAN, source, tmp_path / "set")
 
 

@@ -41,8 +41,8 @@ from bench.testset.recipe import Recipe
 from bench.testset.sources import Photograph, Source
 from bench.typed import read_back
 
-WORTH_A_PROCESS = 32
-"""Images that take about as long as to start another process."""
+WORTH_A_PROCESS = 128
+"""Images that take longer than it does to start another process."""
 
 FLUSHED = 16
 """Images between two writes of the journal; at most so many are done again after a kill."""
@@ -112,8 +112,8 @@ def prepare(
 ) -> list[Prepared]:
     """Build test sets, or take up or confirm those that are there: folder -> plan.
 
-    The plans part in their scale alone. `workers` is the number of processes, one per processor
-    unless said.
+    The plans part in their scale alone. `workers` is the number of processes; unless said, one per
+    processor, and fewer for few images.
 
     Raises:
         BenchError: nothing usable in the source, a file that is no image or too small, another
@@ -137,7 +137,7 @@ def prepare(
         missing = [_Work(plan, folder) for folder, plan in targets.items() if folder not in there]
         made = {}
         if missing:
-            made = _build_all(missing, source, ids, recipe.licence, workers or processors())
+            made = _build_all(missing, source, ids, recipe.licence, workers)
         return [
             Prepared(open_testset(folder), True)
             if folder in there
@@ -147,7 +147,7 @@ def prepare(
 
 
 def _build_all(
-    works: list[_Work], source: Source, ids: list[str], licence: str, workers: int
+    works: list[_Work], source: Source, ids: list[str], licence: str, workers: int | None
 ) -> dict[Path, TestSet]:
     without_face: set[str] = set()
     remaining = sum(any(image not in work.done for work in works) for image in ids)
@@ -157,7 +157,7 @@ def _build_all(
         require_space(work.folder, remaining * (3 * pixels + 2048))
     with progress("preparing", len(ids)) as advance:
         jobs = _jobs(works, source, set(ids), advance)
-        workers = min(workers, 1 + remaining // WORTH_A_PROCESS)
+        workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)
         try:
             for built in parallel_map(build, jobs, workers):
                 _keep(works, built)
