@@ -7,7 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
+
+from bench.errors import BenchError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,6 +28,9 @@ def parallel_map(
 
     Items are taken as they are needed, four per worker ahead. Processes, not threads, because
     Pillow's encoders hold Python's lock. One worker means this process.
+
+    Raises:
+        BenchError: a worker was ended from outside.
     """
     if workers <= 1:
         yield from map(function, items)
@@ -39,6 +45,11 @@ def parallel_map(
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise BenchError(
+                "A worker process was ended from outside, perhaps for want of memory; "
+                "the same command goes on."
+            ) from None
         finally:
             for future in pending:
                 future.cancel()

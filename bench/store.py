@@ -212,7 +212,7 @@ class Run:
         write_table(self.folder / "scores.parquet", scores)
 
 
-def find_runs(folder: Path) -> list[Run]:
+def runs_within(folder: Path) -> list[Run]:
     """All runs in a folder of results, at any depth, that of the folder itself included."""
     return [Run(path.parent) for path in sorted(folder.rglob("run.json"))]
 

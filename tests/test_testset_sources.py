@@ -300,6 +300,23 @@ def test_a_dataset_of_the_hub_that_does_not_say_its_size_needs_a_count(
         HubSource("owner/none", "test").ids(2)
 
 
+def test_a_network_that_fails_half_way_is_said_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stand_in(monkeypatch, 10)
+    taken = open_source("hf:owner/faces:test").photographs({"000001", "000099"})
+    assert next(taken).id == "000001"
+    monkeypatch.setattr("tests.test_testset_sources.encode_png", broken)
+    with pytest.raises(
+        BenchError, match=r"hf:owner/faces:test can't be read on \(the line is dead"
+    ):
+        next(taken)
+
+
+def broken(pixels: Any) -> bytes:
+    raise ConnectionError("the line is dead")
+
+
 def test_without_its_package_the_hub_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)  # its import fails
     with pytest.raises(BenchError, match=r"pip install 'bench\[hub\]'"):

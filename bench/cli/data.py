@@ -72,9 +72,8 @@ def prepare(
     made = build(targets, recipe, open_source(source), count)
     for item in made:
         remember_testset(here, item.testset)
-    for note in selection_notes(recipe, made[0].testset.manifest):
-        if count is None or not note.startswith(recipe.title):
-            typer.echo(f"Note: {note}")
+    for note in selection_notes(recipe, made[0].testset.manifest, count):
+        typer.echo(f"Note: {note}")
     for item in made:
         plan, testset = item.testset.manifest.plan, item.testset
         hr = f"HR {plan.size} px" if testset.ground_truth else "no ground truth"
@@ -120,11 +119,11 @@ def verify(
     target: Annotated[str, typer.Argument(help="A prepared test set, or a folder of results.")],
 ) -> None:
     """Hash every file of a test set or of results again and report every difference."""
-    from bench.store import find_runs
+    from bench.store import runs_within
     from bench.testset.manifest import differences, read_manifest, strangers
 
     here, path = workspace(), Path(target)
-    if runs := find_runs(path) if path.is_dir() else []:
+    if runs := runs_within(path) if path.is_dir() else []:
         found = [line for run in runs for line in run.differences()]
         what, files = f"{len(runs)} runs in {path}", sum(len(run.written()) for run in runs)
     else:

@@ -36,14 +36,17 @@ class HubSource:
 
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
         left = len(wanted)
-        if not left:
-            return
-        for row, values in enumerate(self._load()):
+        rows = enumerate(self._load())
+        while left:  # and no longer: asking for another row would fetch it
+            try:
+                row, values = next(rows)
+            except StopIteration:
+                return
+            except Exception as error:  # noqa: BLE001 - a network has many ways to fail
+                raise BenchError(f"{self} can't be read on ({error}).") from None
             if (name := row_id(row)) in wanted:
                 yield photograph(name, values["image"], str(self))
                 left -= 1
-            if not left:  # asking for another row would fetch it
-                return
 
     def __str__(self) -> str:
         return f"{HUB}{self.name}:{self.split}"

@@ -23,7 +23,7 @@ from bench.files import (
     write_bytes,
 )
 from bench.parallel import parallel_map, processors
-from bench.progress import notice, progress
+from bench.progress import Advance, notice, progress
 from bench.testset.build import Built, Job, build
 from bench.testset.degradation import RANGES, Parameters, draw_parameters
 from bench.testset.manifest import (
@@ -173,7 +173,7 @@ def _build_all(
     return {work.folder: work.finish(ids, licence, absent) for work in works}
 
 
-def _jobs(works: list[_Work], source: Source, wanted: set[str], advance: Any) -> Iterator[Job]:
+def _jobs(works: list[_Work], source: Source, wanted: set[str], advance: Advance) -> Iterator[Job]:
     plans = [work.plan for work in works]
     for photograph in source.photographs(wanted):
         if all(work.has(photograph) for work in works):

@@ -155,12 +155,15 @@ def names_sha256(ids: list[str]) -> str:
     return sha256("".join(f"{image}\n" for image in sorted(ids)).encode())
 
 
-def selection_notes(recipe: Recipe, manifest: Manifest) -> list[str]:
-    """What is to be said of a test set's images beside what its recipe expects."""
+def selection_notes(recipe: Recipe, manifest: Manifest, count: int | None = None) -> list[str]:
+    """What is to be said of a test set's images beside what its recipe expects.
+
+    `count` is how many were asked for; fewer than the recipe's are no surprise then.
+    """
     entries = manifest.images
     taken = [*(entry.id for entry in entries), *manifest.without_face]
     notes = []
-    if recipe.count and len(taken) < recipe.count:
+    if recipe.count and len(taken) < recipe.count and count is None:
         notes.append(f"{recipe.title} has {recipe.count} images, this test set {len(taken)}.")
     elif len(taken) == recipe.count:
         if recipe.names_sha256 not in (None, names_sha256(taken)):
