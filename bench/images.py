@@ -25,7 +25,9 @@ if TYPE_CHECKING:  # torch takes a second to import, and only two functions here
 
 Pixels = npt.NDArray[np.uint8]
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+IMAGE_SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
+)
 
 MAX_PIXELS = 80_000_000
 """More than a photograph of a face needs; less than where Pillow begins to warn."""

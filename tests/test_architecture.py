@@ -148,7 +148,9 @@ def test_our_datasets_folder_hides_no_package(tmp_path: Path) -> None:
     package = tmp_path / "datasets"
     package.mkdir()
     (package / "__init__.py").write_text("NAME = 'the package'\n")
-    code = f"import sys; sys.path.insert(1, {str(tmp_path)!r}); import datasets; print(datasets.NAME)"
+    code = (
+        f"import sys; sys.path.insert(1, {str(tmp_path)!r}); import datasets; print(datasets.NAME)"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -75,8 +75,9 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
 def test_a_file_that_is_no_photograph_is_refused_by_its_name(tmp_path: Path, name: str) -> None:
     make, message = REFUSED[name]
     source = photos(tmp_path / "photos", 2)
-    write_bytes(source / "odd.png", make())
-    with pytest.raises(BenchError, match=rf"odd\.png {message}"):
+    file = "odd.gif" if name == "animated" else "odd.png"
+    write_bytes(source / file, make())
+    with pytest.raises(BenchError, match=f"{file} {message}"):
         prepared(PLAN, source, tmp_path / "set")
     assert not (tmp_path / "set" / "manifest.json").exists()
 

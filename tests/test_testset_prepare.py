@@ -175,6 +175,18 @@ def test_pictures_of_a_stopped_preparation_with_another_plan_are_not_taken(
     assert contents(folder) == contents(expected)
 
 
+def test_pictures_of_a_stopped_preparation_of_more_images_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = photos(tmp_path / "photos", count=6), tmp_path / "set"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(Stop):
+            prepared(plan(), source, folder)
+    built(source, folder, count=2)
+    assert contents(folder) == contents(built(source, tmp_path / "undisturbed", count=2).folder)
+
+
 def test_the_same_set_is_confirmed_and_not_written_again(tmp_path: Path) -> None:
     source, folder = photos(tmp_path / "photos"), tmp_path / "set"
     first = built(source, folder)

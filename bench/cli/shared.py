@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,11 +26,9 @@ class ManyValues(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         repeated: list[str] = []
-        for place, argument in enumerate(args):
-            before = args[:place]
-            numbers = list(takewhile(str.isdigit, reversed(before)))
-            option = before[len(before) - len(numbers) - 1 :][:1]
-            if argument.isdigit() and numbers and option == ["--scale"]:
+        for argument in args:
+            # Each number is given its own --scale, so the last but one tells what this follows.
+            if argument.isdigit() and repeated[-2:-1] == ["--scale"]:
                 repeated.append("--scale")
             repeated.append(argument)
         return super().parse_args(ctx, repeated)

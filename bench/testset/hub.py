@@ -57,7 +57,10 @@ class HubSource:
         except ImportError:
             datasets = None
         if not hasattr(datasets, "load_dataset"):
-            raise BenchError("Reading from the hub needs a package more: pip install 'bench[hub]'.")
+            raise BenchError(
+                "Reading from the hub needs a package more: pip install 'bench[hub]', "
+                "or give --source a folder or archive."
+            )
         try:
             stream = datasets.load_dataset(self.name, split=self.split, streaming=True)
             return stream.select_columns(["image"]).cast_column(

@@ -98,9 +98,17 @@ class _Work:
     def finish(self, ids: Sequence[str], licence: str, without_face: Sequence[str]) -> TestSet:
         entries = tuple(self.done[image] for image in ids if image not in without_face)
         manifest = Manifest(FORMAT, self.plan, licence, entries, tuple(without_face))
+        self._remove_others({name for entry in entries for name in entry.files})
         write_manifest(self.folder, manifest)
         self.journal.remove()
         return TestSet(self.folder, manifest)
+
+    def _remove_others(self, named: set[str]) -> None:
+        """Remove pictures that an unfinished preparation of another selection left here."""
+        for part in ("hr", "lr"):
+            for path in (self.folder / part).rglob("*.png"):
+                if path.relative_to(self.folder).as_posix() not in named:
+                    path.unlink()
 
 
 def prepare(
@@ -126,9 +134,7 @@ def prepare(
     if count is not None and len(ids) < count:
         raise BenchError(f"{source} holds {len(ids)} images, but {count} are asked for.")
     with ExitStack() as stack:
-        for folder in sorted(
-            targets
-        ):  # always in this order, so that two can't wait for each other
+        for folder in sorted(targets):  # in one order, or two could wait for each other
             folder.mkdir(parents=True, exist_ok=True)
             waiting = partial(notice, f"Waiting for another process to finish {folder.name}.")
             stack.enter_context(locked(folder, waiting))
@@ -151,10 +157,9 @@ def _build_all(
 ) -> dict[Path, TestSet]:
     without_face: set[str] = set()
     remaining = sum(any(image not in work.done for work in works) for image in ids)
-    for work in works:
-        plan = work.plan  # a picture of noise takes this much as a PNG; others less
-        pixels = plan.size**2 + (plan.size // plan.scale) ** 2
-        require_space(work.folder, remaining * (3 * pixels + 2048))
+    # A picture of noise takes this much as a PNG; others less.
+    pixels = sum(plan.size**2 + (plan.size // plan.scale) ** 2 for plan in (w.plan for w in works))
+    require_space(works[0].folder, remaining * (3 * pixels + 2048 * len(works)))
     with progress("preparing", len(ids)) as advance:
         jobs = _jobs(works, source, set(ids), advance)
         workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)
@@ -183,7 +188,7 @@ def _jobs(works: list[_Work], source: Source, wanted: set[str], advance: Advance
 
 
 def _keep(works: list[_Work], built: Built) -> None:
-    for work, entry, files in zip(works, built.entries, built.files, strict=False):
+    for work, entry, files in zip(works, built.entries, built.files, strict=False):  # none: no face
         work.keep(entry, files)
 
 
