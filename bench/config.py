@@ -52,6 +52,11 @@ class Workspace:
         return self.root / "baselines"
 
     @property
+    def datasets(self) -> Path:
+        """Recipes of the user's own."""
+        return self.root / "datasets"
+
+    @property
     def results(self) -> Path:
         return self.root / "results"
 

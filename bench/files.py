@@ -1,10 +1,12 @@
 """Files that are whole or absent, and their hashes."""
 
+import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,52 @@ def replacing(path: Path) -> Iterator[Path]:
             raise BenchError(f"{path} can't be written: {error.strerror}.") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a folder that exists for this process alone; where another holds it, wait.
+
+    `waiting` is called once before a wait. The lock is the kernel's and dies with its process, so
+    that nothing is left to be cleared away after a kill. It binds only who asks for it, too.
+
+    Raises:
+        BenchError: the folder can't be opened.
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)  # not inherited by child processes
+    except OSError as error:
+        raise BenchError(f"{folder} can't be opened: {error.strerror}.") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        remove_partial_files(folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what `replacing` leaves behind below a folder when its process is killed."""
+    for path in folder.rglob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Make sure that a folder's disk has room for `needed` bytes.
+
+    Raises:
+        BenchError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BenchError(
+            f"{folder} needs up to {needed / 2**20:,.0f} MiB of disk, but {free / 2**20:,.0f} MiB "
+            "are free: make room, or take fewer images with --count."
+        )
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -100,8 +148,17 @@ class Journal:
             os.fsync(file.fileno())
 
     def _drop_torn_line(self) -> None:
-        if self.path.exists() and not (data := self.path.read_bytes()).endswith(b"\n"):
+        if self._ends_torn():
+            data = self.path.read_bytes()
             write_bytes(self.path, data[: data.rfind(b"\n") + 1])
+
+    def _ends_torn(self) -> bool:
+        """Whether the last line has no end; reads one byte, for a journal may be long."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return False
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
 
     def remove(self) -> None:
         """Forget the records: the work is finished and recorded elsewhere."""

@@ -48,6 +48,11 @@ def progress(label: str, total: int | None, done: int = 0, shown: bool = True) -
         yield advance
 
 
+def notice(text: str) -> None:
+    """A line for whoever waits, on standard error."""
+    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+
+
 def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
     """Yield the items while a bar counts them."""
     with progress(label, total) as advance:

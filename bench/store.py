@@ -130,17 +130,47 @@ class Run:
         """Where the result for an image is, or will be."""
         return self.folder / "images" / f"{image}.png"
 
+    def written(self) -> dict[str, Record]:
+        """Image id -> record, of every picture that was written, whatever became of it."""
+        rows = (
+            read_table(self.folder / "records.parquet").to_dict("records")
+            if self.finished
+            else self._journal.read()
+        )
+        records = [read_back(Record, row, f"a record of {self.folder}") for row in rows]
+        return {record.image: record for record in records}
+
     def records(self) -> dict[str, Record]:
         """Image id -> record, for every image whose picture is there as it was written."""
-        table = self.folder / "records.parquet"
-        finished = table.exists()
-        rows = read_table(table).to_dict("records") if finished else self._journal.read()
-        records = [read_back(Record, row, f"a record of {self.folder}") for row in rows]
         return {
-            r.image: r
-            for r in records
-            if (path := self.picture(r.image)).is_file() and sha256_file(path) == r.sha256
+            image: record
+            for image, record in self.written().items()
+            if (path := self.picture(image)).is_file() and sha256_file(path) == record.sha256
         }
+
+    def differences(self) -> list[str]:
+        """A line for whatever is not as it was written: description, pictures, scores."""
+        lines = []
+        if self.description.get("identity") != self.spec.identity:
+            lines.append(f"{self.folder}/run.json does not describe the run of its identity.")
+        written, there = self.written(), self.records()
+        for image in written:
+            if image not in there:
+                path = self.picture(image)
+                lines.append(f"{path} {'has changed' if path.is_file() else 'is missing'}.")
+        pictures = (self.folder / "images").rglob("*")
+        known = {self.picture(image) for image in written}
+        lines += [
+            f"{path} is not in the records."
+            for path in sorted(pictures)
+            if path.is_file() and path not in known
+        ]
+        scores = self.scores()
+        hashes = {record.sha256 for record in written.values()}
+        stale = 0 if scores is None else int((~scores["sr_sha256"].isin(hashes)).sum())
+        if stale:
+            lines.append(f"{self.folder}/scores.parquet has {stale} scores of other pictures.")
+        return lines
 
     def write(
         self, pictures: Mapping[str, Pixels], seconds: float | None, evaluations: int | None
@@ -183,6 +213,11 @@ class Run:
     def write_scores(self, scores: pd.DataFrame) -> None:
         """Replace the table of scores."""
         write_table(self.folder / "scores.parquet", scores)
+
+
+def runs_within(folder: Path) -> list[Run]:
+    """All runs in a folder of results, at any depth, that of the folder itself included."""
+    return [Run(path.parent) for path in sorted(folder.rglob("run.json"))]
 
 
 def list_runs(results: Path, testset: str) -> list[Run]:

@@ -24,7 +24,7 @@ def measure(module: str, side: str, work: str) -> float:
     return float(result.stdout.split()[-1])
 
 
-def compare(module: str, other: str, work: str) -> tuple[float, float]:
+def compare(module: str, work: str, other: str) -> tuple[float, float]:
     """Median seconds of our side and of the other, alternating."""
     pairs = [
         (measure(module, "ours", work), measure(module, other, work)) for _ in range(REPETITIONS)
@@ -45,13 +45,17 @@ def main() -> None:
     table = Table(title=f"{platform.machine()}, {platform.python_version()}")
     for header in ("what", "against", "ours (s)", "theirs (s)", "ratio"):
         table.add_column(header)
-    plain = "the released loop's network calls, one image at a time"
-    for module, other, what, against in (
-        ("perf.sampling", "plain", "ddnm", plain),
-        ("perf.sampling", "plain", "dpi", plain),
-        ("perf.training", "diffusers", "prior", "the loop of the diffusers example"),
+    loop = "the released loop's network calls, one image at a time"
+    for module, work, other, what, against in (
+        ("perf.sampling", "ddnm", "plain", "ddnm", loop),
+        ("perf.sampling", "dpi", "plain", "dpi", loop),
+        ("perf.training", "prior", "diffusers", "train prior", "the loop of diffusers' example"),
+        ("perf.preparing", "1", "pil", "prepare, 1 scale", "a loop with Pillow"),
+        ("perf.preparing", "3", "pil", "prepare, 3 scales", "a loop with Pillow"),
+        ("perf.preparing", "1", "basicsr", "prepare, 1 scale", "a loop like BasicSR's"),
+        ("perf.preparing", "3", "basicsr", "prepare, 3 scales", "a loop like BasicSR's"),
     ):
-        ours, theirs = compare(module, other, what)
+        ours, theirs = compare(module, work, other)
         table.add_row(what, against, f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.2f}")
     Console(width=100).print(table)
 

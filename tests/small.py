@@ -7,9 +7,10 @@ import numpy as np
 from bench.diffusion.unet import UNetConfig
 from bench.files import write_bytes
 from bench.images import Pixels, encode_png
-from bench.testset.manifest import TestSet
-from bench.testset.prepare import plan_testset, prepare
-from bench.testset.recipe import Recipe
+from bench.testset.manifest import Plan, TestSet
+from bench.testset.prepare import Prepared, prepare
+from bench.testset.recipe import Recipe, plan_testset
+from bench.testset.sources import open_source
 
 TINY_PRIOR = UNetConfig(32, (1, 2), 1, (2,), 32)
 TINY_CORRECTOR = UNetConfig(32, (1, 2), 1, (2,), 32, out_channels=3)
@@ -30,8 +31,15 @@ def photos(folder: Path, count: int = 4, size: int = 16) -> Path:
     return folder
 
 
+def prepared(
+    plan: Plan, source: Path | str, folder: Path, count: int | None = None, recipe: Recipe = RECIPE
+) -> Prepared:
+    """One test set from a folder or archive, built in this process."""
+    return prepare({folder: plan}, recipe, open_source(str(source)), count, workers=1)[0]
+
+
 def small_testset(root: Path, count: int = 4, size: int = 16, scale: int = 4) -> TestSet:
     """A prepared test set below `root`, of pictures of noise."""
     plan = plan_testset("tiny", RECIPE, scale, size, "bicubic", seed=0)
     source = photos(root / "photos", count, size)
-    return prepare(plan, RECIPE, source, None, root / "testsets" / plan.name)[0]
+    return prepared(plan, source, root / "testsets" / plan.name).testset

@@ -68,7 +68,7 @@ def test_prepare_takes_size_and_name_from_its_options(home: Path) -> None:
     options = ("--size", 24, "--scale", 8, "--name", "mine")
     lines = good("prepare", "ffhq", "--source", "photos", *options).out.splitlines()
     assert lines == [
-        "Note: FFHQ1000 has 1000 images, the source only 1.",
+        "Note: FFHQ1000 has 1000 images, this test set 1.",
         f"mine is ready: 1 images, LR 3 px, HR 24 px, in {home / 'testsets' / 'mine'}",
     ]
 
@@ -145,16 +145,18 @@ def test_a_metric_that_cannot_be_computed_is_told_and_the_rest_is_scored(home: P
 
 
 def test_verify_lists_every_difference(prepared: Path) -> None:
-    assert "celeba-16-x4: 8 files are as they were prepared." in good("verify", prepared.name).out
+    assert "celeba-16-x4: 8 files are as they were written." in good("verify", prepared.name).out
     (prepared / "hr" / "face-1.png").unlink()
     (prepared / "lr" / "face-2.png").write_bytes(b"")
+    (prepared / "lr" / "stranger.png").write_bytes(b"")
     outcome = command("verify", prepared.name)
     assert outcome.code == 1
     assert outcome.out.splitlines() == [
         f"{prepared / 'hr' / 'face-1.png'} is missing.",
         f"{prepared / 'lr' / 'face-2.png'} has changed.",
+        f"{prepared / 'lr' / 'stranger.png'} is not in the manifest.",
     ]
-    assert "error: 2 files of celeba-16-x4 are not what was prepared." in outcome.err
+    assert "error: 3 files of celeba-16-x4 are not as they were written." in outcome.err
     assert command("run").code == 1  # no results on a test set that is not what it was
 
 

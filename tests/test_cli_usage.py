@@ -40,7 +40,8 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
-        *("prepare", "run", "evaluate", "report", "methods", "datasets", "verify", "doctor"),
+        *("prepare", "run", "evaluate", "report", "methods", "verify", "sheet", "doctor"),
+        *("datasets add",),  # and `datasets` itself, which lists them
         *("import", "new-method", "check-method", "external setup"),
         *("train prior", "train crt"),
         *("weights list", "weights get", "weights add", "weights verify"),
@@ -87,14 +88,18 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
     ("arguments", "code", "message"),
     [
         ("prepare celebba", 2, "There is no dataset 'celebba': did you mean celeba?"),
-        ("prepare celeba", 2, "CelebA1000 does not ship with bench: give its images with --source"),
+        ("prepare ffhq", 2, "FFHQ1000 does not ship with bench: give its images with --source"),
         ("prepare sample --scale 7", 2, "Scale 7 does not divide 256 px into an image of its own"),
         ("prepare sample --size 0", 2, "Scale 8 does not divide 0 px"),
         ("prepare sample --count 0", 2, "--count is 0, but must be at least 1"),
-        ("prepare sample --degradation blur", 2, "There is no degradation 'blur': choose bicubic"),
+        (
+            "prepare sample --degradation blur",
+            2,
+            "There is no degradation 'blur' here: choose bicubic or blind",
+        ),
         ("prepare sample --name ../x", 2, "--name ../x can't be a folder's name"),
         ("prepare sample --name .x", 2, "--name .x can't be a folder's name"),
-        ("prepare celeba --source nothing", 1, "nothing is not a folder: give --source a folder"),
+        ("prepare celeba --source nothing", 1, "nothing is not there: give --source a folder"),
         ("run --testset tiny", 2, "There is no test set 'tiny': did you mean 'tiny-set'?"),
         ("run --testset zzz", 2, "There is no test set 'zzz': prepared are tiny-set."),
         ("verify tinyset", 2, "There is no test set 'tinyset': did you mean 'tiny-set'?"),

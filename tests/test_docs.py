@@ -269,7 +269,7 @@ def test_the_method_of_the_readme(project: Path) -> None:
 
 def test_the_recipe_of_the_readme(project: Path) -> None:
     (name,) = (Path(name).stem for name in files_shown(README) if name.endswith(".toml"))
-    recipe = find_recipe(name)
+    recipe = find_recipe(name, project / "datasets")
     assert recipe.count == 1000
     assert recipe.box(64) == (0.18, 0.264, 0.82, 0.904)
     assert recipe.box(256) == (0.0, 0.0, 1.0, 1.0)

@@ -12,11 +12,10 @@ import pytest
 from bench import metrics
 from bench.errors import BenchError
 from bench.images import resize_bicubic
-from bench.testset.degradation import DEGRADATIONS
+from bench.testset.degradation import bicubic
 from bench.testset.manifest import differences, open_testset, read_manifest
-from bench.testset.prepare import plan_testset, prepare
-from bench.testset.recipe import Recipe
-from tests.small import small_testset
+from bench.testset.recipe import Recipe, plan_testset
+from tests.small import prepared, small_testset
 
 CELEBA = Path(__file__).parents[1].parent / "shared" / "data" / "celebahq256"
 
@@ -116,12 +115,12 @@ def test_bicubic_on_300_celeba_images_is_as_far_off_as_was_measured(tmp_path: Pa
     """
     recipe = Recipe("CelebA-HQ", "", "", "", "", size=256)
     plan = plan_testset("celeba", recipe, 8, None, "bicubic", 0)
-    testset, _ = prepare(plan, recipe, CELEBA, None, tmp_path / plan.name)
+    testset = prepared(plan, CELEBA, tmp_path / plan.name, recipe=recipe).testset
     hr = [testset.hr(image) for image in testset.entries]
     # The smaller inputs are not prepared on disk as well: that would take as long again.
     inputs = {
         24.93: [testset.lr(image) for image in testset.entries],
-        21.50: [DEGRADATIONS["bicubic"](picture, 16) for picture in hr],
+        21.50: [bicubic(picture, 16) for picture in hr],
     }
     assert len(hr) == 300
     assert [lr[0].shape for lr in inputs.values()] == [(32, 32, 3), (16, 16, 3)]

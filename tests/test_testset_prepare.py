@@ -1,6 +1,5 @@
 """Preparation: what is built from a folder, taken up after a stop, confirmed or refused."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,27 +7,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import bench.testset.build
 from bench.errors import BenchError
 from bench.files import sha256_file, write_bytes
 from bench.images import Pixels, encode_png, resize_bicubic
-from bench.testset.degradation import DEGRADATIONS
 from bench.testset.manifest import Plan, TestSet, open_testset
-from bench.testset.prepare import plan_testset, prepare
-from tests.small import RECIPE, photos, picture
+from bench.testset.prepare import Prepared, prepare
+from bench.testset.recipe import plan_testset
+from bench.testset.sources import open_source
+from tests.small import RECIPE, photos, picture, prepared
 
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
 def plan(scale: int = 4, size: int | None = None) -> Plan:
-    return plan_testset("tiny", RECIPE, scale, size, "bicubic", seed=0)
+    return plan_testset("tiny", RECIPE, scale, size)
 
 
 def built(
     source: Path, folder: Path, made: Plan | None = None, count: int | None = None
 ) -> TestSet:
-    testset, was_there = prepare(made or plan(), RECIPE, source, count, folder)
-    assert not was_there
-    return testset
+    outcome = prepared(made or plan(), source, folder, count)
+    assert not outcome.was_there
+    return outcome.testset
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -58,23 +59,25 @@ def test_the_manifest_says_what_lies_there_and_where_it_came_from(tmp_path: Path
     assert testset.manifest.plan == Plan("tiny", 16, 4, "bicubic", 0, WHOLE)
     assert testset.manifest.licence == "none"
     for entry in testset.manifest.images:
-        assert entry.hr_sha256 == sha256_file(testset.folder / entry.hr)
-        assert entry.lr_sha256 == sha256_file(testset.folder / entry.lr)
+        assert list(entry.files) == [f"hr/{entry.id}.png", f"lr/{entry.id}.png"]
+        for name, digest in entry.files.items():
+            assert digest == sha256_file(testset.folder / name)
         assert entry.source_sha256 == sha256_file(source / entry.source)
     named = {e.hr for e in testset.manifest.images} | {e.lr for e in testset.manifest.images}
     assert set(contents(testset.folder)) == named | {"manifest.json"}
     assert open_testset(testset.folder) == testset
 
 
-def test_two_builds_are_equal_to_the_byte_with_one_worker_or_many(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = photos(tmp_path / "photos", count=9, size=20)
-    found = []
-    for index, workers in enumerate((1, 8, 8)):
-        monkeypatch.setattr(os, "cpu_count", lambda workers=workers: workers)
-        found.append(contents(built(source, tmp_path / str(index)).folder))
-    assert found[0] == found[1] == found[2]
+def test_two_builds_are_equal_to_the_byte_with_one_process_or_several(tmp_path: Path) -> None:
+    images = open_source(str(photos(tmp_path / "photos", count=70, size=20)))
+    severe = plan_testset("tiny", RECIPE, None, 16, "severe")
+    for made in (plan(), severe):
+        found = []
+        for workers in (1, 3):
+            folder = tmp_path / f"{made.name}-{workers}"
+            prepare({folder: made}, RECIPE, images, None, workers)
+            found.append(contents(folder))
+        assert found[0] == found[1]
 
 
 def test_the_identity_follows_pictures_and_plan_alone(tmp_path: Path) -> None:
@@ -104,8 +107,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, count: int) -> list[str]:
         degraded.append("")
         return resize_bicubic(hr, len(hr) // scale)
 
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # else it were chance which images are done
-    monkeypatch.setitem(DEGRADATIONS, "bicubic", bicubic)
+    monkeypatch.setattr(bench.testset.build, "bicubic", bicubic)
     return degraded
 
 
@@ -150,7 +152,7 @@ def test_a_stopped_preparation_is_taken_up_as_if_it_had_not_been(
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
         with pytest.raises(Stop):
-            prepare(plan(), RECIPE, source, None, folder)
+            prepared(plan(), source, folder)
     assert not (folder / "manifest.json").exists()
     between(source, folder)
     with monkeypatch.context() as patch:
@@ -167,18 +169,29 @@ def test_pictures_of_a_stopped_preparation_with_another_plan_are_not_taken(
     with monkeypatch.context() as patch:
         stop_after(patch, 2)
         with pytest.raises(Stop):
-            prepare(plan(scale=4), RECIPE, source, None, folder)
+            prepared(plan(scale=4), source, folder)
     built(source, folder, plan(scale=2))
     expected = built(source, tmp_path / "undisturbed", plan(scale=2)).folder
     assert contents(folder) == contents(expected)
+
+
+def test_pictures_of_a_stopped_preparation_of_more_images_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, folder = photos(tmp_path / "photos", count=6), tmp_path / "set"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(Stop):
+            prepared(plan(), source, folder)
+    built(source, folder, count=2)
+    assert contents(folder) == contents(built(source, tmp_path / "undisturbed", count=2).folder)
 
 
 def test_the_same_set_is_confirmed_and_not_written_again(tmp_path: Path) -> None:
     source, folder = photos(tmp_path / "photos"), tmp_path / "set"
     first = built(source, folder)
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    again, was_there = prepare(plan(), RECIPE, source, None, folder)
-    assert (again, was_there) == (first, True)
+    assert prepared(plan(), source, folder) == Prepared(first, True)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
 
 
@@ -187,7 +200,7 @@ def test_a_damaged_set_is_not_confirmed(tmp_path: Path) -> None:
     built(source, folder)
     write_bytes(folder / "hr" / "face-2.png", b"")
     with pytest.raises(BenchError, match=r"hr/face-2\.png has changed\. The test set set is not"):
-        prepare(plan(), RECIPE, source, None, folder)
+        prepared(plan(), source, folder)
 
 
 def test_another_set_in_the_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -206,7 +219,7 @@ def test_another_set_in_the_folder_is_refused_and_left_alone(tmp_path: Path) -> 
     ]
     for other, images, count in others:
         with pytest.raises(BenchError, match="holds a test set made from other images or settings"):
-            prepare(other, RECIPE, images, count, folder)
+            prepared(other, images, folder, count)
     assert contents(folder) == before
 
 
@@ -220,7 +233,7 @@ def test_another_set_in_the_folder_is_refused_and_left_alone(tmp_path: Path) -> 
             r"a\.png has 15 px of use in an image of 40 x 15, less than the 16 px of the test set",
         ),
         ({"a.txt": b""}, None, r"photos holds no images \(\.bmp, .*\.png"),
-        ({}, None, r"photos is not a folder: give --source a folder of images\."),
+        ({}, None, r"photos is not there: give --source a folder, a zip, tar or"),
         ({"a.png": encode_png(picture())}, 2, "photos holds 1 images, but 2 are asked for"),
         ({"a.png": encode_png(picture())}, 0, "--count is 0, but must be at least 1"),
     ],
@@ -231,7 +244,7 @@ def test_an_unusable_source_is_refused_and_leaves_no_test_set(
     for name, data in made.items():
         write_bytes(tmp_path / "photos" / name, data)
     with pytest.raises(BenchError, match=message):
-        prepare(plan(), RECIPE, tmp_path / "photos", count, tmp_path / "set")
+        prepared(plan(), tmp_path / "photos", tmp_path / "set", count)
     assert not (tmp_path / "set" / "manifest.json").exists()
 
 
@@ -240,5 +253,5 @@ def test_the_first_images_are_taken_and_all_where_a_recipe_has_fewer(tmp_path: P
     for recipe_count, count, taken in [(None, 3, 3), (2, None, 2), (2, 3, 3), (9, None, 4)]:
         recipe = replace(RECIPE, count=recipe_count)
         folder = tmp_path / f"{recipe_count}-{count}"
-        testset, _ = prepare(plan(), recipe, source, count, folder)
+        testset = prepared(plan(), source, folder, count, recipe).testset
         assert list(testset.entries) == [f"face-{seed}" for seed in range(taken)]

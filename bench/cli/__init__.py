@@ -13,7 +13,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import inspect, methods, suite, train, weights
+from bench.cli import data, inspect, methods, suite, train, weights
+from bench.cli.shared import ManyValues
 from bench.errors import BenchError, Terminated, WrongUsage
 
 
@@ -75,7 +76,9 @@ def _example(text: str) -> str:
     return f"Example: `{text}`"
 
 
-app.command(epilog=_example("bench prepare celeba --scale 16 --source photos/"))(suite.prepare)
+app.command(
+    cls=ManyValues, epilog=_example("bench prepare celeba --scale 4 8 16 --source photos/")
+)(data.prepare)
 app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(suite.report)
@@ -85,9 +88,14 @@ app.command("import", epilog=_example("bench import gfpgan results/gfpgan --titl
 app.command(epilog=_example("bench methods"))(methods.methods)
 app.command(epilog=_example("bench new-method my-method"))(methods.new_method)
 app.command(epilog=_example("bench check-method my-method"))(methods.check_method)
-app.command(epilog=_example("bench datasets"))(inspect.datasets)
-app.command(epilog=_example("bench verify sample-64-x8"))(inspect.verify)
+app.command(epilog=_example("bench verify sample-64-x8"))(data.verify)
+app.command(epilog=_example("bench sheet faces.png --testset sample-64-x8"))(data.sheet)
 app.command(epilog=_example("bench doctor"))(inspect.doctor)
+
+recipes = typer.Typer(invoke_without_command=True)
+recipes.callback(epilog=_example("bench datasets"))(data.datasets)
+recipes.command("add", epilog=_example("bench datasets add mine photos/"))(data.datasets_add)
+app.add_typer(recipes, name="datasets")
 
 training = typer.Typer(no_args_is_help=True, help="Train a prior or a Corrector.")
 training.command(epilog=_example("bench train prior --size 64 --data faces.zip --out prior"))(

@@ -1,4 +1,4 @@
-"""The commands that look and tell: datasets, verify, doctor."""
+"""The command that looks and tells: doctor."""
 
 from __future__ import annotations
 
@@ -6,39 +6,10 @@ import os
 import platform
 import shutil
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from bench.cli.shared import prepared, testset_folder, workspace
-from bench.errors import BenchError
-
-
-def datasets() -> None:
-    """List the recipes, and the test sets that are prepared here."""
-    from bench.testset.recipe import find_recipe, recipe_names
-
-    for name in recipe_names():
-        recipe = find_recipe(name)
-        typer.echo(f"{name:12} {recipe.title}: {recipe.licence}")
-    for name in prepared(workspace()):
-        typer.echo(f"prepared: {name}")
-
-
-def verify(
-    testset: Annotated[str, typer.Argument(help="Name of a prepared test set.")],
-) -> None:
-    """Hash every file of a test set again and report every difference."""
-    from bench.testset.manifest import differences, read_manifest
-
-    folder = testset_folder(workspace(), testset)
-    manifest = read_manifest(folder)
-    found = differences(folder, manifest)
-    for line in found:
-        typer.echo(line)
-    if found:
-        raise BenchError(f"{len(found)} files of {testset} are not what was prepared.")
-    typer.echo(f"{testset}: {2 * len(manifest.images)} files are as they were prepared.")
+from bench.cli.shared import prepared, workspace
 
 
 def doctor() -> None:

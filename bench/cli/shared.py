@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from bench.errors import BenchError, WrongUsage
 
@@ -18,6 +19,19 @@ TestsetOption = Annotated[
     str | None,
     typer.Option("--testset", help="Name of the test set; else bench.toml's, or the last one."),
 ]
+
+
+class ManyValues(TyperCommand):
+    """A command whose `--scale` takes several numbers behind it, as in `--scale 4 8 16`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        repeated: list[str] = []
+        for argument in args:
+            # Each number is given its own --scale, so the last but one tells what this follows.
+            if argument.isdigit() and repeated[-2:-1] == ["--scale"]:
+                repeated.append("--scale")
+            repeated.append(argument)
+        return super().parse_args(ctx, repeated)
 
 
 def workspace() -> Workspace:

@@ -1,4 +1,4 @@
-"""The commands of the product: prepare, run, evaluate, report."""
+"""The commands of the product but the first: run, evaluate, report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, remember_testset, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, workspace
 from bench.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -19,50 +19,6 @@ if TYPE_CHECKING:
     from bench.metrics import Metric
     from bench.report import Table
     from bench.testset.manifest import TestSet
-
-
-def prepare(
-    dataset: Annotated[str, typer.Argument(help="A recipe's name, such as celeba or sample.")],
-    scale: Annotated[int, typer.Option(help="How many times smaller the input is.")] = 8,
-    source: Annotated[Path | None, typer.Option(help="Folder of images.")] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Size of the HR images; else bench.toml's or the recipe's.")
-    ] = None,
-    count: Annotated[int | None, typer.Option(help="Take only the first images.")] = None,
-    degradation: Annotated[str, typer.Option(help="How LR images are made.")] = "bicubic",
-    name: Annotated[str | None, typer.Option(help="Name of the test set; else made up.")] = None,
-) -> None:
-    """Build a test set: HR and LR images and a manifest with their hashes."""
-    from bench.testset.prepare import plan_testset
-    from bench.testset.prepare import prepare as build
-    from bench.testset.recipe import find_recipe, shipped_source
-
-    here = workspace()
-    recipe = find_recipe(dataset)
-    source = source or shipped_source(recipe)
-    if source is None:
-        raise WrongUsage(
-            f"{recipe.title} does not ship with bench: give its images with --source DIR. "
-            f"Origin: {recipe.origin}."
-        )
-    if size is None and here.config.size is not None:
-        size = here.config.size
-        typer.echo(f"HR size {size} px, as {here.config_file} says; --size sets another.")
-    plan = plan_testset(dataset, recipe, scale, size, degradation, here.config.seed)
-    if name is not None and (Path(name).name != name or name.startswith(".")):
-        raise WrongUsage(f"--name {name} can't be a folder's name: give a plain one.")
-    folder = here.testsets / (name or plan.name)
-    testset, was_there = build(plan, recipe, source, count, folder)
-    remember_testset(here, testset)
-    images = len(testset.manifest.images)
-    if recipe.count and count is None and images < recipe.count:
-        typer.echo(f"Note: {recipe.title} has {recipe.count} images, the source only {images}.")
-    low = plan.size // plan.scale
-    verb = "was there already, and every file is intact" if was_there else "is ready"
-    typer.echo(
-        f"{testset.name} {verb}: {images} images, "
-        f"LR {low} px, HR {plan.size} px, in {testset.folder}"
-    )
 
 
 def run(

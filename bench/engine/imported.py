@@ -11,7 +11,7 @@ from bench.method import check_new_name
 from bench.progress import track
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
-from bench.testset.prepare import list_images
+from bench.testset.sources import identified
 
 ORIGIN = "imported"
 """The entry of a run's provenance that says so, with the folder that the pictures were in."""
@@ -32,7 +32,8 @@ def import_pictures(
     check_new_name(name)
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder: give one with the results as image files.")
-    files = list_images(folder)
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    files = {image: folder / name for image, name in identified(names, str(folder)).items()}
     images = list(testset.entries)
     extra = [
         str(path.relative_to(folder))

@@ -50,5 +50,6 @@ def _pairs(testset: TestSet, run: Run) -> list[Pair]:
             hr_sha256=entry.hr_sha256,
         )
         for entry in testset.manifest.images
-        if entry.id in records
+        # Without an original there is nothing that these metrics could compare with.
+        if entry.id in records and entry.hr is not None and entry.hr_sha256 is not None
     ]

@@ -12,6 +12,8 @@ from bench.report.table import Column, Row, Table
 from bench.store import Run, list_runs
 from bench.testset.manifest import TestSet
 
+NO_GROUND_TRUTH = "The test set has no ground truth to compare with."
+
 
 class Measured(Protocol):
     """What a table needs to know of a metric; `bench.metrics` has them."""
@@ -55,6 +57,8 @@ def find_runs(
 def table_of(testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured]) -> Table:
     """The table of runs by metrics; scores of another identity than the metric's are left out."""
     missing = {m.name: reason for m in metrics if (reason := m.unavailable())}
+    if not testset.ground_truth:
+        missing = {m.name: NO_GROUND_TRUTH for m in metrics}
     rows = [
         Row(
             name=run.spec.method,
@@ -63,26 +67,51 @@ def table_of(testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured])
             images_done=len(run.records()),
             missing=missing,
         )
-        for run, label in zip(runs, run_labels(runs), strict=True)
+        for run, label in zip(runs, _labels(testset, runs), strict=True)
     ]
     columns = [Column(m.name, m.title, m.higher_is_better, m.digits, m.unit) for m in metrics]
     plan = testset.manifest.plan
     made_up = testset.name == plan.name  # then scale and size are in it, and told anyway
-    name = f"{plan.recipe}, {plan.size} px" if made_up else testset.name
+    kind = "" if plan.degradation == "bicubic" else f", {plan.degradation}"
+    name = f"{plan.recipe}, {plan.size} px{kind}" if made_up else testset.name
     seed = runs[0].spec.seed  # other seeds are told in the labels
     images = len(testset.manifest.images)
-    return Table(name, plan.scale, images, seed, tuple(columns), tuple(rows))
+    scale = plan.scale if plan.scale > 1 else None  # blind ones differ from image to image
+    return Table(name, scale, images, seed, tuple(columns), tuple(rows))
 
 
 def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
     """The first faces of a test set: LR, every run, GT; a gap where a run lacks the face."""
     images = list(testset.entries)[:faces]
     columns: list[tuple[str, list[Pixels | None]]] = [("LR", [testset.lr(i) for i in images])]
-    for run, label in zip(runs, run_labels(runs), strict=True):
+    for run, label in zip(runs, _labels(testset, runs), strict=True):
         done = run.records()
         columns.append((label, [read_image(run.picture(i)) if i in done else None for i in images]))
-    columns.append(("GT", [testset.hr(i) for i in images]))
+    if testset.ground_truth:
+        columns.append(("GT", [testset.hr(i) for i in images]))
     return picture_strip(columns)
+
+
+def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
+    """The first faces of a test set, `across` in a row: LR, and GT where there is one."""
+    images = list(testset.entries)[:faces]
+    columns: list[tuple[str, list[Pixels | None]]] = []
+    for first in range(min(across, len(images))):
+        chosen: list[str | None] = list(images[first::across])
+        chosen += [None] * (-(-len(images) // across) - len(chosen))
+        columns.append(("LR", [None if i is None else testset.lr(i) for i in chosen]))
+        if testset.ground_truth:
+            columns.append(("GT", [None if i is None else testset.hr(i) for i in chosen]))
+    return picture_strip(columns)
+
+
+def _labels(testset: TestSet, runs: Sequence[Run]) -> list[str]:
+    """`run_labels`, but a run that gave back every input as it was is called Input."""
+    inputs = {entry.id: entry.lr_sha256 for entry in testset.manifest.images}
+    return [
+        "Input" if {r.image: r.sha256 for r in run.records().values()} == inputs else label
+        for run, label in zip(runs, run_labels(runs), strict=True)
+    ]
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:

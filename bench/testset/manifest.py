@@ -9,6 +9,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.files import read_json, sha256_file, sha256_json, write_json
 from bench.images import Pixels, read_image
+from bench.testset.degradation import Parameters
 from bench.typed import read_back
 
 FORMAT = 1
@@ -17,20 +18,36 @@ FILE_NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class Entry:
-    """One image: its HR and LR file, relative to the test set's folder, and where it came from."""
+    """One image: its HR and LR file, relative to the test set's folder, and where it came from.
+
+    Photographs of the world have no HR file. `parameters` are those of a blind degradation.
+    """
 
     id: str
-    hr: str
+    hr: str | None
     lr: str
-    hr_sha256: str
+    hr_sha256: str | None
     lr_sha256: str
     source: str
     source_sha256: str
+    parameters: Parameters | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name -> hash of the files there are."""
+        named = {self.lr: self.lr_sha256}
+        if self.hr is not None and self.hr_sha256 is not None:
+            named = {self.hr: self.hr_sha256, **named}
+        return named
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What determines a test set, but for the bytes of its sources."""
+    """What determines a test set, but for the bytes of its sources.
+
+    `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` says by what
+    photographs were aligned here, if they were.
+    """
 
     recipe: str
     size: int
@@ -38,27 +55,29 @@ class Plan:
     degradation: str
     seed: int
     crop: tuple[float, float, float, float]
+    aligned: str | None = None
 
     @property
     def name(self) -> str:
-        """The folder's name: celeba-256-x16, or celeba-256-x16-blind."""
-        suffix = "" if self.degradation == "bicubic" else f"-{self.degradation}"
-        return f"{self.recipe}-{self.size}-x{self.scale}{suffix}"
+        """The folder's name: celeba-256-x16, or celeba-256-blind."""
+        kind = f"x{self.scale}" if self.degradation == "bicubic" else self.degradation
+        return f"{self.recipe}-{self.size}-{kind}"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Contents of manifest.json."""
+    """Contents of manifest.json; `without_face` are images left out because none was found."""
 
     format: int
     plan: Plan
     licence: str
     images: tuple[Entry, ...]
+    without_face: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
         """Identity of the test set: results on equal test sets can be compared."""
-        return sha256_json([asdict(self.plan), [asdict(e) for e in self.images]])
+        return sha256_json([_stated(self.plan), [_stated(entry) for entry in self.images]])
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,11 @@ class TestSet:
         return self.folder.name
 
     @property
+    def ground_truth(self) -> bool:
+        """Whether there are HR pictures to compare with."""
+        return all(entry.hr is not None for entry in self.manifest.images)
+
+    @property
     def entries(self) -> Mapping[str, Entry]:
         """Image id -> entry, in the manifest's order."""
         return {entry.id: entry for entry in self.manifest.images}
@@ -84,8 +108,19 @@ class TestSet:
         return read_image(self.folder / self.entries[image].lr)
 
     def hr(self, image: str) -> Pixels:
-        """The HR picture [H, W, 3] of an image."""
-        return read_image(self.folder / self.entries[image].hr)
+        """The HR picture [H, W, 3] of an image.
+
+        Raises:
+            BenchError: the test set has no ground truth.
+        """
+        if (name := self.entries[image].hr) is None:
+            raise BenchError(f"{self.name} has no ground truth: its images are of the world.")
+        return read_image(self.folder / name)
+
+
+def _stated(part: Plan | Entry) -> dict[str, Any]:
+    """Its fields but those that say nothing, so that a field can be added to the format."""
+    return {name: value for name, value in asdict(part).items() if value is not None}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -106,7 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
     manifest = read_back(Manifest, values, str(file))
     root = folder.resolve()
     for entry in manifest.images:
-        for name in (entry.hr, entry.lr, entry.id):  # results are named by the id
+        for name in (*entry.files, entry.id):  # results are named by the id
             if not (root / name).resolve().is_relative_to(root):
                 raise BenchError(f"{file} names {name}, which lies outside of its folder.")
     return manifest
@@ -114,11 +149,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 def differences(folder: Path, manifest: Manifest) -> list[str]:
     """What is not as the manifest says: a line for every missing or changed file."""
-    expected = {
-        name: digest
-        for entry in manifest.images
-        for name, digest in ((entry.hr, entry.hr_sha256), (entry.lr, entry.lr_sha256))
-    }
+    expected = {name: digest for entry in manifest.images for name, digest in entry.files.items()}
 
     def check(name: str) -> str | None:
         file = folder / name
@@ -128,6 +159,15 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
 
     with ThreadPoolExecutor() as pool:
         return [line for line in pool.map(check, expected) if line]
+
+
+def strangers(folder: Path, manifest: Manifest) -> list[str]:
+    """A line for every file in a test set's folder that its manifest does not name."""
+    named = {folder / name for entry in manifest.images for name in entry.files}
+    there = {path for path in folder.rglob("*") if path.is_file()}
+    return [
+        f"{path} is not in the manifest." for path in sorted(there - named - {folder / FILE_NAME})
+    ]
 
 
 def open_testset(folder: Path) -> TestSet:

@@ -1,22 +1,31 @@
-"""Preparation: from a folder of images to a test set, in parallel, whole or not at all.
+"""Preparation: from a source of photographs to test sets, in parallel, whole or not at all.
 
-The manifest is written last; until then a journal remembers what is done, so that a preparation
-that was stopped is taken up again.
+Plans that part in their scale alone are built together: each photograph is read, decoded and
+cropped once. A manifest is written last; until then a journal remembers what is done, so that a
+preparation that was stopped is taken up again.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
+from typing import Any
 
 from bench.errors import BenchError, WrongUsage
-from bench.files import Journal, sha256, sha256_file, sha256_json, write_bytes
-from bench.images import IMAGE_SUFFIXES, Pixels, decode, encode_png
-from bench.progress import track
-from bench.testset.degradation import DEGRADATIONS
+from bench.files import (
+    Journal,
+    locked,
+    require_space,
+    sha256,
+    sha256_file,
+    sha256_json,
+    write_bytes,
+)
+from bench.parallel import parallel_map, processors
+from bench.progress import Advance, notice, progress
+from bench.testset.build import Built, Job, build
+from bench.testset.degradation import RANGES, Parameters, draw_parameters
 from bench.testset.manifest import (
     FILE_NAME,
     FORMAT,
@@ -28,152 +37,185 @@ from bench.testset.manifest import (
     read_manifest,
     write_manifest,
 )
-from bench.testset.recipe import Box, Recipe
+from bench.testset.recipe import Recipe
+from bench.testset.sources import Photograph, Source
 from bench.typed import read_back
 
+WORTH_A_PROCESS = 128
+"""Images that take longer than it does to start another process."""
 
-def plan_testset(
-    name: str, recipe: Recipe, scale: int, size: int | None, degradation: str, seed: int
-) -> Plan:
-    """What to build.
+FLUSHED = 16
+"""Images between two writes of the journal; at most so many are done again after a kill."""
 
-    Raises:
-        BenchError: an unknown degradation, or a scale that does not divide the size.
-    """
-    size = recipe.size if size is None else size
-    if size < 1 or scale < 2 or size % scale:
-        raise WrongUsage(
-            f"Scale {scale} does not divide {size} px into an image of its own: "
-            "choose a scale of at least 2 that divides the size, such as 4, 8 or 16."
+
+@dataclass(frozen=True)
+class Prepared:
+    """A test set, and whether it was there already."""
+
+    testset: TestSet
+    was_there: bool
+
+
+class _Work:
+    """One test set on its way: what is done of it, and where the rest goes."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan, self.folder = plan, folder
+        self.key = sha256_json(asdict(plan))
+        self.journal = Journal(folder / ".progress.jsonl")
+        self._lines: list[dict[str, Any]] = []
+        self.done: dict[str, Entry] = {
+            record["entry"]["id"]: read_back(Entry, record["entry"], str(self.journal.path))
+            for record in self.journal.read()
+            if record.get("plan") == self.key  # another plan's pictures are no use to this one
+        }
+
+    def has(self, photograph: Photograph) -> bool:
+        """Whether this photograph's pictures are there as they were written."""
+        entry = self.done.get(photograph.id)
+        return (
+            entry is not None
+            and entry.source_sha256 == sha256(photograph.data)
+            and all(
+                (self.folder / name).is_file() and sha256_file(self.folder / name) == digest
+                for name, digest in entry.files.items()
+            )
         )
-    if degradation not in DEGRADATIONS:
-        raise WrongUsage(
-            f"There is no degradation {degradation!r}: choose {' or '.join(DEGRADATIONS)}."
-        )
-    if degradation == "bicubic":
-        seed = 0  # it draws nothing, so no seed makes another test set
-    return Plan(name, size, scale, degradation, seed, recipe.box(size))
+
+    def keep(self, entry: Entry, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            write_bytes(self.folder / name, data)
+        self.done[entry.id] = entry
+        self._lines.append({"plan": self.key, "entry": asdict(entry)})
+        if len(self._lines) >= FLUSHED:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._lines:
+            self.journal.append(self._lines)
+        self._lines = []
+
+    def finish(self, ids: Sequence[str], licence: str, without_face: Sequence[str]) -> TestSet:
+        entries = tuple(self.done[image] for image in ids if image not in without_face)
+        manifest = Manifest(FORMAT, self.plan, licence, entries, tuple(without_face))
+        self._remove_others({name for entry in entries for name in entry.files})
+        write_manifest(self.folder, manifest)
+        self.journal.remove()
+        return TestSet(self.folder, manifest)
+
+    def _remove_others(self, named: set[str]) -> None:
+        """Remove pictures that an unfinished preparation of another selection left here."""
+        for part in ("hr", "lr"):
+            for path in (self.folder / part).rglob("*.png"):
+                if path.relative_to(self.folder).as_posix() not in named:
+                    path.unlink()
 
 
 def prepare(
-    plan: Plan, recipe: Recipe, source: Path, count: int | None, folder: Path
-) -> tuple[TestSet, bool]:
-    """Build the test set, or take up or confirm the one that is there.
+    targets: Mapping[Path, Plan],
+    recipe: Recipe,
+    source: Source,
+    count: int | None,
+    workers: int | None = None,
+) -> list[Prepared]:
+    """Build test sets, or take up or confirm those that are there: folder -> plan.
 
-    Returns the test set and whether it was there already.
+    The plans part in their scale alone. `workers` is the number of processes; unless said, one per
+    processor, and fewer for few images.
 
     Raises:
-        BenchError: nothing usable in `source`, a file that is no image or too small, or another
-            test set in `folder`.
+        BenchError: nothing usable in the source, a file that is no image or too small, another
+            test set in a folder, or no room on the disk.
     """
     if count is not None and count < 1:
         raise WrongUsage(f"--count is {count}, but must be at least 1.")
-    files = list_images(source)
-    wanted = count or recipe.count or len(files)
-    if count is not None and len(files) < count:
-        raise BenchError(f"{source} holds {len(files)} images, but {count} are asked for.")
-    selected = dict(list(files.items())[:wanted])
-    if (folder / FILE_NAME).exists():
-        existing = read_manifest(folder)
-        if existing.plan != plan or not _same_sources(existing, selected):
+    wanted = count or recipe.count
+    ids = source.ids(wanted)[:wanted]
+    if count is not None and len(ids) < count:
+        raise BenchError(f"{source} holds {len(ids)} images, but {count} are asked for.")
+    with ExitStack() as stack:
+        for folder in sorted(targets):  # in one order, or two could wait for each other
+            folder.mkdir(parents=True, exist_ok=True)
+            waiting = partial(notice, f"Waiting for another process to finish {folder.name}.")
+            stack.enter_context(locked(folder, waiting))
+        there = {f: read_manifest(f) for f in targets if (f / FILE_NAME).exists()}
+        _confirm(there, targets, source, ids)
+        missing = [_Work(plan, folder) for folder, plan in targets.items() if folder not in there]
+        made = {}
+        if missing:
+            made = _build_all(missing, source, ids, recipe.licence, workers)
+        return [
+            Prepared(open_testset(folder), True)
+            if folder in there
+            else Prepared(made[folder], False)
+            for folder in targets
+        ]
+
+
+def _build_all(
+    works: list[_Work], source: Source, ids: list[str], licence: str, workers: int | None
+) -> dict[Path, TestSet]:
+    without_face: set[str] = set()
+    remaining = sum(any(image not in work.done for work in works) for image in ids)
+    # A picture of noise takes this much as a PNG; others less.
+    pixels = sum(plan.size**2 + (plan.size // plan.scale) ** 2 for plan in (w.plan for w in works))
+    require_space(works[0].folder, remaining * (3 * pixels + 2048 * len(works)))
+    with progress("preparing", len(ids)) as advance:
+        jobs = _jobs(works, source, set(ids), advance)
+        workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)
+        try:
+            for built in parallel_map(build, jobs, workers):
+                _keep(works, built)
+                if not built.entries:
+                    without_face.add(built.id)
+                advance()
+        finally:
+            for work in works:
+                work.flush()
+    if len(without_face) == len(ids):
+        raise BenchError("No face was found in any of the images: leave --align out.")
+    absent = [image for image in ids if image in without_face]
+    return {work.folder: work.finish(ids, licence, absent) for work in works}
+
+
+def _jobs(works: list[_Work], source: Source, wanted: set[str], advance: Advance) -> Iterator[Job]:
+    plans = [work.plan for work in works]
+    for photograph in source.photographs(wanted):
+        if all(work.has(photograph) for work in works):
+            advance()
+        else:
+            yield Job(photograph, plans, _parameters(plans[0], photograph.id))
+
+
+def _keep(works: list[_Work], built: Built) -> None:
+    for work, entry, files in zip(works, built.entries, built.files, strict=False):  # none: no face
+        work.keep(entry, files)
+
+
+def _parameters(plan: Plan, image: str) -> Parameters | None:
+    """Of a blind degradation: from a stream keyed by (seed, degradation, image) alone."""
+    if plan.degradation not in RANGES:
+        return None
+    from bench.diffusion.noise import StreamKey  # brings torch, which bicubic has no use for
+
+    # An image's id has no slash, so this is no stream that a sampler draws from.
+    key = StreamKey(plan.seed, f"{plan.degradation}/{image}")
+    return draw_parameters(RANGES[plan.degradation], key.generator())
+
+
+def _confirm(
+    there: Mapping[Path, Manifest], targets: Mapping[Path, Plan], source: Source, ids: list[str]
+) -> None:
+    """Make sure that the test sets that are there are those that are asked for."""
+    if not there:
+        return
+    sources = {p.id: sha256(p.data) for p in source.photographs(set(ids))}
+    for folder, manifest in there.items():
+        made_of = {entry.id: entry.source_sha256 for entry in manifest.images}
+        faceless = set(manifest.without_face)
+        expected = {image: digest for image, digest in sources.items() if image not in faceless}
+        if manifest.plan != targets[folder] or made_of != expected or not faceless <= set(ids):
             raise BenchError(
                 f"{folder} holds a test set made from other images or settings: "
                 "remove it, or give this one another name with --name."
             )
-        return open_testset(folder), True
-
-    journal = Journal(folder / ".progress.jsonl")
-    plan_sha256 = sha256_json(asdict(plan))
-    done = {
-        record["entry"]["id"]: read_back(Entry, record["entry"], str(journal.path))
-        for record in journal.read()
-        if record.get("plan") == plan_sha256  # another plan's pictures are no use to this one
-    }
-
-    def build(item: tuple[str, Path]) -> Entry:
-        return _build_image(*item, plan=plan, folder=folder, done=done)
-
-    folder.mkdir(parents=True, exist_ok=True)
-    entries = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for entry in track(pool.map(build, selected.items()), "preparing", total=len(selected)):
-            entries.append(entry)
-            journal.append([{"plan": plan_sha256, "entry": asdict(entry)}])
-    manifest = Manifest(FORMAT, plan, recipe.licence, tuple(entries))
-    write_manifest(folder, manifest)
-    journal.remove()
-    return TestSet(folder, manifest), False
-
-
-def list_images(source: Path) -> dict[str, Path]:
-    """Image id -> file for every image of a folder, nested ones too, in the order of names.
-
-    The id is the path without its suffix, folders joined by two underscores. Hidden files are
-    left out.
-
-    Raises:
-        BenchError: no such folder, no images in it, or two files that would share an id.
-    """
-    if not source.is_dir():
-        raise BenchError(f"{source} is not a folder: give --source a folder of images.")
-    images: dict[str, Path] = {}
-    for path in sorted(source.rglob("*")):
-        relative = path.relative_to(source)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
-            continue
-        name = "__".join(relative.with_suffix("").parts)
-        if name in images:
-            raise BenchError(f"{images[name]} and {path} would share a name: rename one of them.")
-        images[name] = path
-    if not images:
-        raise BenchError(f"{source} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    return images
-
-
-def high_resolution(image: Image.Image, size: int, crop: Box, name: str) -> Pixels:
-    """Crop by fractions, then to the central square, then reduce to [size, size, 3].
-
-    Reduction is PIL's bicubic filter. Nothing is ever enlarged.
-
-    Raises:
-        BenchError: the crop is smaller than `size`; `name` says of which image.
-    """
-    left, top, right, bottom = (
-        fraction * extent
-        for fraction, extent in zip(crop, (image.width, image.height) * 2, strict=True)
-    )
-    side = min(right - left, bottom - top)
-    if round(side, 6) < size:  # 0.64 of 300 px is a trifle less than 192 px in floating point
-        raise BenchError(
-            f"{name} has {int(side)} px of use in an image of {image.width} x {image.height}, "
-            f"less than the {size} px of the test set: remove it, or give a smaller --size."
-        )
-    x, y = (left + right - side) / 2, (top + bottom - side) / 2
-    box = (x, y, x + side, y + side)
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
-
-
-def _build_image(
-    image_id: str, source: Path, plan: Plan, folder: Path, done: dict[str, Entry]
-) -> Entry:
-    data = source.read_bytes()
-    if (entry := done.get(image_id)) and entry.source_sha256 == sha256(data):
-        files_then = {folder / entry.hr: entry.hr_sha256, folder / entry.lr: entry.lr_sha256}
-        if all(p.is_file() and sha256_file(p) == digest for p, digest in files_then.items()):
-            return entry
-    hr = high_resolution(decode(data, str(source)), plan.size, plan.crop, str(source))
-    lr = DEGRADATIONS[plan.degradation](hr, plan.scale)
-    files = {f"hr/{image_id}.png": encode_png(hr), f"lr/{image_id}.png": encode_png(lr)}
-    for name, png in files.items():
-        write_bytes(folder / name, png)
-    hr_sha256, lr_sha256 = map(sha256, files.values())
-    hr_name, lr_name = files
-    return Entry(image_id, hr_name, lr_name, hr_sha256, lr_sha256, source.name, sha256(data))
-
-
-def _same_sources(manifest: Manifest, selected: dict[str, Path]) -> bool:
-    there = {entry.id: entry.source_sha256 for entry in manifest.images}
-    return there.keys() == selected.keys() and all(
-        sha256(path.read_bytes()) == there[image] for image, path in selected.items()
-    )

@@ -1,0 +1,154 @@
+"""The commands about test sets: prepare, datasets, verify, sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.shared import (
+    TestsetOption,
+    open_testset_named,
+    prepared,
+    remember_testset,
+    testset_folder,
+    workspace,
+)
+from bench.errors import BenchError, WrongUsage
+
+
+def prepare(
+    dataset: Annotated[str, typer.Argument(help="A recipe's name, such as celeba or sample.")],
+    scale: Annotated[
+        list[int] | None,
+        typer.Option(help="How many times smaller the input is; several make several. Else 8."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Folder, zip, tar or Parquet file of images, or hf:OWNER/NAME."),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Size of the HR images; else bench.toml's or the recipe's.")
+    ] = None,
+    count: Annotated[int | None, typer.Option(help="Take only the first images.")] = None,
+    degradation: Annotated[
+        str | None, typer.Option(help="How LR images are made: bicubic, blind or severe.")
+    ] = None,
+    align: Annotated[
+        bool, typer.Option("--align", help="Bring photographs to FFHQ alignment first.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name of the test set; else made up.")] = None,
+) -> None:
+    """Build test sets: HR and LR images and a manifest with their hashes."""
+    from bench.testset.align import ALIGNER
+    from bench.testset.prepare import prepare as build
+    from bench.testset.recipe import find_recipe, plan_testset, selection_notes
+    from bench.testset.sources import open_source
+
+    here = workspace()
+    recipe = find_recipe(dataset, here.datasets)
+    source = source or recipe.source
+    if source is None:
+        raise WrongUsage(
+            f"{recipe.title} does not ship with bench: give its images with --source DIR. "
+            f"Origin: {recipe.origin}."
+        )
+    if size is None and here.config.size is not None:
+        size = here.config.size
+        typer.echo(f"HR size {size} px, as {here.config_file} says; --size sets another.")
+    aligned = ALIGNER if align else None
+    seed = here.config.seed
+    plans = [
+        plan_testset(dataset, recipe, each, size, degradation, seed, aligned)
+        for each in (dict.fromkeys(scale) if scale else [None])
+    ]
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise WrongUsage(f"--name {name} can't be a folder's name: give a plain one.")
+    if name is not None and len(plans) > 1:
+        raise WrongUsage("--name names one test set: give one --scale with it.")
+    suffix = "-aligned" if align else ""
+    targets = {here.testsets / (name or f"{plan.name}{suffix}"): plan for plan in plans}
+    made = build(targets, recipe, open_source(source), count)
+    for item in made:
+        remember_testset(here, item.testset)
+    for note in selection_notes(recipe, made[0].testset.manifest, count):
+        typer.echo(f"Note: {note}")
+    for item in made:
+        plan, testset = item.testset.manifest.plan, item.testset
+        hr = f"HR {plan.size} px" if testset.ground_truth else "no ground truth"
+        verb = "was there already, and every file is intact" if item.was_there else "is ready"
+        typer.echo(
+            f"{testset.name} {verb}: {len(testset.manifest.images)} images, "
+            f"LR {plan.size // plan.scale} px, {hr}, in {testset.folder}"
+        )
+
+
+def datasets(context: typer.Context) -> None:
+    """List the recipes, what is here of them, and the test sets that are prepared here."""
+    if context.invoked_subcommand is not None:
+        return
+    from bench.testset.manifest import read_manifest
+    from bench.testset.recipe import find_recipe, recipe_files
+
+    here = workspace()
+    made_of = {name: read_manifest(here.testsets / name).plan.recipe for name in prepared(here)}
+    for name in recipe_files(here.datasets):
+        recipe = find_recipe(name, here.datasets)
+        typer.echo(f"{name:12} {recipe.title}: {recipe.licence}")
+        if recipe.source:
+            typer.echo(f"{'':12} images: {recipe.source}")
+        if sets := [made for made, recipe_name in made_of.items() if recipe_name == name]:
+            typer.echo(f"{'':12} prepared: {', '.join(sets)}")
+
+
+def datasets_add(
+    name: Annotated[str, typer.Argument(help="What to call it.")],
+    path: Annotated[Path, typer.Argument(help="Folder or archive of images, which stay there.")],
+    size: Annotated[int, typer.Option(help="Size of the HR images.", min=1)] = 256,
+    licence: Annotated[str, typer.Option(help="Terms of use.")] = "not stated",
+) -> None:
+    """Make a recipe of a folder of your own."""
+    from bench.testset.recipe import add_recipe
+
+    file = add_recipe(name, path, workspace().datasets, size, licence)
+    typer.echo(f"Wrote {file}: `bench prepare {name}` builds a test set of it.")
+
+
+def verify(
+    target: Annotated[str, typer.Argument(help="A prepared test set, or a folder of results.")],
+) -> None:
+    """Hash every file of a test set or of results again and report every difference."""
+    from bench.store import runs_within
+    from bench.testset.manifest import differences, read_manifest, strangers
+
+    here, path = workspace(), Path(target)
+    if runs := runs_within(path) if path.is_dir() else []:
+        found = [line for run in runs for line in run.differences()]
+        what, files = f"{len(runs)} runs in {path}", sum(len(run.written()) for run in runs)
+    else:
+        inside = (path / "manifest.json").is_file()
+        folder = path if inside else testset_folder(here, target)
+        manifest = read_manifest(folder)
+        found = differences(folder, manifest) + strangers(folder, manifest)
+        what, files = target, sum(len(entry.files) for entry in manifest.images)
+    for line in found:
+        typer.echo(line)
+    if found:
+        raise BenchError(f"{len(found)} files of {what} are not as they were written.")
+    typer.echo(f"{what}: {files} files are as they were written.")
+
+
+def sheet(
+    file: Annotated[Path, typer.Argument(help="The PNG to write.")],
+    on: TestsetOption = None,
+    faces: Annotated[int, typer.Option(help="How many faces, from the first on.", min=1)] = 24,
+) -> None:
+    """Save a contact sheet of a test set: LR and GT side by side, four faces in a row."""
+    from bench.files import write_bytes
+    from bench.images import encode_png
+    from bench.report import collect
+
+    testset = open_testset_named(workspace(), on)
+    write_bytes(file, encode_png(collect.contact_sheet(testset, faces)))
+    typer.echo(f"Saved {file}")

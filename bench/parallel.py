@@ -1,0 +1,68 @@
+"""Work in several processes, with memory that does not grow with the amount of work."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+from bench.errors import BenchError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """`map` in `workers` processes; results come in the order of the items.
+
+    Items are taken as they are needed, four per worker ahead. Processes, not threads, because
+    Pillow's encoders hold Python's lock. One worker means this process.
+
+    Raises:
+        BenchError: a worker was ended from outside.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")  # a copy of this one would hold its locks
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > 4 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        except BrokenProcessPool:
+            raise BenchError(
+                "A worker process was ended from outside, perhaps for want of memory; "
+                "the same command goes on."
+            ) from None
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _end_with_parent() -> None:
+    """Leave interrupts to the parent, and don't outlive it when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # a spawned process has one
+    parent.join()
+    os._exit(1)
