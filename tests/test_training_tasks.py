@@ -113,6 +113,32 @@ def test_the_card_says_what_was_done(data: Path, tmp_path: Path) -> None:
     assert replace(card, training=None) == Card("corrector", 16, TINY_CORRECTOR, 4, 2)
     assert card.training is not None
     assert card.training["objective"] == "released"
+    assert card.training["degradation"] == "bicubic"
+
+
+@pytest.mark.parametrize("degradation", ["blind", "severe"])
+def test_a_corrector_learns_a_degradation_of_its_own(
+    data: Path, tmp_path: Path, degradation: str
+) -> None:
+    path = run(corrector_task(16, 1, 2, "paper", degradation), data, tmp_path)
+    assert path == tmp_path / "corrector-16-x1.safetensors"
+    card = read_checkpoint(path, "corrector").card
+    assert (card.scale, card.k) == (1, 2)
+    assert card.training is not None
+    assert card.training["degradation"] == degradation
+    with pytest.raises(WrongUsage, match=f"--degradation {degradation} has no scale 4"):
+        corrector_task(16, 4, 2, "paper", degradation)
+
+
+def test_blind_degradations_are_drawn_from_the_steps_generator() -> None:
+    task = corrector_task(16, 1, 2, "paper", "blind")
+    x0 = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    network = task.network(task.card.unet)  # untrained: it gives its condition back
+    errors = []
+    for seed in (0, 0, 1):
+        generator = torch.Generator().manual_seed(seed)
+        errors.append(task.objective(network, x0, generator).error.tolist())
+    assert errors[0] == errors[1] != errors[2]
 
 
 def test_the_seed_decides_the_file_and_the_data_do(data: Path, tmp_path: Path) -> None:
@@ -211,7 +237,8 @@ def test_two_processes_train_what_one_trains_in_two_passes(data: Path, tmp_path:
     ("size", "scale", "k", "message"),
     [
         (16, 3, 2, "scale 3 does not divide the size 16: choose another"),
-        (16, 1, 2, "scale 1 does not divide the size 16"),
+        (16, 1, 2, "--degradation bicubic has no scale 1: leave out --scale"),
+        (16, 0, 2, "scale 0 does not divide the size 16"),
         (16, 4, 3, "k 3 does not divide the size 16"),
         (16, 4, 0, "k 0 does not divide the size 16"),
         (9, 3, 3, "Size 9 does not fit the network: choose a multiple of 2"),

@@ -28,6 +28,14 @@ class Form(StrEnum):
     RELEASED = "released"
 
 
+class Degradation(StrEnum):
+    """How the images that a Corrector learns from are spoilt."""
+
+    BICUBIC = "bicubic"
+    BLIND = "blind"
+    SEVERE = "severe"
+
+
 class Preset(StrEnum):
     """A named configuration; options given beside it replace its values."""
 
@@ -97,7 +105,12 @@ def prior(
 def crt(
     data: Data,
     out: Out,
-    scale: Annotated[int, typer.Option(help="Scale that it corrects for.")] = 8,
+    scale: Annotated[
+        int | None, typer.Option(help="Scale that it corrects for, of the bicubic degradation: 8.")
+    ] = None,
+    degradation: Annotated[
+        Degradation, typer.Option(help="What it corrects, as in `bench prepare`.")
+    ] = Degradation.BICUBIC,
     size: Size = 64,
     k: Annotated[int, typer.Option(help="Spacing of the condition's grid.")] = 2,
     form: Annotated[Form, typer.Option(help="Loss: the paper's or the released code's.")] = (
@@ -134,7 +147,9 @@ def crt(
         precision=precision,
         compiled=compiled,
     )
-    task = corrector_task(size, scale, k, form.value)
+    if scale is None:
+        scale = 8 if degradation is Degradation.BICUBIC else 1
+    task = corrector_task(size, scale, k, form.value, degradation.value)
     _run(task, data, settings, out, start, every, changed_data)
 
 

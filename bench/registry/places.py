@@ -65,8 +65,9 @@ def find_corrector(size: int, scale: int) -> Path:
     for folder in (checkpoints(), cache_folder()):
         if (path := folder / name).is_file():
             return path
+    what = f"--scale {scale}" if scale > 1 else "--degradation blind"
     raise BenchError(
         f"There is no Corrector for {size} px at x{scale} (none was ever published): train one "
-        f"with `bench train crt --size {size} --scale {scale} --data FACES --out DIR` and give it "
+        f"with `bench train crt --size {size} {what} --data FACES --out DIR` and give it "
         "with `--corrector`."
     )

@@ -19,7 +19,8 @@ from bench.testset.degradation import (
 
 def draw_batch(ranges: Ranges, count: int, generator: torch.Generator) -> list[Parameters]:
     """Parameters for a batch of images, all from torch's generator."""
-    keys = torch.randint(2**63 - 1, (count,), generator=generator).tolist()
+    device = generator.device
+    keys = torch.randint(2**63 - 1, (count,), generator=generator, device=device).tolist()
     streams = (np.random.Generator(np.random.Philox(key=key)) for key in keys)
     return [draw_parameters(ranges, stream) for stream in streams]
 

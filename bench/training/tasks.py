@@ -18,6 +18,8 @@ from bench.errors import BenchError, WrongUsage
 from bench.images import resize_bicubic_batch
 from bench.memory import keep_freed_memory
 from bench.resources import missing_packages
+from bench.testset.degradation import RANGES
+from bench.testset.degradation_batch import degrade_batch, draw_batch
 from bench.training.architectures import corrector_architecture, prior_architecture
 from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages, load_training_images
@@ -90,23 +92,38 @@ def prior_task(size: int) -> Task:
     return _checked(Task(card, UNet, objective, preview, {"objective": "even"}))
 
 
-def corrector_task(size: int, scale: int, k: int, form: Literal["paper", "released"]) -> Task:
-    """A Corrector for images of this size, of which it sees every k-th pixel, at a scale.
+def corrector_task(
+    size: int,
+    scale: int,
+    k: int,
+    form: Literal["paper", "released"],
+    degradation: str = "bicubic",
+) -> Task:
+    """A Corrector for images of this size, of which it sees every k-th pixel.
+
+    Its condition is made by a bicubic reduction at a scale, or at scale 1 by another degradation
+    of `bench prepare`, whose inputs have the size of the result.
 
     Raises:
-        WrongUsage: a scale or k that does not divide the size, or a size that does not fit the
-            network.
+        WrongUsage: a scale or k that does not divide the size, a scale that does not fit the
+            degradation, or a size that does not fit the network.
     """
-    for name, value in (("scale", scale), ("k", k)):
-        if value < 2 or size % value:
+    if (degradation == "bicubic") == (scale == 1):
+        raise WrongUsage(f"--degradation {degradation} has no scale {scale}: leave out --scale.")
+    for name, value, least in (("scale", scale, 1), ("k", k, 2)):
+        if value < least or size % value:
             raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
 
-    def condition(x0: Tensor) -> Tensor:
-        return resize_bicubic_batch(resize_bicubic_batch(x0, size // scale), size // k)
+    def condition(x0: Tensor, generator: torch.Generator) -> Tensor:
+        if degradation == "bicubic":
+            low = resize_bicubic_batch(x0, size // scale)
+        else:
+            low = degrade_batch(x0, draw_batch(RANGES[degradation], len(x0), generator))
+        return resize_bicubic_batch(low, size // k)
 
     def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
         t = draw_timesteps(len(x0), SCHEDULE, generator)
-        base = condition(x0)
+        base = condition(x0, generator)
         if form == "paper":
             loss = corrector_loss(network, SCHEDULE, x0, base, t, generator)
         else:
@@ -117,14 +134,17 @@ def corrector_task(size: int, scale: int, k: int, form: Literal["paper", "releas
     def preview(images: TrainingImages) -> Preview:
         x0 = images.batch(torch.arange(min(6, len(images.pixels))))
 
+        base = condition(x0, torch.Generator().manual_seed(0))
+
         def answers(network: nn.Module) -> Tensor:
             device = next(network.parameters()).device
-            return corrector_answers(network, SCHEDULE, x0.to(device), condition(x0).to(device))
+            return corrector_answers(network, SCHEDULE, x0.to(device), base.to(device))
 
         return Preview(answers, len(x0), "squared error of the corrected condition")
 
     card = Card("corrector", size, corrector_architecture(size), scale, k)
-    return _checked(Task(card, Corrector, objective, preview, {"objective": form}))
+    facts = {"objective": form, "degradation": degradation}
+    return _checked(Task(card, Corrector, objective, preview, facts))
 
 
 def run_task(
