@@ -193,7 +193,7 @@ def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         card = Card("corrector", 64, crt, scale, 2)
         write_checkpoint(checkpoints / f"corrector-64-x{scale}.safetensors", Corrector(crt), card)
     torch.save(prior.state_dict(), folder / "FILE")
-    (public,) = bench.weights.PUBLIC
+    public, *_ = bench.weights.PUBLIC
     public = dataclasses.replace(public, sha256=sha256_file(folder / "FILE"))
     monkeypatch.setattr(bench.weights, "PUBLIC", (public,))
     monkeypatch.setattr(tasks, "FULL_CORRECTOR", crt)

@@ -16,8 +16,10 @@ from bench.resources import checkpoints
 from bench.weights import (
     PUBLIC,
     add_weights,
-    find_corrector,
     find_prior,
+    find_public,
+    find_trained,
+    find_weights,
     read_checkpoint,
 )
 
@@ -45,8 +47,8 @@ def test_checkpoints_are_found_by_size_and_scale(places: tuple[Path, Path]) -> N
     (cache / "ffhq_10m.pt").touch()
     assert find_prior(64) == embedded / "prior-64.safetensors"
     assert find_prior(256) == cache / "ffhq_10m.pt"
-    assert find_corrector(64, 8) == embedded / "corrector-64-x8.safetensors"
-    assert find_corrector(64, 16) == cache / "corrector-64-x16.safetensors"
+    assert find_trained("corrector", 64, 8) == embedded / "corrector-64-x8.safetensors"
+    assert find_trained("corrector", 64, 16) == cache / "corrector-64-x16.safetensors"
 
 
 @pytest.mark.usefixtures("places")
@@ -57,8 +59,8 @@ def test_what_is_missing_comes_with_the_command_that_gets_it() -> None:
     with pytest.raises(BenchError, match=rf"`{command}` and give it with `--prior`.*`--size 64`"):
         find_prior(128)
     command = "bench train crt --size 64 --scale 4 --data FACES --out DIR"
-    with pytest.raises(BenchError, match=rf"`{command}` and give it with `--corrector`"):
-        find_corrector(64, 4)
+    with pytest.raises(BenchError, match=rf"`{command}` and .* `--weights corrector=FILE`"):
+        find_trained("corrector", 64, 4)
 
 
 def test_public_weights_are_added_after_their_hash_is_checked(

@@ -78,7 +78,7 @@ def doctor() -> None:
         if (cache_folder() / public.file).is_file():
             line(f"  {public.name}", "here")
         else:
-            get = f"download {public.sources[1]}, then bench weights add {public.name} FILE"
+            get = f"download {public.sources[-1]}, then bench weights add {public.name} FILE"
             line(f"  {public.name}", "missing", get)
     typer.echo("Metrics")
     for metric in metrics.all_metrics().values():
@@ -122,7 +122,7 @@ def weights_list() -> None:
     for public in PUBLIC:
         here = "here" if (cache_folder() / public.file).is_file() else "not here"
         typer.echo(
-            f"{public.name:20} {here}: {public.file}, sha256 {public.sha256}, "
+            f"{public.name:20} {here}: {public.file}, sha256 {public.sha256 or 'unknown'}, "
             f"licence: {public.licence}"
         )
 

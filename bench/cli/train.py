@@ -1,4 +1,4 @@
-"""The commands that train: a prior, or a Corrector."""
+"""The commands that train: a prior, a Corrector, or SR3."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ class Form(StrEnum):
     RELEASED = "released"
 
 
+class Norm(StrEnum):
+    """Norm of SR3's loss; the released configurations take the first."""
+
+    L1 = "l1"
+    L2 = "l2"
+
+
 Autocast = Annotated[Precision, typer.Option(help="bfloat16 is faster where the CPU has it.")]
 
 
@@ -45,7 +52,14 @@ def prior(
     batch: Batch = 16,
     learning_rate: Rate = 5e-4,
     seed: Seed = 0,
-    precision: Autocast = Precision.FLOAT32,
+    precision: class Norm(StrEnum):
+    """Norm of SR3's loss; the released configurations take the first."""
+
+    L1 = "l1"
+    L2 = "l2"
+
+
+Autocast = Precision.FLOAT32,
 ) -> None:
     """Train a diffusion prior; stopped or killed, the same command goes on."""
     from bench.training.tasks import train_prior
@@ -70,13 +84,42 @@ def crt(
     batch: Batch = 16,
     learning_rate: Rate = 5e-4,
     seed: Seed = 0,
-    precision: Autocast = Precision.FLOAT32,
+    precision: class Norm(StrEnum):
+    """Norm of SR3's loss; the released configurations take the first."""
+
+    L1 = "l1"
+    L2 = "l2"
+
+
+Autocast = Precision.FLOAT32,
 ) -> None:
     """Train a Corrector for DPI; stopped or killed, the same command goes on."""
     from bench.training.tasks import train_corrector
 
     settings = _settings(steps, batch, learning_rate, seed, precision)
     typer.echo(f"Wrote {train_corrector(data, size, scale, k, form.value, settings, out, start)}")
+
+
+def sr3(
+    data: Data,
+    out: Out,
+    scale: Annotated[int, typer.Option(help="Scale that it restores.")] = 8,
+    size: Size = 64,
+    norm: Annotated[Norm, typer.Option(help="Norm of the loss.")] = Norm.L1,
+    start: Annotated[
+        Path | None, typer.Option("--start-from", help="SR3 to begin with, of any scale.")
+    ] = None,
+    steps: Steps = 10_000,
+    batch: Batch = 16,
+    learning_rate: Rate = 1e-4,
+    seed: Seed = 0,
+    precision: Autocast = Precision.FLOAT32,
+) -> None:
+    """Train SR3's network; stopped or killed, the same command goes on."""
+    from bench.training.tasks import train_sr3
+
+    settings = _settings(steps, batch, learning_rate, seed, precision)
+    typer.echo(f"Wrote {train_sr3(data, size, scale, norm.value, settings, out, start)}")
 
 
 def _settings(

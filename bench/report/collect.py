@@ -1,7 +1,7 @@
 """From the store to a table or a strip: every run on a test set is a row or a column."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -107,9 +107,20 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
 
 def _facts(run: Run) -> dict[str, Any]:
     """What may set two runs of a method apart."""
-    settings = {key: json.dumps(value).strip('"') for key, value in run.spec.settings.items()}
+    settings = dict(_settings(run.spec.settings))
     weights = {need: digest[:8] for need, digest in run.spec.weights.items()}
     return {**settings, **weights, "seed": run.spec.seed, "revision": run.spec.revision}
+
+
+def _settings(settings: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of settings, with those of a method inside behind its name."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value.keys() == {"method", "revision", "settings"}:
+            yield start + key, value["method"]
+            yield f"{start}{key} revision", str(value["revision"])
+            yield from _settings(value["settings"], f"{start}{key} ")
+        else:
+            yield start + key, json.dumps(value).strip('"')
 
 
 def _scores(run: Run, metrics: Sequence[Measured]) -> dict[str, dict[str, float]]:

@@ -1,6 +1,7 @@
-"""What is minimised: the losses of the prior and of the Corrector, per image."""
+"""What is minimised: the losses of the prior, of the Corrector and of SR3, per image."""
 
 import math
+from typing import Literal
 
 import numpy as np
 import torch
@@ -158,3 +159,34 @@ def _posterior_sample(
     mean = posterior_mean(schedule, x0, noised(schedule, x0, t, noise), t)
     deviation = gather(np.exp(0.5 * schedule.posterior_log_variance), t)
     return mean + (t > 0)[:, None, None, None] * deviation * posterior_noise
+
+
+def draw_noise_levels(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
+    """Noise levels sqrt(alpha_bar) [count]: uniform between two neighbours of the schedule.
+
+    SR3's, whose network learns all levels, not only those of its steps. The released code draws
+    one pair of neighbours for a whole batch; here each image has its own.
+    """
+    levels = np.sqrt(np.append(1.0, schedule.alpha_bar))
+    t = draw_timesteps(count, schedule, generator)
+    high, low = (torch.from_numpy(levels)[i].float() for i in (t, t + 1))
+    return high + (low - high) * torch.rand(count, generator=generator)
+
+
+def sr3_loss(
+    network: ConditionalNetwork,
+    x0: Tensor,
+    condition: Tensor,
+    level: Tensor,
+    noise: Tensor,
+    norm: Literal["l1", "l2"] = "l1",
+) -> Tensor:
+    """SR3's loss (Saharia et al. 2021, Eq. 6) per image [B]: how far the estimate is off the noise.
+
+    `x0`, its enlarged input `condition` and `noise` are [B, 3, H, W], `level` [B]. The released
+    configurations take the L1 norm, and the mean over all pixels.
+    """
+    signal = level[:, None, None, None]
+    x_t = signal * x0 + (1 - signal.square()).sqrt() * noise
+    error = network(x_t, level, condition) - noise
+    return (error.abs() if norm == "l1" else error.square()).mean(dim=(1, 2, 3))

@@ -1,4 +1,4 @@
-"""What can be trained: a prior, or a Corrector; from images to a checkpoint with its card."""
+"""What can be trained: a prior, a Corrector, or SR3; from images to a checkpoint with its card."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.diffusion.schedule import Schedule
+from bench.diffusion.sr3 import SR3Config, SR3UNet, sr3_schedule
 from bench.diffusion.unet import UNet, UNetConfig
 from bench.dpi.corrector import Corrector
 from bench.errors import WrongUsage
@@ -18,10 +19,12 @@ from bench.training.data import TrainingImages, load_training_images
 from bench.training.loop import TrainingSettings, train
 from bench.training.objectives import (
     corrector_loss,
+    draw_noise_levels,
     draw_timesteps,
     even_weight,
     prior_loss,
     released_corrector_loss,
+    sr3_loss,
 )
 from bench.weights import Card, read_checkpoint, write_checkpoint
 
@@ -54,6 +57,17 @@ FULL_CORRECTOR = UNetConfig(
     head_channels=16,
     out_channels=3,
 )
+
+SMALL_SR3 = SR3Config(
+    channels=32, channel_mult=(1, 2, 4, 4), res_blocks=1, attention_factors=(), norm_groups=16
+)
+
+
+def released_sr3(size: int) -> SR3Config:
+    """The released network for 128 px, with attention at 16 px whatever the size."""
+    return SR3Config(
+        channels=64, channel_mult=(1, 2, 4, 8, 8), res_blocks=2, attention_factors=(size // 16,)
+    )
 
 
 def train_prior(
@@ -116,8 +130,40 @@ def train_corrector(
     return _train(Corrector, loss, data, settings, out, card, {"objective": form}, start)
 
 
+def train_sr3(
+    data: Path,
+    size: int,
+    scale: int,
+    norm: Literal["l1", "l2"],
+    settings: TrainingSettings,
+    out: Path,
+    start: Path | None = None,
+) -> Path:
+    """Train an SR3 and write `<out>/sr3-<size>-x<scale>.safetensors`.
+
+    `start` is another SR3 to begin with, such as that of another scale.
+
+    Raises:
+        BenchError: unusable data, a scale that does not divide the size, a size that does not fit
+            the network, or a checkpoint of another training in `out`.
+    """
+    if scale < 2 or size % scale:
+        raise WrongUsage(f"scale {scale} does not divide the size {size}: choose another.")
+    unet = SMALL_SR3 if size <= 64 else released_sr3(size)
+    schedule = sr3_schedule()
+
+    def loss(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Tensor:
+        condition = resize_bicubic_batch(resize_bicubic_batch(x0, size // scale), size)
+        level = draw_noise_levels(len(x0), schedule, generator)
+        noise = torch.randn(x0.shape, generator=generator)
+        return sr3_loss(network, x0, condition, level, noise, norm)
+
+    card = Card("sr3", size, unet, scale)
+    return _train(SR3UNet, loss, data, settings, out, card, {"objective": norm}, start)
+
+
 def _train(
-    network_class: Callable[[UNetConfig], nn.Module],
+    network_class: Callable[..., nn.Module],
     loss: Callable[[nn.Module, Tensor, torch.Generator], Tensor],
     data: Path,
     settings: TrainingSettings,
