@@ -4,10 +4,13 @@ The architectures are those of spandrel, whose descriptors are not used for runn
 expect another range than the networks do, and let GFPGAN draw its own noise.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -45,6 +48,23 @@ def require_package(kind: Kind) -> None:
         )
 
 
+def import_architecture(kind: Kind) -> ModuleType:
+    """The module of a restorer's architecture."""
+    import_torchvision()  # which the package imports
+    package, name = ARCHITECTURES[kind]
+    with _without_their_warnings():
+        return import_module(f"{package}.architectures.{name}")
+
+
+@contextmanager
+def _without_their_warnings() -> Iterator[None]:
+    """Of what torch advises the package's authors: another architecture's import, and SwinIR's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
+        warnings.filterwarnings("ignore", "torch.meshgrid: ", UserWarning)
+        yield
+
+
 def load_restorer(kind: Kind, path: Path) -> nn.Module:
     """A released restorer, for inference: images [B, 3, 512, 512] to what its authors return.
 
@@ -54,19 +74,20 @@ def load_restorer(kind: Kind, path: Path) -> nn.Module:
         BenchError: the package is missing, or the file is missing, damaged or another network's.
     """
     require_package(kind)
-    state = read_pickle(path)
-    import_torchvision()  # which the package imports
-    package, name = ARCHITECTURES[kind]
-    architecture = getattr(import_module(f"{package}.architectures.{name}"), f"{name}Arch")()
+    state = {n.removeprefix("module."): v for n, v in read_pickle(path).items()}
+    name = ARCHITECTURES[kind][1]
+    architecture = getattr(import_architecture(kind), f"{name}Arch")()
     if not architecture.detect(state):
         raise BenchError(f"{path} does not hold the weights of {name}.")
     try:
-        network: nn.Module = architecture.load(state).model
+        with _without_their_warnings():
+            network: nn.Module = architecture.load(state).model
     except (RuntimeError, KeyError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BenchError(f"{path} does not fit {name}: {reason}") from None
-    network.requires_grad_(False).eval()
-    return NoisedGFPGAN(network) if kind == "gfpgan" else network
+    if kind == "gfpgan":
+        network = NoisedGFPGAN(network)
+    return network.requires_grad_(False).eval()
 
 
 def restore_at_512(lr: Tensor, size: int, network: Callable[[Tensor], Tensor]) -> Tensor:

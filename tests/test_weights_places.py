@@ -17,9 +17,7 @@ from bench.weights import (
     PUBLIC,
     add_weights,
     find_prior,
-    find_public,
     find_trained,
-    find_weights,
     read_checkpoint,
 )
 
