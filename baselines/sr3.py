@@ -38,7 +38,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 def sample(
     network: ConditionalNetwork, schedule: Schedule, condition: Tensor, noise: Noise
 ) -> Tensor:
-    """Algorithm 2 of the paper with the released code's variance: condition and result [B, 3, H, W].
+    """Algorithm 2 of the paper with the released variance: condition and result [B, 3, H, W].
 
     The paper's variance is beta, the code's the smaller one of the posterior; the clean estimate
     is clipped. The last step is the clean estimate, and draws nothing.

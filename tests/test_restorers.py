@@ -70,7 +70,7 @@ def test_released_weights_are_loaded_for_inference(
     assert not loaded.training
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
     inner = loaded.network if isinstance(loaded, NoisedGFPGAN) else loaded
-    state = inner.state_dict()  # type: ignore[union-attr]
+    state = inner.state_dict()
     assert state.keys() == network.state_dict().keys()
     for name, value in network.state_dict().items():
         assert torch.equal(state[name], value), name

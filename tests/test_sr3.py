@@ -1,6 +1,7 @@
 """SR3: network, released checkpoints, sampler, loss, and a run with what was trained."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,7 +54,7 @@ def test_weights_of_another_network_are_refused() -> None:
 
 
 def released(config: SR3Config) -> dict[str, Tensor]:
-    """A released checkpoint's layout: the network within its sampler, whose tables are saved too."""
+    """A released checkpoint's layout: the network within its sampler, whose tables it holds."""
     network = {f"denoise_fn.{n}": v for n, v in SR3UNet(config).state_dict().items()}
     return {"betas": torch.ones(2000), "alphas_cumprod": torch.ones(2000), **network}
 
@@ -132,13 +133,12 @@ def test_noise_levels_fill_the_gaps_of_the_schedule() -> None:
 def test_what_is_trained_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "SMALL_SR3", TINY)
     seen: list[Tensor] = []
-    loss = tasks.sr3_loss
 
-    def watched(network: SR3UNet, x0: Tensor, condition: Tensor, *rest: Tensor) -> Tensor:
+    def watched(network: SR3UNet, x0: Tensor, condition: Tensor, *rest: Any) -> Tensor:
         low = resize_bicubic_batch(x0, 4)
         assert torch.equal(condition, resize_bicubic_batch(low, 16))
         seen.append(x0)
-        return loss(network, x0, condition, *rest)
+        return sr3_loss(network, x0, condition, *rest)
 
     monkeypatch.setattr(tasks, "sr3_loss", watched)
     settings = TrainingSettings(steps=3, batch=2, warmup=2)

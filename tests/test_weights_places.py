@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import bench.weights
-from bench.diffusion.unet import UNet
+from bench.diffusion.unet import UNet, UNetConfig
 from bench.dpi.corrector import Corrector
 from bench.errors import BenchError, WrongUsage
 from bench.resources import checkpoints
@@ -93,6 +93,7 @@ def test_an_embedded_checkpoint_is_what_its_name_says(path: Path) -> None:
     card = checkpoint.card
     assert (card.kind, card.size, card.scale) == (kind, int(size), scale and int(scale))
     assert (card.k is None) == (kind == "prior")
+    assert isinstance(card.unet, UNetConfig)
     network = (UNet if kind == "prior" else Corrector)(card.unet)
     checkpoint.load_into(network)
     x, t = torch.zeros(1, 3, card.size, card.size), torch.tensor([500])

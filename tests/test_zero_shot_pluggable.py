@@ -211,7 +211,10 @@ def test_at_512_px_the_released_choice_is_the_default(method: str, inner: str, s
 
 
 def test_all_that_determines_the_method_inside_is_among_the_facts() -> None:
-    chosen = {"dr2": {"enhancer": "codeformer"}, "codeformer": {"fidelity": 0.7}}
+    chosen: dict[str, dict[str, Any]] = {
+        "dr2": {"enhancer": "codeformer"},
+        "codeformer": {"fidelity": 0.7},
+    }
     facts = configure(find_method("dr2"), SCALE, SIZE, chosen).facts()
     codeformer = {"method": "codeformer", "revision": 1, "settings": {"fidelity": 0.7}}
     assert facts == {"down": 4, "tau": 22, "enhancer": codeformer}

@@ -52,14 +52,7 @@ def prior(
     batch: Batch = 16,
     learning_rate: Rate = 5e-4,
     seed: Seed = 0,
-    precision: class Norm(StrEnum):
-    """Norm of SR3's loss; the released configurations take the first."""
-
-    L1 = "l1"
-    L2 = "l2"
-
-
-Autocast = Precision.FLOAT32,
+    precision: Autocast = Precision.FLOAT32,
 ) -> None:
     """Train a diffusion prior; stopped or killed, the same command goes on."""
     from bench.training.tasks import train_prior
@@ -84,14 +77,7 @@ def crt(
     batch: Batch = 16,
     learning_rate: Rate = 5e-4,
     seed: Seed = 0,
-    precision: class Norm(StrEnum):
-    """Norm of SR3's loss; the released configurations take the first."""
-
-    L1 = "l1"
-    L2 = "l2"
-
-
-Autocast = Precision.FLOAT32,
+    precision: Autocast = Precision.FLOAT32,
 ) -> None:
     """Train a Corrector for DPI; stopped or killed, the same command goes on."""
     from bench.training.tasks import train_corrector
