@@ -64,7 +64,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Models:
-    """Networks that methods share, loaded once: the prior, the Corrector, and all of them by kind."""
+    """Networks that methods share, loaded once: prior, Corrector, and all of them by kind."""
 
     prior: Prior | None = None
     corrector: ConditionalNetwork | None = None
