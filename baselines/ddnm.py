@@ -151,7 +151,8 @@ METHOD = Method(
     name="ddnm",
     title="DDNM",
     # 100 steps, eta 0.85 and no time travel: the released configuration for super-resolution, at
-    # every scale; its evaluation commands for x4 have sigma_y 0 and the bicubic operator.
+    # every scale. Its evaluation command for bicubic x4 has sigma_y 0 and takes the main path; the
+    # only noisy ones are for average pooling (x16, sigma_y 0.2 in [0, 1]).
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

@@ -65,7 +65,8 @@ def sample(prior: Prior, estimate: Tensor, start: int, eta: float, noise: Noise)
 METHOD = Method(
     name="difface",
     title="DifFace",
-    # 250 steps, start at index 100 of them, eta 0.5: the released configuration for faces.
+    # At every scale 250 steps, start at index 100 of them, eta 0.5: the released configuration
+    # for faces.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

@@ -101,8 +101,8 @@ def _guidance(
 METHOD = Method(
     name="dps",
     title="DPS",
-    # 1000 steps and scale 0.3: the released configuration for super-resolution; the paper's
-    # appendix has 1.0 for x4 on FFHQ.
+    # At every scale 1000 ancestral steps and scale 0.3: the released configuration for
+    # super-resolution, which is for x4; the paper's appendix has a scale of 1.0 there, on FFHQ.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

@@ -79,8 +79,8 @@ def sample(
 METHOD = Method(
     name="pgdiff",
     title="PGDiff",
-    # 1000 steps, guidance 0.1 and one pass: the released defaults for restoration, whose
-    # documentation recommends a guidance of 0.05 to 0.1.
+    # At every scale 1000 steps, guidance 0.1, one pass, s_start 1.0 and s_end 0.7: the released
+    # defaults for restoration, whose documentation recommends a guidance of 0.05 to 0.1.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

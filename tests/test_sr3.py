@@ -21,9 +21,7 @@ from bench.training.objectives import draw_noise_levels, sr3_loss
 from bench.training.tasks import train_sr3
 from bench.weights import read_checkpoint
 from tests.oracle import noise
-from tests.small import photos, small_testset
-
-TINY = SR3Config(16, (1, 2), 1, (2,), norm_groups=8)
+from tests.small import TINY_SR3, photos, small_testset
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -36,7 +34,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize(
     "config",
     [
-        TINY,
+        TINY_SR3,
         SR3Config(16, (1, 2, 4), 2, (), norm_groups=16),
         SR3Config(32, (2, 1, 1), 1, (1, 4), norm_groups=32),
     ],
@@ -48,7 +46,9 @@ def test_its_shape_is_read_off_its_weights(config: SR3Config) -> None:
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(BenchError, match="These weights are not SR3's U-Net"):
         infer_sr3_config({"input_blocks.0.0.weight": torch.ones(1)}, 32)
-    state = {n: v for n, v in SR3UNet(TINY).state_dict().items() if "downs.1.res_block" not in n}
+    state = {
+        n: v for n, v in SR3UNet(TINY_SR3).state_dict().items() if "downs.1.res_block" not in n
+    }
     with pytest.raises(BenchError, match=r"downs\.1 is neither a residual block nor"):
         infer_sr3_config(state, 8)
 
@@ -66,7 +66,7 @@ def test_released_weights_are_read_for_the_size_that_they_were_made_for(tmp_path
     read = read_checkpoint(path, "sr3")
     assert (read.card.size, read.card.scale, read.card.unet) == (128, 8, config)
     read.load_into(SR3UNet(config))
-    torch.save(released(TINY), path)
+    torch.save(released(TINY_SR3), path)
     with pytest.raises(BenchError, match="none of the SR3 networks that were released"):
         read_checkpoint(path, "sr3")
 
@@ -131,7 +131,7 @@ def test_noise_levels_fill_the_gaps_of_the_schedule() -> None:
 
 
 def test_what_is_trained_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "SMALL_SR3", TINY)
+    monkeypatch.setattr(tasks, "SMALL_SR3", TINY_SR3)
     seen: list[Tensor] = []
 
     def watched(network: SR3UNet, x0: Tensor, condition: Tensor, *rest: Any) -> Tensor:
@@ -147,7 +147,7 @@ def test_what_is_trained_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert path == tmp_path / "sr3-16-x4.safetensors"
     assert len(seen) == 3
     card = read_checkpoint(path, "sr3").card
-    assert (card.kind, card.size, card.scale, card.unet) == ("sr3", 16, 4, TINY)
+    assert (card.kind, card.size, card.scale, card.unet) == ("sr3", 16, 4, TINY_SR3)
     assert card.training is not None
     assert card.training["objective"] == "l1"
 
