@@ -27,8 +27,8 @@ class Settings:
     """With `travel_repeat` r > 1 every `travel_length` steps are walked r times (time travel).
 
     `sigma_y` is the standard deviation of the measurement's noise, in units of [-1, 1]; the
-    released option counts in [0, 1] and is doubled there. The released code has that for average
-    pooling alone in its main path; for other operators it is the paper's Section D here.
+    released option counts in [0, 1] and is doubled there. In its main path the released code has
+    that for average pooling alone; here it is the same formula in any operator's singular basis.
     `form` is the released path. "simplified" came with average pooling, and multiplies all the
     noise of a step by sqrt(1 - alpha_bar^2), which leaves less of it than the schedule has.
     """

@@ -28,9 +28,9 @@ PUBLISHED = {4: (4, 22), 8: (8, 35), 16: (16, 35)}
 class Settings:
     """`down` is the paper's N, the factor of the low-pass filter; `tau` the index to stop at.
 
-    `enhancer` names the method that finishes the work; it gets the clean estimate in 8 bits at
-    scale 1. By default that is CodeFormer at 512 pixels, else "bicubic", which at that scale
-    changes nothing, so that DR2's own output is the result.
+    `enhancer` names the method that finishes the work; its input is the clean estimate in 8 bits,
+    at full size. By default it is CodeFormer at 512 pixels, else "bicubic", which changes nothing
+    at full size, so that DR2's own output is the result.
     """
 
     down: int
@@ -93,5 +93,5 @@ METHOD = Method(
     paper="Wang et al., DR2: Diffusion-based Robust Degradation Remover for Blind Face "
     "Restoration, CVPR 2023",
     licence="MIT",
-    inner=Inner("enhancer", scale=1, published={512: "codeformer"}),
+    inner=Inner("enhancer", published={512: "codeformer"}),
 )

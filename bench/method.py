@@ -54,12 +54,16 @@ class Problem:
         return _present(self.models.networks.get(need), need)
 
     def restored_inside(self, lr: Tensor) -> Tensor:
-        """What the method inside makes of images: [B, 3, h, w] to [B, 3, H, W], both in [-1, 1]."""
+        """What the method inside makes of images: [B, 3, h, w] to [B, 3, H, W], both in [-1, 1].
+
+        They may have another size than the problem's, such as that of the result.
+        """
         if self.inner is None:
             raise BenchError(
                 "There is no method inside: restore by way of `bench.method.configure`."
             )
-        return self.inner.restore(replace(self, lr=lr, scale=self.inner.scale))
+        scale = self.size // int(lr.shape[-1])
+        return self.inner.restore(replace(self, lr=lr, scale=scale))
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,11 @@ DEFAULT = "default"
 class Inner:
     """The place inside a method where another one does a part of the work.
 
-    `setting` is the setting that names the other one. `scale` is what the other one works at, the
-    outer one's unless given; `published` says by the result's size which one `DEFAULT` means.
+    `setting` is the setting that names the other one, which gets settings and networks for the same
+    scale; `published` says by the result's size which one `DEFAULT` means.
     """
 
     setting: str
-    scale: int | None = None
     published: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -176,8 +179,7 @@ def configure(
             f"settings.{method.name}.{method.inner.setting} is {name!r}, inside of which "
             f"{method.name} itself is at work: choose a method that does not lead back."
         )
-    inner_scale = method.inner.scale or scale
-    inner = configure(find_method(name), inner_scale, size, overrides, outer)
+    inner = configure(find_method(name), scale, size, overrides, outer)
     return Configured(method, settings, scale, inner)
 
 

@@ -200,13 +200,12 @@ def test_the_other_method_is_looked_up(method: str, setting: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "inner", "scale"),
-    [("dr2", "codeformer", 1), ("difface", "swinir", SCALE), ("pgdiff", "bicubic", SCALE)],
+    ("method", "inner"), [("dr2", "codeformer"), ("difface", "swinir"), ("pgdiff", "bicubic")]
 )
-def test_at_512_px_the_released_choice_is_the_default(method: str, inner: str, scale: int) -> None:
+def test_at_512_px_the_released_choice_is_the_default(method: str, inner: str) -> None:
     configured = configure(find_method(method), SCALE, 512)
     assert [part.method.name for part in configured.parts] == [method, inner]
-    assert configured.parts[1].scale == scale
+    assert configured.parts[1].scale == SCALE
     assert configure(find_method(method), SCALE, 64).parts[1].method.name == "bicubic"
 
 

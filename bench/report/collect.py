@@ -97,7 +97,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
         apart = [
             f"{key} {value}"
             for key, value in _facts(run).items()
-            if any(other.get(key) != value for other in siblings)
+            if any(_sets_apart(key, value, other) for other in siblings)
             or (key == "seed" and len(seeds) > 1)
         ]
         title = str(run.description["title"])
@@ -112,15 +112,21 @@ def _facts(run: Run) -> dict[str, Any]:
     return {**settings, **weights, "seed": run.spec.seed, "revision": run.spec.revision}
 
 
-def _settings(settings: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of settings, with those of a method inside behind its name."""
+def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of settings; those of a method inside begin with its name and a space."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and value.keys() == {"method", "revision", "settings"}:
-            yield start + key, value["method"]
-            yield f"{start}{key} revision", str(value["revision"])
-            yield from _settings(value["settings"], f"{start}{key} ")
+            name = value["method"]
+            yield inside + key, name
+            yield f"{name} revision", str(value["revision"])
+            yield from _settings(value["settings"], f"{name} ")
         else:
-            yield start + key, json.dumps(value).strip('"')
+            yield inside + key, json.dumps(value).strip('"')
+
+
+def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:
+    """Whether a fact tells a run from another one; of different methods inside, the names do."""
+    return other[key] != value if key in other else " " not in key
 
 
 def _scores(run: Run, metrics: Sequence[Measured]) -> dict[str, dict[str, float]]:
