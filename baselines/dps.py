@@ -68,13 +68,9 @@ def guidance(
     back through the network; nothing of that is kept behind the call.
     """
     at_once = max(1, PIXELS_AT_ONCE // (x.shape[-2] * x.shape[-1]))
-    predictions, gradients = zip(
-        *(
-            _guidance(prior, some_x, some_y, operator, index)
-            for some_x, some_y in zip(x.split(at_once), y.split(at_once), strict=True)
-        ),
-        strict=True,
-    )
+    parts = zip(torch.split(x, at_once), torch.split(y, at_once), strict=True)
+    guided = [_guidance(prior, some_x, some_y, operator, index) for some_x, some_y in parts]
+    predictions, gradients = zip(*guided, strict=True)
     whole = {
         field.name: torch.cat([getattr(prediction, field.name) for prediction in predictions])
         for field in fields(Prediction)
