@@ -73,13 +73,14 @@ app.command(epilog=_example("bench datasets"))(inspect.datasets)
 app.command(epilog=_example("bench verify sample-64-x8"))(inspect.verify)
 app.command(epilog=_example("bench doctor"))(inspect.doctor)
 
-training = typer.Typer(no_args_is_help=True, help="Train a prior or a Corrector.")
+training = typer.Typer(no_args_is_help=True, help="Train a prior, a Corrector or SR3.")
 training.command(epilog=_example("bench train prior --size 64 --data faces.zip --out prior"))(
     train.prior
 )
 training.command(epilog=_example("bench train crt --scale 8 --data faces.zip --out corrector"))(
     train.crt
 )
+training.command(epilog=_example("bench train sr3 --scale 8 --data faces.zip --out sr3"))(train.sr3)
 app.add_typer(training, name="train")
 
 checkpoints = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify weights.")

@@ -1,4 +1,4 @@
-"""What can be trained: a prior, or a Corrector; from images to a checkpoint with its card."""
+"""What can be trained: a prior, a Corrector, or SR3; from images to a checkpoint with its card."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,13 +11,19 @@ from torch import Tensor, nn
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.prior import Prior, sample
 from bench.diffusion.schedule import Schedule
-from bench.diffusion.unet import UNet, UNetConfig
+from bench.diffusion.sr3 import SR3UNet, sample_sr3, sr3_schedule
+from bench.diffusion.unet import UNet
 from bench.diffusion.wiener import WienerFilter
 from bench.dpi.corrector import Corrector
 from bench.errors import WrongUsage
 from bench.images import resize_bicubic_batch
+from bench.kinds import network_name
 from bench.memory import keep_freed_memory
-from bench.training.architectures import corrector_architecture, prior_architecture
+from bench.training.architectures import (
+    corrector_architecture,
+    prior_architecture,
+    sr3_architecture,
+)
 from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages, load_training_images
 from bench.training.loop import Objective, train
@@ -27,16 +33,19 @@ from bench.training.objectives import (
     corrector_answers,
     corrector_loss,
     draw_noise,
+    draw_noise_levels,
     draw_timesteps,
     even_weight,
     prior_loss,
     released_corrector_loss,
+    sr3_loss,
 )
 from bench.training.settings import TrainingSettings
 from bench.weights import Card, read_checkpoint, write_checkpoint
 
 SCHEDULE = Schedule.linear()
 PREVIEW_STEPS = 50
+PREVIEW_FACES = 6
 FILTERED_IMAGES = 5000  # more do not change the spectrum by a percent
 
 
@@ -48,7 +57,7 @@ class Task:
     """
 
     card: Card
-    network: Callable[[UNetConfig], nn.Module]
+    network: Callable[..., nn.Module]
     objective: Objective
     preview: Callable[[TrainingImages], Preview]
     facts: Mapping[str, Any]
@@ -56,8 +65,7 @@ class Task:
     @property
     def name(self) -> str:
         """Name of the file that it gives, without suffix."""
-        card = self.card
-        return f"{card.kind}-{card.size}" + (f"-x{card.scale}" if card.scale else "")
+        return network_name(self.card.kind, self.card.size, self.card.scale)
 
 
 def prior_task(size: int) -> Task:
@@ -96,9 +104,7 @@ def corrector_task(size: int, scale: int, k: int, form: Literal["paper", "releas
         WrongUsage: a scale or k that does not divide the size, or a size that does not fit the
             network.
     """
-    for name, value in (("scale", scale), ("k", k)):
-        if value < 2 or size % value:
-            raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
+    _check_divisors(size, scale=scale, k=k)
 
     def condition(x0: Tensor) -> Tensor:
         return resize_bicubic_batch(resize_bicubic_batch(x0, size // scale), size // k)
@@ -114,16 +120,48 @@ def corrector_task(size: int, scale: int, k: int, form: Literal["paper", "releas
         return Losses(loss, t, loss.detach())
 
     def preview(images: TrainingImages) -> Preview:
-        x0 = images.batch(torch.arange(6))
+        x0 = images.batch(torch.arange(min(PREVIEW_FACES, len(images.pixels))))
 
         def answers(network: nn.Module) -> Tensor:
             device = next(network.parameters()).device
             return corrector_answers(network, SCHEDULE, x0.to(device), condition(x0).to(device))
 
-        return Preview(answers, 6, "squared error of the corrected condition")
+        return Preview(answers, len(x0), "squared error of the corrected condition")
 
     card = Card("corrector", size, corrector_architecture(size), scale, k)
     return _checked(Task(card, Corrector, objective, preview, {"objective": form}))
+
+
+def sr3_task(size: int, scale: int, norm: Literal["l1", "l2"]) -> Task:
+    """SR3 for images of this size at a scale, with a norm for its loss.
+
+    Raises:
+        WrongUsage: a scale that does not divide the size, or a size that does not fit the network.
+    """
+    _check_divisors(size, scale=scale)
+    schedule = sr3_schedule()
+
+    def condition(x0: Tensor) -> Tensor:
+        return resize_bicubic_batch(resize_bicubic_batch(x0, size // scale), size)
+
+    def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
+        level = draw_noise_levels(len(x0), schedule, generator)
+        noise = draw_noise(x0, generator)
+        return sr3_loss(network, schedule, x0, condition(x0), level, noise, norm)
+
+    def preview(images: TrainingImages) -> Preview:
+        x0 = images.batch(torch.arange(min(PREVIEW_FACES, len(images.pixels))))
+
+        def samples(network: nn.Module) -> Tensor:
+            given = condition(x0).to(next(network.parameters()).device)
+            noise = KeyedNoise([StreamKey(0, f"preview {i}") for i in range(len(given))])
+            restored = sample_sr3(network, schedule.respaced(PREVIEW_STEPS), given, noise)
+            return torch.cat([given.cpu(), restored.cpu(), x0])
+
+        return Preview(samples, len(x0), "squared error of the noise estimate")
+
+    card = Card("sr3", size, sr3_architecture(size), scale)
+    return _checked(Task(card, SR3UNet, objective, preview, {"objective": norm}))
 
 
 def run_task(
@@ -178,6 +216,12 @@ def run_task(
     path = out / f"{task.name}.safetensors"
     write_checkpoint(path, trained.network, replace(task.card, training=training))
     return path
+
+
+def _check_divisors(size: int, **divisors: int) -> None:
+    for name, value in divisors.items():
+        if value < 2 or size % value:
+            raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
 
 
 def _checked(task: Task) -> Task:
