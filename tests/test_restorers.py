@@ -198,6 +198,7 @@ def test_a_restorer_runs_inside_another_method(tmp_path: Path) -> None:
     assert enhanced.spec.settings["enhancer"] == inside
     assert alone.spec.weights.keys() == {"prior"}
     counts = [record.evaluations for run in (alone, enhanced) for record in run.records().values()]
+    assert counts[0] is not None
     assert counts[1] == counts[0] + 1
     labels = run_labels([alone, enhanced])
     assert labels[0] == "DR2 (enhancer bicubic)"
