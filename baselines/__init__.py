@@ -1,1 +1,1 @@
-"""The methods that are compared: one file each, found by name (see bench/method.py)."""
+"""The methods that are compared: one file each, found by name (see bench/method)."""

@@ -1,8 +1,9 @@
 """DDNM: Denoising Diffusion Null-space Model (Wang et al., ICLR 2023).
 
 The clean estimate's range-space part is replaced by that of the measurement, so that A x0 = y
-holds at every step, and a DDIM step follows. Facts from the released code (MIT): its main path,
-with the SVD operators and without clipping of the clean estimate.
+holds at every step, and a DDIM step follows; where the measurement is noisy (DDNM+), only as far
+as its noise allows. Facts from the released code (MIT), which does not clip the clean estimate and
+has two paths: the main one, with SVD operators, and the one of its quick start, "simplified".
 """
 
 import math
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from bench.diffusion.noise import Noise
@@ -22,13 +24,22 @@ OPERATORS = {"bicubic": bicubic, "average": average_pooling}
 
 @dataclass(frozen=True)
 class Settings:
-    """With `travel_repeat` r > 1 every `travel_length` steps are walked r times (time travel)."""
+    """With `travel_repeat` r > 1 every `travel_length` steps are walked r times (time travel).
+
+    `sigma_y` is the standard deviation of the measurement's noise, in units of [-1, 1]; the
+    released option counts in [0, 1] and is doubled there. In its main path the released code has
+    that for average pooling alone; here it is the same formula in any operator's singular basis.
+    `form` is the released path. "simplified" came with average pooling, and multiplies all the
+    noise of a step by sqrt(1 - alpha_bar^2), which leaves less of it than the schedule has.
+    """
 
     steps: int = 100
     eta: float = 0.85
     operator: Literal["bicubic", "average"] = "bicubic"
     travel_length: int = 1
     travel_repeat: int = 1
+    sigma_y: float = 0.0
+    form: Literal["svd", "simplified"] = "svd"
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
@@ -47,6 +58,7 @@ def sample(
     `y` [B, 3, h, w] is the measurement; both results are [B, 3, H, W].
     """
     schedule = prior.schedule
+    step = simplified_step if settings.form == "simplified" else svd_step
     x = x0 = noise.normal_like(operator.adjoint(y))
     for index, following in time_travel(
         len(schedule), settings.travel_length, settings.travel_repeat
@@ -56,12 +68,65 @@ def sample(
             continue
         prediction = prior.predict(x, index, clip=False)
         x0 = prediction.x0_hat
-        x0_hat = x0 - operator.pseudo_inverse(operator(x0) - y)  # Eq. 14
-        alpha_bar = schedule.alpha_bar_prev[index]
-        fresh = settings.eta * noise.normal_like(x)
-        kept = math.sqrt(1 - settings.eta**2) * prediction.eps
-        x = math.sqrt(alpha_bar) * x0_hat + math.sqrt(1 - alpha_bar) * (fresh + kept)
+        excess = operator.pseudo_inverse(operator(x0) - y)
+        alpha_bar = float(schedule.alpha_bar_prev[index])
+        x0_hat, added = step(
+            x0, excess, prediction.eps, noise.normal_like(x), alpha_bar, operator, settings
+        )
+        x = math.sqrt(alpha_bar) * x0_hat + added
     return x, x0
+
+
+def svd_step(
+    x0: Tensor,
+    excess: Tensor,
+    eps: Tensor,
+    fresh: Tensor,
+    alpha_bar: float,
+    operator: SeparableOperator,
+    settings: Settings,
+) -> tuple[Tensor, Tensor]:
+    """The corrected estimate (Eq. 14, Eq. 17 for noisy y) and the noise that is added to it.
+
+    `excess` is A^+ (A x0 - y), `fresh` the draw, `alpha_bar` that of the level to reach; all
+    images are [B, 3, H, W]. With a noisy y each measured coefficient is corrected as far as its
+    noise stays below that of the level, and only what is missing to that is drawn (Eq. 51).
+    """
+    level, kept = math.sqrt(1 - alpha_bar), math.sqrt(1 - settings.eta**2)
+    if settings.sigma_y == 0:
+        return x0 - excess, level * (settings.eta * fresh + kept * eps)
+    svd = operator.svd()
+    deviation = math.sqrt(alpha_bar) * settings.sigma_y / svd.singular.to(x0)
+    excess_bar, fresh_bar = svd.spectrum(excess), svd.spectrum(fresh)
+    added_bar = level * (settings.eta * fresh_bar + kept * svd.spectrum(eps))
+    h, w = deviation.shape  # the corner of a spectrum that is measured
+    excess_bar[..., :h, :w] *= torch.where(level < deviation, kept * level / deviation, 1.0)
+    missing = (level**2 - deviation**2).clamp_min(0).sqrt()
+    drawn = torch.where(level < deviation, settings.eta * level, missing)
+    added_bar[..., :h, :w] = drawn * fresh_bar[..., :h, :w]
+    return x0 - svd.image(excess_bar), svd.image(added_bar)
+
+
+def simplified_step(
+    x0: Tensor,
+    excess: Tensor,
+    eps: Tensor,
+    fresh: Tensor,
+    alpha_bar: float,
+    operator: SeparableOperator,
+    settings: Settings,
+) -> tuple[Tensor, Tensor]:
+    """As `svd_step` with one weight for all coefficients (Eq. 17 to 19), as the quick start has it.
+
+    It takes alpha_bar for the paper's a_t, sqrt(alpha_bar), and multiplies by sigma_t what is
+    scaled to the level already.
+    """
+    sigma, noise_of_y = math.sqrt(1 - alpha_bar**2), alpha_bar * settings.sigma_y
+    share = 1.0 if sigma >= noise_of_y else sigma / noise_of_y
+    gamma = math.sqrt(max(0.0, sigma**2 - noise_of_y**2))
+    kept = math.sqrt(1 - settings.eta**2)
+    added = gamma * math.sqrt(1 - alpha_bar) * (settings.eta * fresh + kept * eps)
+    return x0 - share * excess, added
 
 
 def time_travel(steps: int, length: int, repeat: int) -> Iterator[tuple[int, int]]:
@@ -85,7 +150,9 @@ def time_travel(steps: int, length: int, repeat: int) -> Iterator[tuple[int, int
 METHOD = Method(
     name="ddnm",
     title="DDNM",
-    # 100 steps, eta 0.85 and no time travel: the released configuration for super-resolution.
+    # 100 steps, eta 0.85 and no time travel: the released configuration for super-resolution, at
+    # every scale. Its evaluation command for bicubic x4 has sigma_y 0 and takes the main path; the
+    # only noisy ones are for average pooling (x16, sigma_y 0.2 in [0, 1]).
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

@@ -110,7 +110,8 @@ def _measured_part(spectrum: Tensor, y: Tensor) -> Tensor:
 METHOD = Method(
     name="ddrm",
     title="DDRM",
-    # 20 steps, eta 0.85 and eta_b 1: the paper's, and the released command's for all its tasks.
+    # At every scale 20 steps, eta 0.85, eta_b 1 and sigma_y 0: the paper's for measurements without
+    # noise, and the released command's. Bicubic is the operator that made the tables' inputs.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

@@ -13,21 +13,21 @@ from torch import Tensor
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ddim_step, noised
 from bench.errors import WrongUsage
-from bench.method import Method, Problem, find_method
+from bench.method import DEFAULT, Inner, Method, Problem
 
 
 @dataclass(frozen=True)
 class Settings:
     """`start` is the part of the steps to whose level the estimate is noised, and that are taken.
 
-    `estimator` names the method that makes the estimate, with its own published settings for the
-    scale and no other networks than DifFace's.
+    `estimator` names the method that makes the estimate: by default the released SwinIR at 512
+    pixels, else "bicubic".
     """
 
     steps: int = 250
     start: float = 0.4
     eta: float = 0.5
-    estimator: str = "bicubic"
+    estimator: str = DEFAULT
 
     def __post_init__(self) -> None:
         if not 0 < self.start_index < self.steps:
@@ -44,8 +44,7 @@ class Settings:
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
     """The estimator's result, led through the prior: [B, 3, h, w] to [B, 3, H, W]."""
-    estimator = find_method(settings.estimator)
-    estimate = estimator.restore(problem, estimator.settings(problem.scale)).clamp(-1, 1)
+    estimate = problem.restored_inside(problem.lr).clamp(-1, 1)
     prior = problem.prior.respaced(settings.steps, "ddim")
     return sample(prior, estimate, settings.start_index, settings.eta, problem.noise)
 
@@ -66,10 +65,12 @@ def sample(prior: Prior, estimate: Tensor, start: int, eta: float, noise: Noise)
 METHOD = Method(
     name="difface",
     title="DifFace",
-    # 250 steps, start at index 100 of them, eta 0.5: the released configuration for faces.
+    # At every scale 250 steps, start at index 100 of them, eta 0.5: the released configuration
+    # for faces.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),
     paper="Yue and Loy, DifFace: Blind Face Restoration with Diffused Error Contraction, 2022",
     licence="S-Lab, non-commercial",
+    inner=Inner("estimator", published={512: "swinir"}),
 )

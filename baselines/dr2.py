@@ -2,8 +2,8 @@
 
 The input is noised to a middle level and denoised as in ILVR, so that its low frequencies stay and
 its degradation drowns; some steps before the end the clean estimate is taken out, smooth and free
-of artefacts, and handed to an enhancement network. Facts from the released code (MIT). The paper's
-enhancer is SPARNetHD at 512 pixels; here it is another method of the harness.
+of artefacts, and handed to an enhancement network. Facts from the released code (MIT). Its enhancer
+is SPARNetHD at 512 pixels, with CodeFormer among the options; here it is any method of the harness.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ancestral_step, noised
 from bench.errors import WrongUsage
 from bench.images import resize_bicubic_batch, to_model, to_pixels
-from bench.method import Method, Problem, find_method
+from bench.method import DEFAULT, Inner, Method, Problem
 
 STEPS = 100  # the released respacing, in whose indices N and tau were published
 
@@ -28,14 +28,14 @@ PUBLISHED = {4: (4, 22), 8: (8, 35), 16: (16, 35)}
 class Settings:
     """`down` is the paper's N, the factor of the low-pass filter; `tau` the index to stop at.
 
-    `enhancer` names the method that finishes the work. It gets the clean estimate in 8 bits at
-    scale 1, with its own published settings and no other networks than DR2's; "bicubic" at that
-    scale changes nothing, so that DR2's own output is the result.
+    `enhancer` names the method that finishes the work; its input is the clean estimate in 8 bits,
+    at full size. By default it is CodeFormer at 512 pixels, else "bicubic", which changes nothing
+    at full size, so that DR2's own output is the result.
     """
 
     down: int
     tau: int
-    enhancer: str = "bicubic"
+    enhancer: str = DEFAULT
 
     def __post_init__(self) -> None:
         if not 0 <= self.tau < STEPS - 1:
@@ -56,10 +56,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
     prior = problem.prior.respaced(STEPS)
     start = start_index(settings.down, settings.tau)
     clean = sample(prior, reference, settings.down, settings.tau, start, problem.noise)
-    picture = to_model(to_pixels(clean)).to(clean.device)
-    enhancer = find_method(settings.enhancer)
-    enhanced = Problem(picture, 1, problem.noise, problem.models)
-    return enhancer.restore(enhanced, enhancer.settings(1))
+    return problem.restored_inside(to_model(to_pixels(clean)).to(clean.device))
 
 
 def start_index(down: int, tau: int) -> int:
@@ -96,4 +93,5 @@ METHOD = Method(
     paper="Wang et al., DR2: Diffusion-based Robust Degradation Remover for Blind Face "
     "Restoration, CVPR 2023",
     licence="MIT",
+    inner=Inner("enhancer", published={512: "codeformer"}),
 )

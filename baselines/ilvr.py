@@ -52,7 +52,8 @@ def sample(prior: Prior, reference: Tensor, down: int, range_t: int, noise: Nois
 METHOD = Method(
     name="ilvr",
     title="ILVR",
-    # 100 steps and range_t 20 (in respaced indices): the released README's SR command; N = scale.
+    # 100 steps and range_t 20 (in respaced indices) at every scale, N = scale: the released
+    # README's command for super-resolution.
     settings=lambda scale: Settings(down=scale),
     restore=restore,
     needs=frozenset({"prior"}),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ancestral_step
-from bench.method import Method, Problem, find_method
+from bench.method import DEFAULT, Inner, Method, Problem
 
 Target = Callable[[Tensor], Tensor]
 """x_t [B, 3, H, W] -> the image to guide towards, of the same shape."""
@@ -26,8 +26,8 @@ class Settings:
 
     Both are parts of the steps taken; the released code compares indices of a respaced schedule
     with parts of the 1000 training steps, so that with fewer steps it hardly ever repeats any.
-    `restorer` names the method that makes the target, with its own published settings for the
-    scale and no other networks than PGDiff's.
+    `restorer` names the method that makes the target, by default "bicubic": the released one is
+    a network of x_t, the input and t, which no restoration method is.
     """
 
     steps: int = 1000
@@ -35,13 +35,12 @@ class Settings:
     passes: int = 1
     s_start: float = 1.0
     s_end: float = 0.7
-    restorer: str = "bicubic"
+    restorer: str = DEFAULT
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
     """Guided by the restorer's result: [B, 3, h, w] to [B, 3, H, W]."""
-    restorer = find_method(settings.restorer)
-    target = restorer.restore(problem, restorer.settings(problem.scale)).clamp(-1, 1)
+    target = problem.restored_inside(problem.lr).clamp(-1, 1)
     repeated = range(
         int(settings.s_end * settings.steps) + 1, int(settings.s_start * settings.steps)
     )
@@ -80,12 +79,13 @@ def sample(
 METHOD = Method(
     name="pgdiff",
     title="PGDiff",
-    # 1000 steps, guidance 0.1 and one pass: the released defaults for restoration, whose
-    # documentation recommends a guidance of 0.05 to 0.1.
+    # At every scale 1000 steps, guidance 0.1, one pass, s_start 1.0 and s_end 0.7: the released
+    # defaults for restoration, whose documentation recommends a guidance of 0.05 to 0.1.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),
     paper="Yang et al., PGDiff: Guiding Diffusion Models for Versatile Face Restoration via "
     "Partial Guidance, NeurIPS 2023",
     licence="S-Lab, non-commercial",
+    inner=Inner("restorer"),
 )

@@ -14,10 +14,15 @@ FILE_NAME = "bench.toml"
 
 @dataclass(frozen=True)
 class Weights:
-    """Paths of checkpoints to use in place of those found by size and scale."""
+    """Paths of checkpoints to use in place of those found by size and scale, one for each kind."""
 
     prior: str | None = None
     corrector: str | None = None
+    sr3: str | None = None
+    codeformer: str | None = None
+    gfpgan: str | None = None
+    restoreformer: str | None = None
+    swinir: str | None = None
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,13 @@ def _check(hint: Any, value: Any, where: str) -> Any:
     elif origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
             return None
-        (inner,) = (a for a in arguments if a is not type(None))
-        return _check(inner, value, where)
+        *others, last = (a for a in arguments if a is not type(None))
+        for other in others:
+            try:
+                return _check(other, value, where)
+            except WrongUsage:
+                continue
+        return _check(last, value, where)
     elif origin is tuple:
         if isinstance(value, list | tuple):
             of = [arguments[0]] * len(value) if arguments[1:] == (...,) else list(arguments)

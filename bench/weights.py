@@ -1,7 +1,7 @@
 """Checkpoints: reading and writing them. Where they lie is `bench.registry`'s affair.
 
-Ours are safetensors that carry their own description; others are `.pt` files in
-guided-diffusion's layout, read without running any code of theirs.
+Ours are safetensors that carry their own description; others are `.pt` files in the layout of
+the code that published them, read without running any code of theirs.
 """
 
 import json
@@ -10,23 +10,30 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from bench.diffusion.sr3 import SR3Config, infer_sr3_config
 from bench.diffusion.unet import UNetConfig, infer_config
 from bench.errors import BenchError
 from bench.files import replacing, sha256_file
+from bench.kinds import Kind
 from bench.typed import read_back
-
-Kind = Literal["prior", "corrector"]
 
 # Every public checkpoint of guided-diffusion's layout that the tables use has heads this wide, and
 # 32 groups whatever the width; both are numbers that their tensors do not show.
 PUBLIC_HEAD_CHANNELS = 64
+
+# The same for the public checkpoints of SR3, whose sizes are told by their widths; both are for x8.
+PUBLIC_NORM_GROUPS = 32
+PUBLIC_SR3_SIZES = {(1, 2, 4, 8, 8): 128, (1, 2, 4, 8, 8, 16, 16): 512}
+
+# Names under which a state dict lies in published files; the first that is there counts.
+WRAPPERS = ("params_ema", "params", "state_dict")
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Card:
 
     kind: Kind
     size: int
-    unet: UNetConfig
+    unet: SR3Config | UNetConfig
     scale: int | None = None
     k: int | None = None
     training: Mapping[str, Any] | None = None
@@ -73,25 +80,36 @@ def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
 
 
 def read_checkpoint(path: Path, kind: Kind) -> Checkpoint:
-    """Read a safetensors checkpoint of ours, or a `.pt` prior in guided-diffusion's layout.
+    """Read a safetensors checkpoint of ours, or a published prior or SR3 as it was released.
 
     Raises:
         BenchError: no such file, not a checkpoint, truncated, or of another kind.
     """
-    if not path.is_file():
-        raise BenchError(f"There are no weights at {path}.")
-    if path.suffix == ".safetensors":
+    if path.is_file() and path.suffix == ".safetensors":
         card, state = _read_safetensors(path)
     else:
-        state = _read_pickle(path)
+        state = read_pickle(path)
         try:
-            unet = infer_config(state, PUBLIC_HEAD_CHANNELS)
+            card, state = _released_sr3(state) if kind == "sr3" else (_released_prior(state), state)
         except BenchError as error:
             raise BenchError(f"{path}: {error}") from None
-        card = Card("prior", 256, unet)
     if card.kind != kind:
         raise BenchError(f"{path} holds a {card.kind}, but a {kind} is needed.")
     return Checkpoint(path, sha256_file(path), card, state)
+
+
+def _released_prior(state: Mapping[str, Tensor]) -> Card:
+    return Card("prior", 256, infer_config(state, PUBLIC_HEAD_CHANNELS))
+
+
+def _released_sr3(state: Mapping[str, Tensor]) -> tuple[Card, dict[str, Tensor]]:
+    """The network within a released SR3, whose file also holds the tables of its schedule."""
+    start = "denoise_fn."
+    network = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
+    unet = infer_sr3_config(network, PUBLIC_NORM_GROUPS)
+    if unet.channel_mult not in PUBLIC_SR3_SIZES:
+        raise BenchError("This is none of the SR3 networks that were released, 128 or 512 px.")
+    return Card("sr3", PUBLIC_SR3_SIZES[unet.channel_mult], unet, scale=8), network
 
 
 def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
@@ -113,7 +131,16 @@ def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
     return read_back(Card, values, str(path)), state
 
 
-def _read_pickle(path: Path) -> dict[str, Tensor]:
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a PyTorch file, numbers in float32, without running any code in it.
+
+    A state dict that lies in the file under one of the usual names is taken out of it.
+
+    Raises:
+        BenchError: no such file, truncated, or no state dict.
+    """
+    if not path.is_file():
+        raise BenchError(f"There are no weights at {path}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd pickles, which are refused below
@@ -124,6 +151,8 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors: "
             "download it again."
         ) from None
+    if isinstance(state, dict):
+        state = next((state[name] for name in WRAPPERS if name in state), state)
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BenchError(f"{path} is not a state dict of tensors.")
-    return {name: value.float() for name, value in state.items()}
+    return {n: v.float() if v.is_floating_point() else v for n, v in state.items()}

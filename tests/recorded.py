@@ -58,9 +58,13 @@ class Dump:
                 yield (name, *match.groups())
 
     def draws(self, case: str) -> list[Draw]:
-        """The draws of a case in call order, each with the function that made it."""
-        log = json.loads(str(self.arrays[f"{case}_draw_log"]))
-        return [(name, self.arrays[f"{case}_draw_{i:04d}"]) for i, (name, _) in enumerate(log)]
+        """The draws of a case in call order, each with the function that made it.
+
+        A file of a single case may leave the name out, which is "" then.
+        """
+        start = f"{case}_draw" if case else "draw"
+        log = json.loads(str(self.arrays[f"{start}_log"]))
+        return [(name, self.arrays[f"{start}_{i:04d}"]) for i, (name, _) in enumerate(log)]
 
     def noise(self, case: str) -> RecordedNoise:
         """The draws of a case, to be given out again."""
@@ -77,8 +81,9 @@ class Dump:
         return float((value - self[name]).abs().max())
 
     def untouched(self) -> list[str]:
-        """Recorded outputs (`*_out`) that no check compared."""
-        return [n for n in self.arrays if n.endswith("_out") and n not in self.compared]
+        """Recorded outputs (`*_out`, or `out`) that no check compared."""
+        outputs = [n for n in self.arrays if n == "out" or n.endswith("_out")]
+        return [n for n in outputs if n not in self.compared]
 
 
 def tiny_eps(network: Network) -> Network:

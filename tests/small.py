@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.diffusion.sr3 import SR3Config
 from bench.diffusion.unet import UNetConfig
 from bench.files import write_bytes
 from bench.images import Pixels, encode_png
@@ -13,6 +14,7 @@ from bench.testset.recipe import Recipe, plan_testset
 from bench.testset.sources import open_source
 
 TINY_PRIOR = UNetConfig(32, (1, 2), 1, (2,), 32)
+TINY_SR3 = SR3Config(16, (1, 2), 1, (2,), norm_groups=8)
 TINY_CORRECTOR = UNetConfig(32, (1, 2), 1, (2,), 32, out_channels=3)
 
 RECIPE = Recipe("Tiny", "made by a test", "none", "none", "all of them", size=16)

@@ -19,7 +19,7 @@ from bench.training import architectures
 from bench.weights import read_checkpoint
 from tests.command import bench as command
 from tests.command import good
-from tests.small import TINY_CORRECTOR, TINY_PRIOR, photos, picture
+from tests.small import TINY_CORRECTOR, TINY_PRIOR, TINY_SR3, photos, picture
 
 CONFIG = """
 size = 16
@@ -214,6 +214,7 @@ def test_a_method_runs_with_the_embedded_prior(home: Path) -> None:
 def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(architectures, "PRIOR_64", TINY_PRIOR)
     monkeypatch.setattr(architectures, "CORRECTOR_64", TINY_CORRECTOR)
+    monkeypatch.setattr(architectures, "SR3_64", TINY_SR3)
     photos(home / "photos", count=4, size=16)
     good("prepare", "celeba", "--source", "photos", "--scale", 4)
     shared = ("--data", "photos", "--out", "nets", "--size", 16, "--steps", 2, "--batch", 2)
@@ -223,6 +224,10 @@ def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPat
     training = read_checkpoint(home / "nets" / "corrector-16-x4.safetensors", "corrector").card
     assert training.training is not None
     assert training.training["objective"] == "released"
+    sr3 = ("train", "sr3", *shared, "--scale", 4, "--norm", "l2")
+    assert good(*sr3).out == "Wrote nets/sr3-16-x4.safetensors\n"
+    chosen = ("--set", "sr3.steps=2", "--weights", "sr3=nets/sr3-16-x4.safetensors")
+    assert good("run", "sr3", *chosen).out.startswith("sr3: 4 images restored, in ")
     config(home, f'{CONFIG}\n[weights]\nprior = "nets/prior-16.safetensors"\n')
     (home / "below").mkdir()
     monkeypatch.chdir(home / "below")  # bench.toml's paths count from its own folder

@@ -43,7 +43,7 @@ def test_the_commands_are_these() -> None:
         *("prepare", "run", "evaluate", "report", "methods", "verify", "sheet", "doctor"),
         *("datasets add",),  # and `datasets` itself, which lists them
         *("import", "new-method", "check-method", "external setup"),
-        *("train prior", "train crt"),
+        *("train prior", "train crt", "train sr3"),
         *("weights list", "weights get", "weights add", "weights verify"),
     }
 
@@ -110,6 +110,11 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
         ("run --set dppi.steps=3", 2, "There is no method 'dppi': did you mean dpi"),
         ("run ddnm", 1, "There is no prior for 16 px: train one with `bench train prior"),
         ("run ddnm --prior none.pt", 1, "There is no prior at none.pt."),
+        ("run ddnm --weights prior=none.pt", 1, "There is no prior at none.pt."),
+        ("run ddnm --weights none.pt", 2, "--weights none.pt is not of the form KIND=FILE."),
+        ("run ddnm --weights priro=x.pt", 2, "--weights has no 'priro': did you mean 'prior'?"),
+        ("run codeformer", 1, "The weights of codeformer, codeformer.pth, are not here (licence:"),
+        ("run dr2 --set dr2.enhancer=bicubik", 2, "There is no method 'bicubik': did you mean"),
         ("report --latex --csv", 2, "--latex and --csv exclude each other: choose one."),
         ("report --json --markdown", 2, "--markdown and --json exclude each other: choose one."),
         ("report", 1, "There are no results on tiny-set: `bench run` first."),
@@ -123,6 +128,7 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
         ("train prior --data x --out y --size 9", 2, "Size 9 does not fit the network"),
         ("train prior --data x --out y", 1, "x is neither a folder nor a zip"),
         ("train crt --data x --out y --scale 7", 2, "scale 7 does not divide the size 64"),
+        ("train sr3 --data x --out y --scale 7", 2, "scale 7 does not divide the size 64"),
     ],
 )
 def test_errors_are_one_sentence_and_an_exit_code(

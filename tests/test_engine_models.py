@@ -16,7 +16,7 @@ from bench.engine.provenance import provenance
 from bench.engine.run import run_method
 from bench.errors import BenchError
 from bench.files import sha256_file
-from bench.method import Method, find_method
+from bench.method import Method, configure, find_method
 from bench.weights import Card, write_checkpoint
 from tests.small import TINY_CORRECTOR, TINY_PRIOR, small_testset
 
@@ -36,7 +36,7 @@ def weights(tmp_path: Path) -> Weights:
 
 
 def test_what_a_method_needs_is_loaded_hashed_and_counted(weights: Weights) -> None:
-    loaded = load_models(BOTH, 16, 4, weights, CPU)
+    loaded = load_models(configure(BOTH, 4, 16), 16, weights, CPU)
     assert weights.prior is not None
     assert weights.corrector is not None
     assert loaded.sha256 == {
@@ -53,8 +53,11 @@ def test_what_a_method_needs_is_loaded_hashed_and_counted(weights: Weights) -> N
 
 
 def test_what_a_method_does_not_need_is_not_loaded(weights: Weights) -> None:
-    assert load_models(find_method("bicubic"), 16, 4, weights, CPU).sha256 == {}
-    assert load_models(find_method("ddnm"), 16, 4, weights, CPU).sha256.keys() == {"prior"}
+    def needed(name: str) -> set[str]:
+        return set(load_models(configure(find_method(name), 4, 16), 16, weights, CPU).sha256)
+
+    assert needed("bicubic") == set()
+    assert needed("ddnm") == {"prior"}
 
 
 @pytest.mark.parametrize(
@@ -69,13 +72,13 @@ def test_networks_for_other_images_are_refused(
     weights: Weights, size: int, scale: int, k: int, message: str
 ) -> None:
     with pytest.raises(BenchError, match=message):
-        load_models(BOTH, size, scale, weights, CPU, k)
+        load_models(configure(BOTH, scale, size, {"dpi": {"k": k}}), size, weights, CPU)
 
 
 def test_a_corrector_is_no_prior(weights: Weights) -> None:
     swapped = Weights(weights.corrector, weights.prior)
     with pytest.raises(BenchError, match="holds a corrector, but a prior is needed"):
-        load_models(BOTH, 16, 4, swapped, CPU)
+        load_models(configure(BOTH, 4, 16), 16, swapped, CPU)
 
 
 def test_a_run_counts_evaluations_and_depends_on_its_weights(

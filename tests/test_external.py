@@ -24,7 +24,7 @@ from bench.external.process import clean_environment
 from bench.external.program import Limits, Program, Weights
 from bench.files import sha256_file
 from bench.images import Pixels, read_image, resize_bicubic, to_model
-from bench.method import Method, Problem, find_method, method_names
+from bench.method import Method, Problem, configure, find_method, method_names
 from bench.testset.manifest import TestSet
 from tests.small import picture, small_testset
 from tests.small_program import describe, git, install, program_repository
@@ -334,7 +334,7 @@ def test_another_method_can_make_use_of_it(program: Program) -> None:
     def enhanced_by(name: str) -> Tensor:
         noise = KeyedNoise([StreamKey(0, image) for image in LR])
         problem = Problem(to_model(list(LR.values())), SCALE, noise, STAND_INS)
-        return dr2.restore(problem, dr2.configured(SCALE, {"enhancer": name}))
+        return configure(dr2, SCALE, 4 * SCALE, {"dr2": {"enhancer": name}}).restore(problem)
 
     # At scale 1 neither changes anything, so that DR2's own output is the result.
     assert torch.equal(enhanced_by("enlarger"), enhanced_by("bicubic"))

@@ -138,6 +138,19 @@ def test_methods_on_different_noise_are_told(store: Store) -> None:
     assert run_labels(runs) == ["DPI (seed 1)", "ILVR (seed 2)", "DDNM (seed 2)"]
 
 
+def test_labels_tell_what_differs_in_the_same_method_inside(store: Store) -> None:
+    def inside(method: str, **settings: Any) -> Run:
+        enhancer = {"method": method, "revision": 1, "settings": settings}
+        return store.run("m", settings={"tau": 22, "enhancer": enhancer})
+
+    runs = [inside("a", w=0.5, n=1), inside("a", w=0.7, n=1), inside("b", s=3)]
+    assert run_labels(runs) == [
+        "M (enhancer a, a w 0.5)",
+        "M (enhancer a, a w 0.7)",
+        "M (enhancer b)",
+    ]
+
+
 def test_the_table_has_what_is_measured(testset: TestSet, store: Store) -> None:
     runs = [store.run("dpi"), store.run("ilvr", images=3)]
     score(runs[0], first=20.0)

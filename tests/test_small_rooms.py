@@ -6,11 +6,10 @@ from types import ModuleType
 
 import pytest
 
-import bench.method
 import bench.resources
 from bench.errors import BenchError
 from bench.memory import keep_freed_memory
-from bench.method import find_method, method_names
+from bench.method import catalogue, find_method, method_names
 from bench.progress import progress, track
 from bench.resources import cache_folder, checkpoints, resource
 
@@ -58,7 +57,7 @@ def test_progress_passes_errors_on() -> None:
 
 def test_a_module_without_a_method_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"not-yet": Path("baselines/not_yet.py")}
-    monkeypatch.setattr(bench.method, "_files", lambda: files)
+    monkeypatch.setattr(catalogue, "_files", lambda: files)
     monkeypatch.setitem(sys.modules, "baselines.not_yet", ModuleType("baselines.not_yet"))
     with pytest.raises(BenchError, match=r"baselines/not_yet\.py must define METHOD as a bench"):
         find_method("not-yet")

@@ -12,7 +12,7 @@ import torch
 from bench.config import Weights
 from bench.engine.models import load_models
 from bench.errors import BenchError, WrongUsage
-from bench.method import Method, find_method
+from bench.method import Method, configure, find_method
 from bench.training import architectures
 from bench.training.data import load_training_images
 from bench.training.settings import TrainingSettings
@@ -62,7 +62,7 @@ def test_what_is_trained_can_be_used(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     paths = prior(data, out), corrector(data, out)
     assert paths == (out / "prior-16.safetensors", out / "corrector-16-x4.safetensors")
-    loaded = load_models(DPI, 16, 4, Weights(*map(str, paths)), CPU, k=2)
+    loaded = load_models(configure(DPI, 4, 16), 16, Weights(*map(str, paths)), CPU)
     assert loaded.models.prior is not None
     assert loaded.models.corrector is not None
     x, t = torch.randn(2, 3, 16, 16), torch.tensor([3, 500])

@@ -17,6 +17,11 @@ class Inner:
 
 
 @dataclass(frozen=True)
+class Other:
+    width: int
+
+
+@dataclass(frozen=True)
 class Outer:
     count: int = 1
     rate: float = 0.5
@@ -27,6 +32,7 @@ class Outer:
     pair: tuple[float, float] = (0.0, 1.0)
     maybe: int | None = None
     inner: Inner = Inner(1)
+    either: Other | Inner | None = None
     by_name: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     free: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,6 +50,9 @@ class Outer:
         ("several", (), ()),
         ("pair", [1, 2.5], (1.0, 2.5)),
         ("maybe", None, None),
+        ("either", {"width": 2}, Other(2)),
+        ("either", {"size": 2}, Inner(2)),
+        ("either", None, None),
         ("maybe", 4, 4),
         ("inner", {"size": 2, "name": "y"}, Inner(2, "y")),
         ("by_name", {"64": [1, 2]}, {"64": (1.0, 2.0)}),
@@ -62,6 +71,7 @@ def test_values_of_the_right_type_are_taken(key: str, value: object, kept: objec
         ("count", 1.0, "x.count is 1.0, but must be a whole number."),
         ("count", True, "x.count is True, but must be a whole number."),
         ("count", "1", "x.count is '1', but must be a whole number."),
+        ("either", {"size": "2"}, "x.either.size is '2', but must be a whole number."),
         ("count", None, "x.count is None, but must be a whole number."),
         ("rate", True, "x.rate is True, but must be a number."),
         ("rate", "1", "x.rate is '1', but must be a number."),

@@ -117,7 +117,7 @@ def test_damaged_safetensors_are_refused(
         ({"bench": '{"kind": "prior"}'}, "is damaged, or another version's: .* lacks 'size'"),
         (
             {"bench": json.dumps({**asdict(CARD), "kind": "gan"})},
-            r"kind is 'gan': choose 'prior' or 'corrector'",
+            r"kind is 'gan': choose 'prior' or 'corrector' or 'sr3'",
         ),
     ],
 )

@@ -1,17 +1,23 @@
 """Where checkpoints are looked for, and the ones that ship."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
-from bench.diffusion.unet import UNet
+from bench.config import Weights
+from bench.diffusion.unet import UNet, UNetConfig
 from bench.dpi.corrector import Corrector
 from bench.errors import BenchError
+from bench.kinds import TRAINED_BY, Kind
 from bench.registry import places as registry_places
-from bench.registry.places import find_corrector, find_prior
+from bench.registry.places import find_network
+from bench.registry.records import records
 from bench.resources import checkpoints
+from bench.restorers import ARCHITECTURES
 from bench.weights import read_checkpoint
 
 MEGABYTE = 1_000_000
@@ -29,32 +35,61 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]
     return embedded, cache
 
 
-def test_checkpoints_are_found_by_size_and_scale(places: tuple[Path, Path]) -> None:
+def test_networks_are_found_by_size_and_scale(places: tuple[Path, Path]) -> None:
     embedded, cache = places
     cache.mkdir()
     for path in (embedded / "prior-64.safetensors", embedded / "corrector-64-x8.safetensors"):
         path.touch()
-    (cache / "corrector-64-x16.safetensors").touch()
-    (cache / "ffhq_10m.pt").touch()
-    assert find_prior(64) == embedded / "prior-64.safetensors"
-    assert find_prior(256) == cache / "ffhq_10m.pt"
-    assert find_corrector(64, 8) == embedded / "corrector-64-x8.safetensors"
-    assert find_corrector(64, 16) == cache / "corrector-64-x16.safetensors"
+    for name in ("corrector-64-x16.safetensors", "ffhq_10m.pt", "codeformer.pth"):
+        (cache / name).touch()
+    assert find_network("prior", 64, 8) == embedded / "prior-64.safetensors"
+    assert find_network("prior", 256, 8) == cache / "ffhq_10m.pt"
+    assert find_network("corrector", 64, 8) == embedded / "corrector-64-x8.safetensors"
+    assert find_network("corrector", 64, 16) == cache / "corrector-64-x16.safetensors"
+    assert find_network("codeformer", 64, 8) == cache / "codeformer.pth"
+
+
+def test_a_network_of_ones_own_comes_before_a_public_one(places: tuple[Path, Path]) -> None:
+    _, cache = places
+    cache.mkdir()
+    (cache / "I640000_E37_gen.pth").touch()
+    assert find_network("sr3", 128, 8) == cache / "I640000_E37_gen.pth"
+    (cache / "sr3-128-x8.safetensors").touch()
+    assert find_network("sr3", 128, 8) == cache / "sr3-128-x8.safetensors"
 
 
 @pytest.mark.usefixtures("places")
-def test_what_is_missing_comes_with_the_command_that_gets_it() -> None:
-    said = r"ffhq_10m\.pt is not here: run `bench weights get prior-256`"
-    with pytest.raises(
-        BenchError, match=rf"^The prior for 256 px is missing: {said}, or .*`--size 64`\.$"
-    ):
-        find_prior(256)
-    command = "bench train prior --size 128 --data FACES --out DIR"
-    with pytest.raises(BenchError, match=rf"`{command}` and give it with `--prior`.*`--size 64`"):
-        find_prior(128)
-    command = "bench train crt --size 64 --scale 4 --data FACES --out DIR"
-    with pytest.raises(BenchError, match=rf"`{command}` and give it with `--corrector`"):
-        find_corrector(64, 4)
+@pytest.mark.parametrize(
+    ("kind", "size", "scale", "said"),
+    [
+        (
+            *("prior", 256, 8),
+            r"^ffhq_10m\.pt is not here: run `bench weights get prior-256`, or .*`--size 64`\.$",
+        ),
+        (
+            *("prior", 128, 8),
+            r"`bench train prior --size 128 --data .* `--weights prior=FILE`, or .*`--size 64`\.$",
+        ),
+        (
+            *("corrector", 64, 4),
+            r"`bench train crt --size 64 --scale 4 --data .* with `--weights corrector=FILE`\.$",
+        ),
+        ("sr3", 64, 8, r"^There is no sr3 for 64 px at x8: train one with `bench train sr3 "),
+        ("gfpgan", 64, 8, r"^GFPGANv1\.4\.pth is not here: run `bench weights get gfpgan`\.$"),
+    ],
+)
+def test_what_is_missing_comes_with_the_command_that_gets_it(
+    kind: Kind, size: int, scale: int, said: str
+) -> None:
+    with pytest.raises(BenchError, match=said):
+        find_network(kind, size, scale)
+
+
+def test_what_no_training_gives_is_public_and_what_is_public_has_a_record() -> None:
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    assert set(kinds) == TRAINED_BY.keys() | ARCHITECTURES.keys()
+    assert records().keys() >= {kind for kind in kinds if kind not in TRAINED_BY}
+    assert [field.name for field in fields(Weights)] == list(kinds)
 
 
 @pytest.mark.skipif(not EMBEDDED, reason="no checkpoint is embedded yet")
@@ -68,6 +103,7 @@ def test_an_embedded_checkpoint_is_what_its_name_says(path: Path) -> None:
     card = checkpoint.card
     assert (card.kind, card.size, card.scale) == (kind, int(size), scale and int(scale))
     assert (card.k is None) == (kind == "prior")
+    assert isinstance(card.unet, UNetConfig)
     network = (UNet if kind == "prior" else Corrector)(card.unet)
     checkpoint.load_into(network)
     x, t = torch.zeros(1, 3, card.size, card.size), torch.tensor([500])

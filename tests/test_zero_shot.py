@@ -284,3 +284,54 @@ def test_dps_gradient_is_that_of_the_misfit() -> None:
     # The operator's matrices are float32, but the differences are taken in float64.
     torch.testing.assert_close((gradient * direction).flatten(1).sum(1), slope, rtol=1e-4, atol=0)
     assert not x.requires_grad
+
+
+class Kept:
+    """What autograd keeps for the way back: bytes now, and the most there ever were."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def pack(self, tensor: Tensor) -> "Keeper":
+        return Keeper(tensor, self)
+
+
+class Keeper:
+    """One kept tensor, which counts as long as a graph refers to it."""
+
+    def __init__(self, tensor: Tensor, kept: Kept) -> None:
+        self.tensor, self.kept, self.size = tensor, kept, tensor.numel() * tensor.element_size()
+        kept.now += self.size
+        kept.most = max(kept.most, kept.now)
+
+    def __del__(self) -> None:
+        self.kept.now -= self.size
+
+
+def test_dps_keeps_no_more_for_more_images_or_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    operator = bicubic(SIZE, SCALE)
+    images = GAUSSIAN.draw(8, seed=5)
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        return x.tanh().sin().tanh()
+
+    def run(batch: int, steps: int) -> tuple[int, Tensor]:
+        prior, kept = Prior(network, Schedule.linear().respaced(steps)), Kept()
+        y = operator(images[:batch])
+        with torch.autograd.graph.saved_tensors_hooks(kept.pack, lambda keeper: keeper.tensor):
+            result = dps.sample(prior, y, operator, dps.Settings(), noise(batch))
+        assert kept.now == 0
+        return kept.most, result
+
+    whole, together = run(8, 4)
+    monkeypatch.setattr(dps, "PIXELS_AT_ONCE", 2 * SIZE**2)
+    two, _ = run(2, 4)
+    eight, apart = run(8, 4)
+    longer, _ = run(8, 16)
+    one_image = 3 * SIZE**2 * 4
+    assert two >= 2 * 3 * one_image, "the activations of the network are among it"
+    assert eight == longer == two
+    assert whole > 3 * two
+    torch.testing.assert_close(apart, together)
+    monkeypatch.setattr(dps, "PIXELS_AT_ONCE", 1)
+    assert run(8, 4)[0] < two

@@ -1,5 +1,7 @@
 """DR2, DifFace and PGDiff, the zero-shot methods that name a second method."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,9 +15,9 @@ from bench.diffusion.operators import (
     bicubic_up,
 )
 from bench.diffusion.prior import Prior
-from bench.errors import WrongUsage
+from bench.errors import BenchError, WrongUsage
 from bench.images import resize_bicubic_batch, to_model, to_pixels
-from bench.method import Models, Problem, find_method
+from bench.method import Method, Models, Problem, catalogue, configure, find_method
 from tests.oracle import GAUSSIAN, PRIOR_MEAN, REPETITIONS, SCALE, SIZE, explained, many, noise
 
 # DR2
@@ -44,24 +46,50 @@ def test_dr2_keeps_the_low_frequencies_and_forgets_the_rest() -> None:
 
 def test_dr2_hands_its_estimate_to_the_enhancer(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Problem] = []
-    enhancer = find_method("bicubic")
 
-    def find(name: str) -> Any:
-        assert name == "sharpest"
+    def negative(problem: Problem, chosen: Any) -> Tensor:
+        seen.append(problem)
+        return -problem.lr
 
-        def restore(problem: Problem, chosen: Any) -> Tensor:
-            seen.append(problem)
-            return -problem.lr
-
-        return type(enhancer)("sharpest", "Sharpest", enhancer.settings, restore)
-
-    chosen = dr2.published(SCALE)
-    plain = dr2.restore(problem(), chosen)
+    plain = restored("dr2")
     assert torch.equal(plain, to_model(to_pixels(plain))), "without an enhancer, 8 bits of its own"
-    monkeypatch.setattr(dr2, "find_method", find)
-    enhanced = dr2.restore(problem(), dr2.Settings(chosen.down, chosen.tau, "sharpest"))
-    assert torch.equal(enhanced, -plain)
+    stand_in(monkeypatch, negative)
+    assert torch.equal(restored("dr2", enhancer="stand-in"), -plain)
     assert seen[0].scale == 1
+
+
+@pytest.mark.parametrize(("method", "setting"), [("difface", "estimator"), ("pgdiff", "restorer")])
+def test_the_input_is_handed_to_the_other_method(
+    monkeypatch: pytest.MonkeyPatch, method: str, setting: str
+) -> None:
+    bicubic_seen = restored(method, **{setting: "bicubic"})
+    assert torch.equal(restored(method), bicubic_seen), "which is the default at this size"
+
+    def flat(problem: Problem, chosen: Any) -> Tensor:
+        assert problem.scale == SCALE
+        return torch.full((1, 3, SIZE, SIZE), 0.5)
+
+    stand_in(monkeypatch, flat)
+    assert not torch.equal(restored(method, **{setting: "stand-in"}), bicubic_seen)
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """Of the stand-in."""
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, restore: Callable[[Problem, Any], Tensor]) -> None:
+    """Make `restore` a method by the name of "stand-in"."""
+    method = Method("stand-in", "Stand-in", lambda scale: NoSettings(), restore)
+    monkeypatch.setattr(
+        catalogue, "find_method", lambda name: method if name == "stand-in" else find_method(name)
+    )
+
+
+def restored(name: str, **settings: Any) -> Tensor:
+    steps = {} if name == "dr2" else {"steps": 20}
+    configured = configure(find_method(name), SCALE, SIZE, {name: {**steps, **settings}})
+    return configured.restore(problem())
 
 
 def problem() -> Problem:
@@ -152,16 +180,53 @@ def test_pgdiff_repeats_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None
         return torch.zeros(1, 3, SIZE, SIZE)
 
     monkeypatch.setattr(pgdiff, "sample", record)
-    pgdiff.restore(problem(), pgdiff.Settings(passes=2))
+    configure(find_method("pgdiff"), SCALE, SIZE, {"pgdiff": {"passes": 2}}).restore(problem())
     _, _, target, guidance, passes, repeated, _ = calls[0]
     assert (guidance, passes, repeated) == (0.1, 2, range(701, 1000))
     assert torch.equal(target(torch.zeros(1)), resize_bicubic_batch(problem().lr, SIZE))
 
 
-@pytest.mark.parametrize(
-    ("method", "setting"), [("dr2", "enhancer"), ("difface", "estimator"), ("pgdiff", "restorer")]
-)
+# The method inside
+
+PLACES = [("dr2", "enhancer"), ("difface", "estimator"), ("pgdiff", "restorer")]
+
+
+@pytest.mark.parametrize(("method", "setting"), PLACES)
 def test_the_other_method_is_looked_up(method: str, setting: str) -> None:
-    found = find_method(method)
     with pytest.raises(WrongUsage, match="no method 'bicubik': did you mean bicubic"):
-        found.restore(problem(), found.configured(SCALE, {setting: "bicubik"}))
+        configure(find_method(method), SCALE, SIZE, {method: {setting: "bicubik"}})
+
+
+@pytest.mark.parametrize(
+    ("method", "inner"), [("dr2", "codeformer"), ("difface", "swinir"), ("pgdiff", "bicubic")]
+)
+def test_at_512_px_the_released_choice_is_the_default(method: str, inner: str) -> None:
+    configured = configure(find_method(method), SCALE, 512)
+    assert [part.method.name for part in configured.parts] == [method, inner]
+    assert configured.parts[1].scale == SCALE
+    assert configure(find_method(method), SCALE, 64).parts[1].method.name == "bicubic"
+
+
+def test_all_that_determines_the_method_inside_is_among_the_facts() -> None:
+    chosen: dict[str, dict[str, Any]] = {
+        "dr2": {"enhancer": "codeformer"},
+        "codeformer": {"fidelity": 0.7},
+    }
+    facts = configure(find_method("dr2"), SCALE, SIZE, chosen).facts()
+    codeformer = {"method": "codeformer", "revision": 1, "settings": {"fidelity": 0.7}}
+    assert facts == {"down": 4, "tau": 22, "enhancer": codeformer}
+    assert configure(find_method("codeformer"), 4, SIZE).facts() == {"fidelity": 0.5}
+
+
+def test_a_method_is_not_put_inside_of_itself() -> None:
+    for chosen in (
+        {"dr2": {"enhancer": "dr2"}},
+        {"dr2": {"enhancer": "difface"}, "difface": {"estimator": "dr2"}},
+    ):
+        with pytest.raises(WrongUsage, match=r"'dr2', inside of which \w+ itself is at work"):
+            configure(find_method("dr2"), SCALE, SIZE, chosen)
+
+
+def test_without_its_method_inside_none_can_restore() -> None:
+    with pytest.raises(BenchError, match=r"no method inside: restore by way of `bench\.method"):
+        difface.restore(problem(), difface.Settings(steps=20))

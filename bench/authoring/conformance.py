@@ -14,7 +14,8 @@ from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 from bench.errors import BenchError
 from bench.images import Pixels, resize_bicubic, to_model, to_pixels
-from bench.method import Method, Models, Problem
+from bench.kinds import Kind
+from bench.method import Configured, Method, Models, Network, Problem, configure
 
 QUICK = {"steps": 6}
 """Settings that make a method quick, for those that have them."""
@@ -58,9 +59,9 @@ class _Trial:
         """One call; `seed` is that of the global random states, on which nothing may depend."""
         noise = KeyedNoise([StreamKey(0, name) for name in names])
         problem = Problem(lr, self.scale, noise, STAND_INS, names)
-        settings = quick_settings(self.method, self.scale)
+        configured = quick(self.method, self.size, self.scale)
         with torch.no_grad(), witness(self.findings, seed):
-            return self.method.restore(problem, settings)
+            return configured.restore(problem)
 
 
 def _of_results(trial: _Trial) -> list[str]:
@@ -106,15 +107,27 @@ def stand_in_corrector(condition: Tensor, t: Tensor, y_T: Tensor) -> Tensor:
     return y_T + 0.1 * torch.tanh(condition)
 
 
-STAND_INS = Models(Prior(stand_in_prior, Schedule.linear()), stand_in_corrector)
+def stand_in_gfpgan(x: Tensor, *noise: Tensor) -> tuple[Tensor]:
+    """At 512 px, with the noise of its last layer."""
+    return (0.9 * x + 0.1 * noise[-1],)
+
+
+NETWORKS: Mapping[Kind, Network] = {
+    "sr3": lambda x, level, condition: 0.5 * torch.tanh(x) + level[0] * (x - condition),
+    "codeformer": lambda x, fidelity: (fidelity * x,),
+    "gfpgan": stand_in_gfpgan,
+    "restoreformer": lambda x: (torch.tanh(x), None),
+    "swinir": lambda x: x.square(),
+}
+STAND_INS = Models(Prior(stand_in_prior, Schedule.linear()), stand_in_corrector, NETWORKS)
 """A network for every need; where a method needs another one, its stand-in belongs here."""
 
 
-def quick_settings(method: Method[Any], scale: int) -> Any:
-    """The published settings, made quick where they can be."""
+def quick(method: Method[Any], size: int, scale: int) -> Configured:
+    """A method with its published settings, made quick where they can be."""
     published = method.settings(scale)
-    overrides: Mapping[str, Any] = {k: v for k, v in QUICK.items() if hasattr(published, k)}
-    return method.configured(scale, overrides)
+    overrides = {k: v for k, v in QUICK.items() if hasattr(published, k)}
+    return configure(method, scale, size, {method.name: overrides})
 
 
 def _of_tensor(restored: Any, shape: tuple[int, ...]) -> list[str]:

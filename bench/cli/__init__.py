@@ -97,13 +97,14 @@ recipes.callback(epilog=_example("bench datasets"))(data.datasets)
 recipes.command("add", epilog=_example("bench datasets add mine photos/"))(data.datasets_add)
 app.add_typer(recipes, name="datasets")
 
-training = typer.Typer(no_args_is_help=True, help="Train a prior or a Corrector.")
+training = typer.Typer(no_args_is_help=True, help="Train a prior, a Corrector or SR3.")
 training.command(epilog=_example("bench train prior --size 64 --data faces.zip --out prior"))(
     train.prior
 )
 training.command(epilog=_example("bench train crt --scale 8 --data faces.zip --out corrector"))(
     train.crt
 )
+training.command(epilog=_example("bench train sr3 --scale 8 --data faces.zip --out sr3"))(train.sr3)
 app.add_typer(training, name="train")
 
 checkpoints = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify weights.")

@@ -29,7 +29,8 @@ def methods(
 
     here = workspace()
     size, scale = size_and_scale(here, on)
-    found = all_methods(size, scale, here.config.weights, here.results)
+    config = here.config
+    found = all_methods(size, scale, config.settings, config.weights, here.results)
     if as_json:
         rows = [{**asdict(method), "runs": method.runs} for method in found]
         facts = {"size": size, "scale": scale, "methods": rows}

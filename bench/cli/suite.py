@@ -15,7 +15,7 @@ from bench.errors import WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bench.config import Workspace
+    from bench.config import Weights, Workspace
     from bench.metrics import Metric
     from bench.report import Table
     from bench.testset.manifest import TestSet
@@ -32,9 +32,12 @@ def run(
     batch: Annotated[int | None, typer.Option(help="Images at a time.", min=1)] = None,
     prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
     corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
+    ] = None,
 ) -> None:
     """Run methods on a test set and score their results; what is done already is kept."""
-    from bench.config import Weights
     from bench.engine.run import run_suite
 
     here = workspace()
@@ -46,7 +49,7 @@ def run(
         settings=_merged(config.settings, changes or []),
         testset=testset,
         results=here.results,
-        weights=Weights(prior or config.weights.prior, corrector or config.weights.corrector),
+        weights=_chosen(config.weights, weights or [], prior=prior, corrector=corrector),
         seed=config.seed if seed is None else seed,
         batch=batch or config.batch,
     )
@@ -148,6 +151,23 @@ def _merged(
             value = text  # a bare word is a text
         merged.setdefault(method, {})[name] = value
     return merged
+
+
+def _chosen(weights: Weights, choices: list[str], **options: str | None) -> Weights:
+    """bench.toml's checkpoints, with those of the options and of --weights in their place.
+
+    Raises:
+        WrongUsage: a choice that is not KIND=FILE, or an unknown kind.
+    """
+    from bench.typed import override
+
+    chosen = {kind: file for kind, file in options.items() if file}
+    for choice in choices:
+        kind, equals, file = choice.partition("=")
+        if not (equals and kind and file):
+            raise WrongUsage(f"--weights {choice} is not of the form KIND=FILE.")
+        chosen[kind] = file
+    return override(weights, chosen, "--weights")
 
 
 def _print(table: Table, kind: Format | None) -> None:

@@ -1,4 +1,4 @@
-"""The commands that train: a prior, or a Corrector."""
+"""The commands that train: a prior, a Corrector, or SR3."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ class Degradation(StrEnum):
     BICUBIC = "bicubic"
     BLIND = "blind"
     SEVERE = "severe"
+
+
+class Norm(StrEnum):
+    """Norm of SR3's loss; the released configurations take the first."""
+
+    L1 = "l1"
+    L2 = "l2"
 
 
 class Preset(StrEnum):
@@ -151,6 +158,42 @@ def crt(
         scale = 8 if degradation is Degradation.BICUBIC else 1
     task = corrector_task(size, scale, k, form.value, degradation.value)
     _run(task, data, settings, out, start, every, changed_data)
+
+
+def sr3(
+    data: Data,
+    out: Out,
+    scale: Annotated[int, typer.Option(help="Scale that it restores.")] = 8,
+    size: Size = 64,
+    norm: Annotated[Norm, typer.Option(help="Norm of the loss.")] = Norm.L1,
+    start: Start = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    accumulate: Accumulate = None,
+    learning_rate: Rate = None,
+    ema: Ema = None,
+    seed: Seed = None,
+    precision: Autocast = None,
+    compiled: Compiled = False,
+    every: Every = 500,
+    changed_data: Changed = False,
+) -> None:
+    """Train SR3's network; stopped or killed, the same command goes on."""
+    from bench.training.settings import preset
+    from bench.training.tasks import sr3_task
+
+    settings = preset(
+        "small",
+        steps=steps,
+        batch=batch,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        ema=ema,
+        seed=seed,
+        precision=precision,
+        compiled=compiled,
+    )
+    _run(sr3_task(size, scale, norm.value), data, settings, out, start, every, changed_data)
 
 
 def _run(

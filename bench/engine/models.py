@@ -1,5 +1,6 @@
 """The networks that methods need, found, loaded and put on a device."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,23 @@ from torch import Tensor, nn
 from bench.config import Weights
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
+from bench.diffusion.sr3 import SR3UNet
 from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
 from bench.errors import BenchError
-from bench.method import Method, Models
-from bench.registry.places import find_corrector, find_prior
-from bench.weights import Checkpoint, Kind, read_checkpoint
+from bench.files import sha256_file
+from bench.kinds import Kind
+from bench.method import Configured, Models
+from bench.registry.places import find_network
+from bench.restorers import load_restorer, require_package
+from bench.weights import Checkpoint, read_checkpoint
+
+TRAINED: Mapping[Kind, Callable[..., nn.Module]] = {
+    "prior": UNet,
+    "corrector": Corrector,
+    "sr3": SR3UNet,
+}
+"""Kind -> the class that its card's shape is given to; every other kind is a restorer."""
 
 
 class CountedNetwork:
@@ -25,7 +37,7 @@ class CountedNetwork:
         self.network = network.to(device)
         self.evaluations = 0
 
-    def __call__(self, x: Tensor, *conditions: Tensor) -> Tensor:
+    def __call__(self, x: Tensor, *conditions: Any) -> Tensor:
         self.evaluations += len(x)
         return self.network(x, *conditions)
 
@@ -40,59 +52,48 @@ class LoadedModels:
 
     @property
     def evaluations(self) -> int:
-        """Images that networks were evaluated on so far, prior and Corrector alike."""
+        """Images that networks were evaluated on so far, all of them alike."""
         return sum(counter.evaluations for counter in self.counters)
 
 
 def load_models(
-    method: Method[Any],
-    size: int,
-    scale: int,
-    weights: Weights,
-    device: torch.device,
-    k: int | None = None,
+    configured: Configured, size: int, weights: Weights, device: torch.device
 ) -> LoadedModels:
-    """Load what a method needs for a test set; `k` is the grid's spacing where it has one.
+    """Load what a method, and the one inside it, need for results of `size`.
 
     Raises:
         BenchError: a checkpoint is missing or damaged, or made for other images or another grid.
     """
-    prior = corrector = None
     sha256: dict[str, str] = {}
-    counters = []
-    for need, path in checkpoint_paths(method, size, scale, weights).items():
-        checkpoint = read_checkpoint(path, need)
-        _check(checkpoint, "size", checkpoint.card.size, size)
-        sha256[need] = checkpoint.sha256
-        if need == "prior":
-            network = _load(UNet(checkpoint.card.unet), checkpoint, device)
-            prior = Prior(network, Schedule.linear())
+    networks: dict[Kind, CountedNetwork] = {}
+    for need, path in find_checkpoints(configured, size, weights).items():
+        if need in TRAINED:
+            checkpoint = read_checkpoint(path, need)
+            _check_fit(checkpoint, size, configured)
+            network, sha256[need] = _trained(checkpoint), checkpoint.sha256
         else:
-            _check(checkpoint, "scale", checkpoint.card.scale, scale)
-            if k is not None:
-                _check(checkpoint, "k", checkpoint.card.k, k, "the settings have")
-            network = corrector = _load(Corrector(checkpoint.card.unet), checkpoint, device)
-        counters.append(network)
-    return LoadedModels(Models(prior, corrector), sha256, tuple(counters))
+            network, sha256[need] = load_restorer(need, path), sha256_file(path)
+        networks[need] = CountedNetwork(network, device)
+    prior = Prior(networks["prior"], Schedule.linear()) if "prior" in networks else None
+    models = Models(prior, networks.get("corrector"), networks)
+    return LoadedModels(models, sha256, tuple(networks.values()))
 
 
-def checkpoint_paths(
-    method: Method[Any], size: int, scale: int, weights: Weights
-) -> dict[Kind, Path]:
-    """The checkpoint for each need of a method; the user's choice comes first.
+def find_checkpoints(configured: Configured, size: int, weights: Weights) -> dict[Kind, Path]:
+    """The checkpoint for each need of a method and of the one inside it; the user's comes first.
 
     Raises:
-        BenchError: there is none, with how to get it.
+        BenchError: one is missing, or the package that has its architecture, with how to get it.
     """
     paths: dict[Kind, Path] = {}
-    if "prior" in method.needs:
-        paths["prior"] = Path(weights.prior) if weights.prior else find_prior(size)
-    if "corrector" in method.needs:
-        chosen = weights.corrector
-        paths["corrector"] = Path(chosen) if chosen else find_corrector(size, scale)
-    for need, path in paths.items():
+    for need in configured.needs:
+        chosen = getattr(weights, need)
+        path = Path(chosen) if chosen else find_network(need, size, configured.scale)
         if not path.is_file():
             raise BenchError(f"There is no {need} at {path}.")
+        if need not in TRAINED:
+            require_package(need)
+        paths[need] = path
     return paths
 
 
@@ -101,9 +102,22 @@ def choose_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _load(network: nn.Module, checkpoint: Checkpoint, device: torch.device) -> CountedNetwork:
+def _trained(checkpoint: Checkpoint) -> nn.Module:
+    network = TRAINED[checkpoint.card.kind](checkpoint.card.unet)
     checkpoint.load_into(network)
-    return CountedNetwork(network.to(memory_format=torch.channels_last), device)  # type: ignore[call-overload]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _check_fit(checkpoint: Checkpoint, size: int, configured: Configured) -> None:
+    """The prior serves every scale; only a Corrector has a grid, which the settings must share."""
+    card = checkpoint.card
+    _check(checkpoint, "size", card.size, size)
+    if card.kind != "prior":
+        _check(checkpoint, "scale", card.scale, configured.scale)
+    if card.kind == "corrector":
+        for part in configured.parts:
+            if "corrector" in part.method.needs:
+                _check(checkpoint, "k", card.k, part.settings.k, "the settings have")
 
 
 def _check(

@@ -1,13 +1,15 @@
 """What methods there are, and whether each can run here and now."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.config import Weights
 from bench.engine.imported import imported_names
 from bench.engine.run import require
 from bench.errors import BenchError
-from bench.method import find_method, method_names
+from bench.method import configure, find_method, method_names
 
 
 @dataclass(frozen=True)
@@ -27,15 +29,30 @@ class Overview:
         return not self.reason
 
 
-def all_methods(size: int, scale: int, weights: Weights, results: Path) -> list[Overview]:
-    """Every method, for a test set of this size and scale, then what was imported."""
-    methods = [_overview(name, size, scale, weights) for name in method_names()]
+def all_methods(
+    size: int,
+    scale: int,
+    settings: Mapping[str, Mapping[str, Any]],
+    weights: Weights,
+    results: Path,
+) -> list[Overview]:
+    """Every method, for a test set of this size and scale, then what was imported.
+
+    `settings` is method -> setting -> value, `weights` what was chosen for each kind of network.
+    """
+    methods = [_overview(name, size, scale, settings, weights) for name in method_names()]
     reason = "its results were imported, and `bench report` has them: there is nothing to run."
     imported = [Overview(name, type="imported", reason=reason) for name in imported_names(results)]
     return [*methods, *imported]
 
 
-def _overview(name: str, size: int, scale: int, weights: Weights) -> Overview:
+def _overview(
+    name: str,
+    size: int,
+    scale: int,
+    settings: Mapping[str, Mapping[str, Any]],
+    weights: Weights,
+) -> Overview:
     try:
         method = find_method(name)
     except BenchError as error:
@@ -44,7 +61,7 @@ def _overview(name: str, size: int, scale: int, weights: Weights) -> Overview:
         return Overview(name, reason=f"its file is wrong: {type(error).__name__}: {error}.")
     reason = ""
     try:
-        require(method, size, scale, weights)
+        require(configure(method, scale, size, settings), size, weights)
     except BenchError as error:
         reason = str(error)
     needs = ("its program",) if method.fingerprint else tuple(sorted(method.needs))

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("bench", "torch", "numpy", "pillow", "pandas", "lpips", "scikit-image")
+PACKAGES = ("bench", "torch", "numpy", "pillow", "pandas", "lpips", "scikit-image", "spandrel")
 
 
 def provenance(device: torch.device) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from bench.config import Weights
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.models import LoadedModels, checkpoint_paths, choose_device, load_models
+from bench.engine.models import LoadedModels, choose_device, find_checkpoints, load_models
 from bench.engine.provenance import provenance
 from bench.errors import BenchError
 from bench.images import Pixels, to_model, to_pixels
 from bench.memory import keep_freed_memory
-from bench.method import Incomplete, Method, Problem, find_method
+from bench.method import Configured, Incomplete, Method, Problem, configure, find_method
 from bench.progress import progress
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
@@ -39,8 +39,11 @@ def run_method(
     weights: Weights,
     seed: int,
     batch: int,
+    others: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Finished:
     """Restore every image of the test set that this run lacks.
+
+    `overrides` are settings of this method, `others` those of methods that it may hand work to.
 
     Raises:
         BenchError: an unknown method or setting, missing weights, or a method that gave something
@@ -49,16 +52,15 @@ def run_method(
     """
     method = find_method(name)
     plan = testset.manifest.plan
-    settings = method.configured(plan.scale, overrides)
+    configured = configure(method, plan.scale, plan.size, {**(others or {}), name: overrides})
     device = choose_device()
     keep_freed_memory()
-    k = getattr(settings, "k", None)
-    loaded = load_models(method, plan.size, plan.scale, weights, device, k)
-    outside = method.fingerprint(plan.size, plan.scale) if method.fingerprint else {}
+    loaded = load_models(configured, plan.size, weights, device)
+    outside = configured.fingerprint(plan.size)
     spec = RunSpec(
         method=name,
         revision=method.revision,
-        settings=asdict(settings),
+        settings=configured.facts(),
         testset=testset.manifest.sha256,
         weights={**loaded.sha256, **outside},
         seed=seed,
@@ -79,9 +81,9 @@ def run_method(
         for names in _batches(pending, method.batch or batch):
             started, evaluated = time.perf_counter(), loaded.evaluations
             try:
-                pictures = restore_batch(method, settings, testset, names, loaded, seed, device)
+                pictures = restore_batch(configured, testset, names, loaded, seed, device)
             except Incomplete as error:
-                if error.method != name:  # it is of a method that this one made use of
+                if error.method != name:  # it is of the method inside this one
                     raise
                 pictures = dict(error.restored)
                 lacking.append(str(error))
@@ -96,8 +98,7 @@ def run_method(
 
 
 def restore_batch(
-    method: Method[Any],
-    settings: Any,
+    configured: Configured,
     testset: TestSet,
     images: Sequence[str],
     loaded: LoadedModels,
@@ -117,8 +118,8 @@ def restore_batch(
         images=images,
     )
     with torch.no_grad():
-        restored = method.restore(problem, settings)
-    _check(method.name, restored, (len(images), 3, problem.size, problem.size))
+        restored = configured.restore(problem)
+    _check(configured.method.name, restored, (len(images), 3, problem.size, problem.size))
     return dict(zip(images, to_pixels(restored), strict=True))
 
 
@@ -144,16 +145,15 @@ def _batches(images: Sequence[str], size: int) -> list[Sequence[str]]:
     return [images[start : start + size] for start in range(0, len(images), size)]
 
 
-def require(method: Method[Any], size: int, scale: int, weights: Weights) -> None:
-    """Find all that a method needs here, without loading it.
+def require(configured: Configured, size: int, weights: Weights) -> None:
+    """Find all that a method, and the one inside it, need here, without loading it.
 
     Raises:
-        BenchError: something is missing, with the command that changes it, or the method is not
+        BenchError: something is missing, with the command that changes it, or one of them is not
             made for such a test set.
     """
-    checkpoint_paths(method, size, scale, weights)
-    if method.fingerprint:
-        method.fingerprint(size, scale)
+    find_checkpoints(configured, size, weights)
+    configured.fingerprint(size)
 
 
 def run_suite(
@@ -175,13 +175,12 @@ def run_suite(
     plan = testset.manifest.plan
     needed = []
     for name in dict.fromkeys((*names, *settings)):
-        method = find_method(name)
-        method.configured(plan.scale, settings.get(name, {}))
+        configured = configure(find_method(name), plan.scale, plan.size, settings)
         if name in names:
-            needed.append(method)
-    for method in needed:  # behind the names, whose mistakes are mended sooner
-        require(method, plan.size, plan.scale, weights)
+            needed.append(configured)
+    for configured in needed:  # behind the names, whose mistakes are mended sooner
+        require(configured, plan.size, weights)
     return [
-        run_method(name, settings.get(name, {}), testset, results, weights, seed, batch)
+        run_method(name, settings.get(name, {}), testset, results, weights, seed, batch, settings)
         for name in dict.fromkeys(names)
     ]

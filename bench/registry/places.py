@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.kinds import TRAINED_BY, Kind, network_name
 from bench.registry.records import Record, find_record, records
 from bench.resources import cache_folder, checkpoints
 
@@ -33,41 +34,31 @@ def find_public(name: str) -> Path:
     raise BenchError(f"{record.file} is not here:{where} run `{remedy(record)}`.")
 
 
-def find_prior(size: int) -> Path:
-    """The prior for images of this size: an embedded one, else the record `prior-<size>`.
+def find_network(kind: Kind, size: int, scale: int) -> Path:
+    """The network of a kind for results of this size at this scale: a trained or a public one.
+
+    A trained one ships, or was put into the cache folder; see `bench.kinds.network_name`.
 
     Raises:
-        BenchError: there is none here, with how to get or avoid needing it.
+        BenchError: there is none here, with how to get it.
     """
-    name = f"prior-{size}"
-    if (path := checkpoints() / f"{name}.safetensors").is_file():
-        return path
-    way_out = "or prepare the test set at the embedded prior's size with `--size 64`."
-    if name not in records():
-        raise BenchError(
-            f"There is no prior for {size} px: train one with `bench train prior --size {size} "
-            f"--data FACES --out DIR` and give it with `--prior`, {way_out}"
-        )
-    try:
-        return find_public(name)
-    except BenchError as error:
-        reason = str(error).removesuffix(".")
-        raise BenchError(f"The prior for {size} px is missing: {reason}, {way_out}") from None
-
-
-def find_corrector(size: int, scale: int) -> Path:
-    """The Corrector for images of this size at this scale.
-
-    Raises:
-        BenchError: there is none here, with the command that trains it.
-    """
-    name = f"corrector-{size}-x{scale}.safetensors"
+    name = network_name(kind, size, scale)
     for folder in (checkpoints(), cache_folder()):
-        if (path := folder / name).is_file():
+        if (path := folder / f"{name}.safetensors").is_file():
             return path
-    what = f"--scale {scale}" if scale > 1 else "--degradation blind"
+    way_out = ""
+    if kind == "prior":
+        way_out = ", or prepare the test set at the embedded prior's size with `--size 64`"
+    if name in records():
+        try:
+            return find_public(name)
+        except BenchError as error:
+            raise BenchError(str(error).removesuffix(".") + f"{way_out}.") from None
+    at, option = ("", "") if kind == "prior" else (f" at x{scale}", f" --scale {scale}")
+    if kind == "corrector" and scale == 1:
+        option = " --degradation blind"
     raise BenchError(
-        f"There is no Corrector for {size} px at x{scale} (none was ever published): train one "
-        f"with `bench train crt --size {size} {what} --data FACES --out DIR` and give it "
-        "with `--corrector`."
+        f"There is no {kind} for {size} px{at}: train one with `bench train {TRAINED_BY[kind]} "
+        f"--size {size}{option} --data FACES --out DIR` and give it with "
+        f"`--weights {kind}=FILE`{way_out}."
     )

@@ -1,7 +1,7 @@
 """From the store to a table or a strip: every run on a test set is a row or a column."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -126,7 +126,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
         apart = [
             f"{key} {value}"
             for key, value in _facts(run).items()
-            if any(other.get(key) != value for other in siblings)
+            if any(_sets_apart(key, value, other) for other in siblings)
             or (key == "seed" and len(seeds) > 1)
         ]
         title = str(run.description["title"])
@@ -136,9 +136,26 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
 
 def _facts(run: Run) -> dict[str, Any]:
     """What may set two runs of a method apart."""
-    settings = {key: json.dumps(value).strip('"') for key, value in run.spec.settings.items()}
+    settings = dict(_settings(run.spec.settings))
     weights = {need: digest[:8] for need, digest in run.spec.weights.items()}
     return {**settings, **weights, "seed": run.spec.seed, "revision": run.spec.revision}
+
+
+def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of settings; those of a method inside begin with its name and a space."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value.keys() == {"method", "revision", "settings"}:
+            name = value["method"]
+            yield inside + key, name
+            yield f"{name} revision", str(value["revision"])
+            yield from _settings(value["settings"], f"{name} ")
+        else:
+            yield inside + key, json.dumps(value).strip('"')
+
+
+def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:
+    """Whether a fact tells a run from another one; of different methods inside, the names do."""
+    return other[key] != value if key in other else " " not in key
 
 
 def _scores(run: Run, metrics: Sequence[Measured]) -> dict[str, dict[str, float]]:

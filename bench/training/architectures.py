@@ -1,5 +1,6 @@
 """Which network is trained for which size."""
 
+from bench.diffusion.sr3 import SR3Config
 from bench.diffusion.unet import UNetConfig
 
 # Attention only at 8 px: at 16 px it costs a sixth of the training speed on a CPU.
@@ -46,6 +47,10 @@ CORRECTOR_256 = UNetConfig(
     head_channels=16,
     out_channels=3,
 )
+# In groups of four channels and more: see `group_channels` of the other networks.
+SR3_64 = SR3Config(
+    channels=32, channel_mult=(1, 2, 4, 4), res_blocks=1, attention_factors=(), norm_groups=8
+)
 
 
 def prior_architecture(size: int) -> UNetConfig:
@@ -58,3 +63,15 @@ def prior_architecture(size: int) -> UNetConfig:
 def corrector_architecture(size: int) -> UNetConfig:
     """The Corrector's network for images of this size, in pixels."""
     return CORRECTOR_64 if size <= 64 else CORRECTOR_256
+
+
+def sr3_architecture(size: int) -> SR3Config:
+    """SR3's network for images of this size, in pixels.
+
+    Above 64 px it is the released one for 128, with attention at 16 px whatever the size.
+    """
+    if size <= 64:
+        return SR3_64
+    return SR3Config(
+        channels=64, channel_mult=(1, 2, 4, 8, 8), res_blocks=2, attention_factors=(size // 16,)
+    )

@@ -1,7 +1,8 @@
-"""What is minimised: the losses of the prior and of the Corrector, per image."""
+"""What is minimised: the losses of the prior, of the Corrector and of SR3, per image."""
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from bench.dpi.masks import fixed_mask, on_grid
 
 @dataclass(frozen=True)
 class Losses:
-    """Of a batch, each [B]: what is minimised, the timestep, and the plain squared error."""
+    """Of a batch, each [B]: what is minimised, the timestep of 1000, the plain squared error."""
 
     objective: Tensor
     t: Tensor
@@ -199,3 +200,45 @@ def _posterior_sample(
     mean = posterior_mean(schedule, x0, noised(schedule, x0, t, noise), t)
     deviation = gather(np.exp(0.5 * schedule.posterior_log_variance), t)
     return mean + (t > 0)[:, None, None, None] * deviation * posterior_noise
+
+
+def draw_noise_levels(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
+    """Noise levels sqrt(alpha_bar) [count]: uniform between two neighbours of the schedule.
+
+    SR3's, whose network learns all levels, not only those of its steps. The released code draws
+    one pair of neighbours for a whole batch; here each image has its own.
+    """
+    levels = np.sqrt(np.append(1.0, schedule.alpha_bar))
+    t = draw_timesteps(count, schedule, generator)
+    high, low = (gather(levels, i).flatten() for i in (t, t + 1))
+    return high + (low - high) * torch.rand(count, generator=generator, device=t.device)
+
+
+def timesteps_of(level: Tensor, schedule: Schedule) -> Tensor:
+    """Indices of the schedule's first steps that are as noisy as levels sqrt(alpha_bar) [B]."""
+    noisiness = torch.from_numpy(-np.sqrt(schedule.alpha_bar)).to(level)  # ascending
+    return torch.searchsorted(noisiness, -level).clamp_max(len(schedule) - 1)
+
+
+def sr3_loss(
+    network: ConditionalNetwork,
+    schedule: Schedule,
+    x0: Tensor,
+    condition: Tensor,
+    level: Tensor,
+    noise: Tensor,
+    norm: Literal["l1", "l2"] = "l1",
+) -> Losses:
+    """SR3's loss (Saharia et al. 2021, Eq. 6): how far the estimate is off the noise.
+
+    `x0`, its enlarged input `condition` and `noise` are [B, 3, H, W], `level` [B]. The released
+    configurations take the L1 norm, and the mean over all pixels. Timesteps are told out of 1000,
+    whatever the length of the schedule.
+    """
+    signal = level[:, None, None, None]
+    x_t = signal * x0 + (1 - signal.square()).sqrt() * noise
+    difference = network(x_t, level, condition).float() - noise
+    error = difference.square().mean(dim=(1, 2, 3))
+    objective = difference.abs().mean(dim=(1, 2, 3)) if norm == "l1" else error
+    t = timesteps_of(level, schedule) * 1000 // len(schedule)
+    return Losses(objective, t, error.detach())

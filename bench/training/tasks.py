@@ -1,4 +1,4 @@
-"""What can be trained: a prior, or a Corrector; from images to a checkpoint with its card."""
+"""What can be trained: a prior, a Corrector, or SR3; from images to a checkpoint with its card."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -11,16 +11,22 @@ from torch import Tensor, nn
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.prior import Prior, sample
 from bench.diffusion.schedule import Schedule
-from bench.diffusion.unet import UNet, UNetConfig
+from bench.diffusion.sr3 import SR3UNet, sample_sr3, sr3_schedule
+from bench.diffusion.unet import UNet
 from bench.diffusion.wiener import WienerFilter
 from bench.dpi.corrector import Corrector
 from bench.errors import BenchError, WrongUsage
 from bench.images import resize_bicubic_batch
+from bench.kinds import network_name
 from bench.memory import keep_freed_memory
 from bench.resources import missing_packages
 from bench.testset.degradation import RANGES
 from bench.testset.degradation_batch import degrade_batch, draw_batch
-from bench.training.architectures import corrector_architecture, prior_architecture
+from bench.training.architectures import (
+    corrector_architecture,
+    prior_architecture,
+    sr3_architecture,
+)
 from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages, load_training_images
 from bench.training.loop import Objective, train
@@ -30,16 +36,19 @@ from bench.training.objectives import (
     corrector_answers,
     corrector_loss,
     draw_noise,
+    draw_noise_levels,
     draw_timesteps,
     even_weight,
     prior_loss,
     released_corrector_loss,
+    sr3_loss,
 )
 from bench.training.settings import TrainingSettings
 from bench.weights import Card, read_checkpoint, write_checkpoint
 
 SCHEDULE = Schedule.linear()
 PREVIEW_STEPS = 50
+PREVIEW_FACES = 6
 FILTERED_IMAGES = 5000  # more do not change the spectrum by a percent
 
 
@@ -51,7 +60,7 @@ class Task:
     """
 
     card: Card
-    network: Callable[[UNetConfig], nn.Module]
+    network: Callable[..., nn.Module]
     objective: Objective
     preview: Callable[[TrainingImages], Preview]
     facts: Mapping[str, Any]
@@ -59,8 +68,7 @@ class Task:
     @property
     def name(self) -> str:
         """Name of the file that it gives, without suffix."""
-        card = self.card
-        return f"{card.kind}-{card.size}" + (f"-x{card.scale}" if card.scale else "")
+        return network_name(self.card.kind, self.card.size, self.card.scale)
 
 
 def prior_task(size: int) -> Task:
@@ -110,9 +118,7 @@ def corrector_task(
     """
     if (degradation == "bicubic") == (scale == 1):
         raise WrongUsage(f"--degradation {degradation} has no scale {scale}: leave out --scale.")
-    for name, value, least in (("scale", scale, 1), ("k", k, 2)):
-        if value < least or size % value:
-            raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
+    _check_divisors(size, scale=scale, k=k)
 
     def condition(x0: Tensor, generator: torch.Generator) -> Tensor:
         if degradation == "bicubic":
@@ -132,8 +138,7 @@ def corrector_task(
         return Losses(loss, t, loss.detach())
 
     def preview(images: TrainingImages) -> Preview:
-        x0 = images.batch(torch.arange(min(6, len(images.pixels))))
-
+        x0 = images.batch(torch.arange(min(PREVIEW_FACES, len(images.pixels))))
         base = condition(x0, torch.Generator().manual_seed(0))
 
         def answers(network: nn.Module) -> Tensor:
@@ -145,6 +150,38 @@ def corrector_task(
     card = Card("corrector", size, corrector_architecture(size), scale, k)
     facts = {"objective": form, "degradation": degradation}
     return _checked(Task(card, Corrector, objective, preview, facts))
+
+
+def sr3_task(size: int, scale: int, norm: Literal["l1", "l2"]) -> Task:
+    """SR3 for images of this size at a scale, with a norm for its loss.
+
+    Raises:
+        WrongUsage: a scale that does not divide the size, or a size that does not fit the network.
+    """
+    _check_divisors(size, scale=scale)
+    schedule = sr3_schedule()
+
+    def condition(x0: Tensor) -> Tensor:
+        return resize_bicubic_batch(resize_bicubic_batch(x0, size // scale), size)
+
+    def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
+        level = draw_noise_levels(len(x0), schedule, generator)
+        noise = draw_noise(x0, generator)
+        return sr3_loss(network, schedule, x0, condition(x0), level, noise, norm)
+
+    def preview(images: TrainingImages) -> Preview:
+        x0 = images.batch(torch.arange(min(PREVIEW_FACES, len(images.pixels))))
+
+        def samples(network: nn.Module) -> Tensor:
+            given = condition(x0).to(next(network.parameters()).device)
+            noise = KeyedNoise([StreamKey(0, f"preview {i}") for i in range(len(given))])
+            restored = sample_sr3(network, schedule.respaced(PREVIEW_STEPS), given, noise)
+            return torch.cat([given.cpu(), restored.cpu(), x0])
+
+        return Preview(samples, len(x0), "squared error of the noise estimate")
+
+    card = Card("sr3", size, sr3_architecture(size), scale)
+    return _checked(Task(card, SR3UNet, objective, preview, {"objective": norm}))
 
 
 def run_task(
@@ -202,6 +239,12 @@ def run_task(
     path = out / f"{task.name}.safetensors"
     write_checkpoint(path, trained.network, replace(task.card, training=training))
     return path
+
+
+def _check_divisors(size: int, **divisors: int) -> None:
+    for name, value in divisors.items():
+        if value < 1 or size % value:
+            raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
 
 
 def _checked(task: Task) -> Task:

@@ -1,8 +1,11 @@
-"""DDNM's dump: measurements, pseudo-inverses and loops without measurement noise."""
+"""DDNM's dump: measurements, pseudo-inverses and loops."""
 
 from collections.abc import Iterator
 
+import torch
+
 from baselines import ddnm
+from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.operators import average_pooling, bicubic
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
@@ -12,20 +15,27 @@ OPERATORS = {"avg": average_pooling, "bic": bicubic}
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """DDNM's main path, its pseudo-inverse and time travel."""
+    """DDNM's main path, its pseudo-inverse and time travel, DDNM+ where sigma_y is not 0."""
     size = dump["ref"].shape[-1]
-    pattern = r"((avg|bic)(\d+)_T(\d+)L(\d+)R(\d+)_s0\.0)_out"
-    for case, name, kind, scale, steps, length, repeat in dump.cases(pattern):
+    pattern = r"((avg|bic)(\d+)_T(\d+)L(\d+)R(\d+)_s([\d.e-]+))_out"
+    for case, name, kind, scale, steps, length, repeat, sigma in dump.cases(pattern):
         operator = OPERATORS[kind](size, int(scale))
         low = size // int(scale)
         y = dump[f"{name}_y"].reshape(-1, 3, low, low)
-        yield f"{name}_y", float((operator(dump["ref"]) - y).abs().max())
+        draws = dump.draws(name)
+        clean = operator(dump["ref"]).reshape(dump[f"{name}_y"].shape)
+        if draws[0][1].size == clean.numel():  # the measurement's noise is drawn first, if at all
+            clean = clean + float(sigma) * torch.from_numpy(draws.pop(0)[1]).reshape(clean.shape)
+        yield f"{name}_y", dump.difference(f"{name}_y", clean)
         yield f"{name}_Apy", dump.difference(f"{name}_Apy", operator.pseudo_inverse(y))
         settings = ddnm.Settings(
-            steps=int(steps), travel_length=int(length), travel_repeat=int(repeat)
+            steps=int(steps),
+            travel_length=int(length),
+            travel_repeat=int(repeat),
+            sigma_y=float(sigma),
         )
         schedule = Schedule.linear().respaced(int(steps), "strided")
-        noise = dump.noise(name)
+        noise = RecordedNoise(draws)
         prior = Prior(convolution(dump), schedule)
         x, x0 = ddnm.sample(prior, y, operator, settings, noise)
         yield case, dump.difference(case, x)

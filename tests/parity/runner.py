@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from bench.errors import BenchError
-from tests.parity import ddnm, ddrm, difface, dpi, dps, dr2, ilvr, pgdiff
+from tests.parity import ddnm, ddrm, difface, dpi, dps, dr2, ilvr, pgdiff, sr3
 from tests.recorded import Case, Dump
 
 TOLERANCE = 1e-4  # float32 with another order of operations stays near 1e-5 over these loops
@@ -20,6 +20,7 @@ CHECKS: Mapping[str, Callable[[Dump], Iterator[Case]]] = {
     "dr2": dr2.check,
     "ilvr": ilvr.check,
     "pgdiff": pgdiff.check,
+    "sr3": sr3.check,
 }
 
 

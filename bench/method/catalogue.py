@@ -1,123 +1,57 @@
-"""The interface every method meets, and how a method is found by its name."""
+"""The methods that there are: found by their names, and configured for a test set."""
 
 import difflib
 import importlib
 import keyword
 import pkgutil
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from torch import Tensor
 
-from bench.diffusion.noise import Noise
-from bench.diffusion.prior import ConditionalNetwork, Prior
 from bench.errors import BenchError, WrongUsage
 from bench.external import exchange
 from bench.external.installation import Installation
 from bench.external.program import Program, read_program
-from bench.images import Pixels, to_model, to_pixels
-from bench.typed import override
-from bench.weights import Kind
-
-Settings = TypeVar("Settings")
+from bench.images import to_model, to_pixels
+from bench.method.interface import DEFAULT, Configured, Incomplete, Method, Problem
 
 NEW_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_NAME = 30
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A batch of low-resolution images to restore, and what may be used for it.
+def configure(
+    method: Method[Any],
+    scale: int,
+    size: int,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    outer: tuple[str, ...] = (),
+) -> Configured:
+    """A method and what is inside it, ready for results of `size` at a scale.
 
-    `lr` is [B, 3, h, w] float32 in [-1, 1], exact uint8 values; the result is
-    [B, 3, scale * h, scale * w]. Every random draw comes from `noise`. `models` holds what the
-    method's `needs` names. `images` are ids, for messages and names of files alone; no result may
-    depend on them, and they may be absent.
+    `overrides` is method -> setting -> value, and holds for a method inside another one too.
+    `outer` are the methods that this one is inside of.
+
+    Raises:
+        BenchError: an unknown method or setting, a value of the wrong type, or a method that
+            would hand its work on to itself.
     """
-
-    lr: Tensor
-    scale: int
-    noise: Noise
-    models: "Models"
-    images: Sequence[str] = ()
-
-    @property
-    def size(self) -> int:
-        """Height and width of the result."""
-        return self.scale * int(self.lr.shape[-1])
-
-    @property
-    def prior(self) -> Prior:
-        return _present(self.models.prior, "prior")
-
-    @property
-    def corrector(self) -> ConditionalNetwork:
-        return _present(self.models.corrector, "corrector")
-
-
-@dataclass(frozen=True)
-class Models:
-    """Networks that methods share, loaded once."""
-
-    prior: Prior | None = None
-    corrector: ConditionalNetwork | None = None
-
-
-@dataclass(frozen=True)
-class Method(Generic[Settings]):
-    """A super-resolution method: a file in `baselines/` that defines `METHOD`.
-
-    `settings(scale)` gives the published settings for a scale, a frozen dataclass; `restore`
-    maps a problem and settings to images [B, 3, H, W] in [-1, 1]. The result for an image may
-    depend on nothing else: not on its batch mates, not on a global random state. Whoever changes
-    a method's numbers raises its `revision`, so that older results are not taken for the new ones.
-
-    The last two are for a method whose work is done outside of this process. `fingerprint(size,
-    scale)` gives the hash of each thing there that the numbers depend on, for the run's identity;
-    it raises a BenchError with what to do where one is missing, or where the method is not made
-    for such a test set. `batch` is how many images it takes at a time; without it, that is the
-    user's choice.
-    """
-
-    name: str
-    title: str
-    settings: Callable[[int], Settings]
-    restore: Callable[[Problem, Settings], Tensor]
-    needs: frozenset[Kind] = frozenset()
-    revision: int = 1
-    paper: str = ""
-    licence: str = ""
-    fingerprint: Callable[[int, int], Mapping[str, str]] | None = None
-    batch: int | None = None
-
-    @property
-    def kind(self) -> str:
-        """What sort of method it is, in a word, by what it needs."""
-        if self.fingerprint:
-            return "external"
-        if not self.needs:
-            return "plain"
-        return "zero-shot" if self.needs == {"prior"} else "trained"
-
-    def configured(self, scale: int, overrides: Mapping[str, Any]) -> Settings:
-        """Published settings for a scale with some replaced.
-
-        Raises:
-            BenchError: an unknown setting, or a value of the wrong type.
-        """
-        return override(self.settings(scale), overrides, f"settings.{self.name}")
-
-
-class Incomplete(BenchError):
-    """A method restored a part of its batch; `restored` has these pictures by image id."""
-
-    def __init__(self, method: str, message: str, restored: Mapping[str, Pixels]) -> None:
-        super().__init__(message)
-        self.method = method
-        self.restored = restored
+    settings = method.configured(scale, (overrides or {}).get(method.name, {}))
+    if method.inner is None:
+        return Configured(method, settings, scale)
+    name = getattr(settings, method.inner.setting)
+    if name == DEFAULT:
+        name = method.inner.published.get(size, "bicubic")
+    outer = (*outer, method.name)
+    if name in outer:
+        raise WrongUsage(
+            f"settings.{method.name}.{method.inner.setting} is {name!r}, inside of which "
+            f"{method.name} itself is at work: choose a method that does not lead back."
+        )
+    inner = configure(find_method(name), scale, size, overrides, outer)
+    return Configured(method, settings, scale, inner)
 
 
 def method_names() -> list[str]:
@@ -223,12 +157,3 @@ def _files() -> dict[str, Path]:
                 raise BenchError(f"{found[name]} and {file} have one name: rename one of them.")
             found[name] = file
     return found
-
-
-T = TypeVar("T")
-
-
-def _present(model: T | None, need: str) -> T:
-    if model is None:
-        raise BenchError(f"The method uses a {need}, but its `needs` does not name it.")
-    return model

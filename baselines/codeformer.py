@@ -1,0 +1,44 @@
+"""CodeFormer: blind face restoration by looking up a codebook (Zhou et al., NeurIPS 2022).
+
+Facts from the released code (S-Lab licence, non-commercial), for faces that are aligned.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from bench.errors import WrongUsage
+from bench.method import Method, Problem
+from bench.restorers import restore_at_512
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`fidelity` is the paper's w, from 0 (quality) to 1 (resemblance to the input)."""
+
+    fidelity: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fidelity <= 1:
+            raise WrongUsage(
+                f"settings.codeformer.fidelity is {self.fidelity}: choose a number from 0 to 1."
+            )
+
+
+def restore(problem: Problem, settings: Settings) -> Tensor:
+    """One pass at 512 pixels: [B, 3, h, w] to [B, 3, H, W]."""
+    network = problem.network("codeformer")
+    return restore_at_512(problem.lr, problem.size, lambda x: network(x, settings.fidelity)[0])
+
+
+METHOD = Method(
+    name="codeformer",
+    title="CodeFormer",
+    # w 0.5: the default of the released command, at every scale.
+    settings=lambda scale: Settings(),
+    restore=restore,
+    needs=frozenset({"codeformer"}),
+    paper="Zhou et al., Towards Robust Blind Face Restoration with Codebook Lookup Transformer, "
+    "NeurIPS 2022",
+    licence="S-Lab, non-commercial",
+)

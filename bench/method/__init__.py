@@ -1,0 +1,37 @@
+"""What a method is, which ones there are, and how one is made ready for a test set."""
+
+from bench.method.catalogue import (
+    check_new_name,
+    configure,
+    external_method,
+    find_method,
+    find_program,
+    method_names,
+)
+from bench.method.interface import (
+    DEFAULT,
+    Configured,
+    Incomplete,
+    Inner,
+    Method,
+    Models,
+    Network,
+    Problem,
+)
+
+__all__ = [
+    "DEFAULT",
+    "Configured",
+    "Incomplete",
+    "Inner",
+    "Method",
+    "Models",
+    "Network",
+    "Problem",
+    "check_new_name",
+    "configure",
+    "external_method",
+    "find_method",
+    "find_program",
+    "method_names",
+]
