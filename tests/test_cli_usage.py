@@ -113,7 +113,7 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
         ("run ddnm --weights prior=none.pt", 1, "There is no prior at none.pt."),
         ("run ddnm --weights none.pt", 2, "--weights none.pt is not of the form KIND=FILE."),
         ("run ddnm --weights priro=x.pt", 2, "--weights has no 'priro': did you mean 'prior'?"),
-        ("run codeformer", 1, "The weights of codeformer, codeformer.pth, are not here (licence:"),
+        ("run codeformer", 1, "codeformer.pth is not here: run `bench weights get codeformer`."),
         ("run dr2 --set dr2.enhancer=bicubik", 2, "There is no method 'bicubik': did you mean"),
         ("report --latex --csv", 2, "--latex and --csv exclude each other: choose one."),
         ("report --json --markdown", 2, "--markdown and --json exclude each other: choose one."),

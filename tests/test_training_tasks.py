@@ -237,7 +237,7 @@ def test_two_processes_train_what_one_trains_in_two_passes(data: Path, tmp_path:
     ("size", "scale", "k", "message"),
     [
         (16, 3, 2, "scale 3 does not divide the size 16: choose another"),
-        (16, 1, 2, "--degradation bicubic has no scale 1: leave out --scale"),
+        (16, 1, 2, "scale 1 does not divide the size 16"),
         (16, 0, 2, "scale 0 does not divide the size 16"),
         (16, 4, 3, "k 3 does not divide the size 16"),
         (16, 4, 0, "k 0 does not divide the size 16"),

@@ -116,9 +116,11 @@ def corrector_task(
         WrongUsage: a scale or k that does not divide the size, a scale that does not fit the
             degradation, or a size that does not fit the network.
     """
-    if (degradation == "bicubic") == (scale == 1):
+    if degradation == "bicubic":
+        _check_divisors(size, scale=scale)
+    elif scale != 1:
         raise WrongUsage(f"--degradation {degradation} has no scale {scale}: leave out --scale.")
-    _check_divisors(size, scale=scale, k=k)
+    _check_divisors(size, k=k)
 
     def condition(x0: Tensor, generator: torch.Generator) -> Tensor:
         if degradation == "bicubic":
@@ -243,7 +245,7 @@ def run_task(
 
 def _check_divisors(size: int, **divisors: int) -> None:
     for name, value in divisors.items():
-        if value < 1 or size % value:
+        if value < 2 or size % value:
             raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
 
 
