@@ -44,6 +44,17 @@ def test_no_other_linear_filter_does_better() -> None:
     assert (grey - clean).square().mean() > best
 
 
+def test_channels_apart_are_filtered_by_their_own_spectra() -> None:
+    clean = coloured(4000, 0)
+    apart = WienerFilter.fit(clean, colours_together=False)
+    assert apart.error(1.0) > 1.05 * FILTER.error(1.0)
+    red = torch.cat([clean[:, :1]] * 3, dim=1)
+    alone = WienerFilter.fit(red, colours_together=False)
+    x = clean + torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+    expected = alone.denoise(torch.cat([x[:, :1]] * 3, dim=1), 1.0)[:, 0]
+    torch.testing.assert_close(apart.denoise(x, 1.0)[:, 0], expected, atol=1e-4, rtol=1e-4)
+
+
 def test_without_noise_the_image_stays_and_in_noise_the_mean_is_left() -> None:
     clean = coloured(3, 4)
     torch.testing.assert_close(FILTER.denoise(clean, 1e-9), clean, atol=1e-4, rtol=0)

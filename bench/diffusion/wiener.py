@@ -25,11 +25,17 @@ class WienerFilter:
     basis: Tensor
 
     @classmethod
-    def fit(cls, images: Tensor) -> "WienerFilter":
-        """Measure mean and spectrum of images [N, 3, H, W]."""
+    def fit(cls, images: Tensor, colours_together: bool = True) -> "WienerFilter":
+        """Measure mean and spectrum of images [N, 3, H, W].
+
+        Without `colours_together` each channel is filtered by its own spectrum alone, which is
+        worse where channels resemble each other.
+        """
         mean = images.mean(0)
         spectra = _transform(images - mean)
         covariance = torch.einsum("nhwc,nhwd->hwcd", spectra, spectra.conj()) / len(images)
+        if not colours_together:
+            covariance = covariance * torch.eye(3)
         power, basis = torch.linalg.eigh(covariance)
         return cls(mean, power.clamp_min(0), basis)
 

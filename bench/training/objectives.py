@@ -59,16 +59,15 @@ def prior_loss(
     return Losses(objective, t, error.detach())
 
 
-def even_weight(schedule: Schedule, gamma: float = 5.0, power: float = 1 / 3) -> Table:
-    """Weight of the noise-prediction error per index that lets every noise level teach alike.
+def even_weight(schedule: Schedule, power: float = 1 / 3) -> Table:
+    """Weight SNR^-power of the noise-prediction error per index: every noise level teaches alike.
 
-    min(SNR, gamma) / SNR is Hang et al.'s (2023): it takes weight from where the noise is nearly
-    gone. SNR^-power gives weight to where there is nearly nothing but noise: the error left there
-    by the best linear filter, hence the gradient's size, falls as SNR^(2/3) on photographs of
-    faces, and unweighted these steps, which decide on colours and pose, are learned last.
+    The error left by the best linear filter falls as SNR^(2/3) on photographs of faces where the
+    noise is strong, and its root, the size of the gradient, as SNR^(1/3). Unweighted, the noisiest
+    steps, which decide on colours and pose, are learned last. Capped where the noise is weak, as
+    by min(SNR, gamma) (Hang et al. 2023), the last steps are, which decide on sharpness.
     """
-    snr = schedule.alpha_bar / (1.0 - schedule.alpha_bar)
-    return np.minimum(snr, gamma) / snr ** (1.0 + power)
+    return (schedule.alpha_bar / (1.0 - schedule.alpha_bar)) ** -power
 
 
 def variance_weight(schedule: Schedule) -> Table:
