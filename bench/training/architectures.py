@@ -35,7 +35,6 @@ CORRECTOR_64 = UNetConfig(
     attention_factors=(),  # in the middle block alone, at 8 px: 3 MB on disk
     head_channels=16,
     out_channels=3,
-    group_channels=4,
 )
 # The released one: its 5,867,427 parameters are those of attention at 8 px (factor 32 of 256 px),
 # not at factor 8, which would have 5,718,819.
