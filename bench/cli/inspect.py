@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.shared import prepared, testset_folder, workspace
-from bench.errors import BenchError, WrongUsage
+from bench.errors import BenchError
 
 
 def methods() -> None:
@@ -128,14 +128,13 @@ def weights_list() -> None:
 
 
 def weights_get(
-    name: Annotated[str, typer.Argument(help="What to fetch: lpips.")],
+    name: Annotated[str, typer.Argument(help="What to fetch: lpips, or as a metric names it.")],
 ) -> None:
     """Fetch weights that metrics need, verified by hash."""
-    if name != "lpips":
-        raise WrongUsage(f"{name!r} can't be fetched by this command: choose lpips.")
     from bench.metrics.backbones import fetch_backbones
+    from bench.metrics.downloads import get
 
-    for path in fetch_backbones():
+    for path in fetch_backbones() if name == "lpips" else [get(name)]:
         typer.echo(f"Ready: {path}")
 
 

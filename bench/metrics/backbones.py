@@ -6,9 +6,7 @@ address; whatever the way, their hash decides whether they are taken.
 """
 
 import hashlib
-import http.client
 import tempfile
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy.typing as npt
 from bench.errors import BenchError
 from bench.files import sha256_file, write_bytes
 from bench.metrics import lpips_jax
+from bench.metrics.downloads import download
 from bench.progress import progress
 from bench.resources import cache_folder
 
@@ -26,9 +25,6 @@ Tensors = dict[str, npt.NDArray[np.float32]]
 
 GET = "bench weights get lpips"
 ADDRESS = "https://download.pytorch.org/models/"
-
-_MEGABYTE = 2**20
-_PATIENCE = 60  # seconds without an answer
 
 
 @dataclass(frozen=True)
@@ -202,16 +198,7 @@ def torchvision_address(backbone: Backbone, scratch: Path) -> Tensors:
         BenchError: it can't be reached, or gave something else.
     """
     path = scratch / backbone.checkpoint
-    address = ADDRESS + backbone.checkpoint
-    try:
-        with urllib.request.urlopen(address, timeout=_PATIENCE) as answer, path.open("wb") as file:  # noqa: S310 - https
-            total = int(answer.headers.get("Content-Length") or 0) // _MEGABYTE
-            with progress(f"{backbone.checkpoint} (MB)", total) as advance:
-                while piece := answer.read(_MEGABYTE):
-                    file.write(piece)
-                    advance()
-    except (OSError, http.client.HTTPException) as error:
-        raise BenchError(f"{address} can't be downloaded ({error}).") from None
+    download(ADDRESS + backbone.checkpoint, path)
     return read_checkpoint(path, backbone)
 
 

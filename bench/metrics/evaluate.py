@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.errors import BenchError
 from bench.metrics.features import FeatureCache, FeatureTable, kept_as
 from bench.metrics.metric import FeatureMetric, Measure, Metric, SetMetric, size
@@ -178,7 +180,7 @@ def _score(
             case Metric() as metric:
                 pairs = [decoded.pair(task) for task in tasks]
                 values = metric.score([sr for sr, _ in pairs], [hr for _, hr in pairs])
-                found.update(zip(group, ((value, "") for value in values), strict=True))
+                found.update(zip(group, map(_noted, values), strict=True))
             case FeatureMetric() as metric:
                 _extract(metric, tasks, decoded, features)
                 for key, task in group.items():
@@ -237,8 +239,13 @@ def _extract(
         lacking = {p.sha256: p for p in pictures if not cache.has(made_by, p.sha256)}
         if lacking:
             pixels = [decoded.picture(picture, jpeg) for picture in lacking.values()]
-            for sha256, features in zip(lacking, extractor.extract(pixels), strict=True):
-                cache.write(made_by, sha256, features)
+            for picture, features in zip(lacking.values(), extractor.extract(pixels), strict=True):
+                if not all(np.isfinite(values).all() for values in features.values()):
+                    raise BenchError(
+                        f"{metric.title}: the features of {picture.path} are not finite numbers: "
+                        "look at the picture, and at the weights."
+                    )
+                cache.write(made_by, picture.sha256, features)
 
 
 def _both(metric: FeatureMetric, task: Task, cache: FeatureCache) -> Any:
@@ -259,4 +266,6 @@ def _measure(members: list[Task], cache: FeatureCache) -> _Value:
 
 
 def _noted(value: float | str) -> _Value:
-    return (math.nan, value) if isinstance(value, str) else (value, "")
+    if isinstance(value, str):
+        return math.nan, value
+    return value, "the value is not a number" if math.isnan(value) else ""

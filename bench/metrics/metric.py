@@ -8,6 +8,7 @@ share the features with other metrics of the same extractor, which are kept by p
 
 import importlib.metadata
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -176,3 +177,15 @@ def package_version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "absent"
+
+
+def batches(pictures: "Sequence[Pixels]", pixels: int) -> list[list[int]]:
+    """Indices of pictures in batches of one size each, of at most so many pixels or one picture."""
+    by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, picture in enumerate(pictures):
+        by_shape[picture.shape].append(index)
+    found = []
+    for (height, width, _), indices in by_shape.items():
+        count = max(1, pixels // (height * width))
+        found += [indices[start : start + count] for start in range(0, len(indices), count)]
+    return found

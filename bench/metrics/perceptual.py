@@ -8,7 +8,6 @@ backbones come from `bench.metrics.backbones`. Nothing is downloaded here.
 import importlib
 import importlib.util
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.metrics.backbones import BACKBONES, GET, backbone_path, load_backbone
-from bench.metrics.metric import Metric, package_version
+from bench.metrics.metric import Metric, batches, package_version
 from bench.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
@@ -72,25 +71,13 @@ class Lpips(Metric):
         network = _network(self)
         values: dict[int, float] = {}
         with torch.inference_mode():
-            for batch in _batches(sr):
+            for batch in batches(sr, _BATCH_PIXELS):
                 distances = network(
                     to_model([sr[index] for index in batch]),
                     to_model([hr[index] for index in batch]),
                 )
                 values.update(zip(batch, distances.flatten().tolist(), strict=True))
         return [values[index] for index in range(len(sr))]
-
-
-def _batches(pictures: "Sequence[Pixels]") -> list[list[int]]:
-    """Indices of pictures in batches of one size each, bounded in pixels."""
-    by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, pixels in enumerate(pictures):
-        by_shape[pixels.shape].append(index)
-    batches = []
-    for (height, width, _), indices in by_shape.items():
-        count = max(1, _BATCH_PIXELS // (height * width))
-        batches += [indices[start : start + count] for start in range(0, len(indices), count)]
-    return batches
 
 
 @cache
