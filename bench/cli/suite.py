@@ -204,8 +204,10 @@ def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measur
         WrongUsage: there is no such metric.
     """
     from bench import metrics
+    from bench.metrics.recognition import configured
 
-    return [metrics.find_measure(name) for name in names or here.config.metrics]
+    own = configured(here.config.recognition, f"{here.config_file}.recognition")
+    return [own.get(name) or metrics.find_measure(name) for name in names or here.config.metrics]
 
 
 def _adapted(testset: TestSet, metrics: Sequence[Measure]) -> list[Measure]:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ from bench.metrics.protocol import jpeg_identity
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
     from bench.images import Pixels
 
-Features = Mapping[str, npt.NDArray[np.float32]]
+Features = Mapping[str, npt.NDArray[np.floating[Any]]]
 """Name -> array; what names and shapes there are is the extractor's business."""
 
 _ROWS = 1024  # pictures whose features are in memory at a time
@@ -73,7 +73,7 @@ class FeatureCache:
         np.savez(buffer, **features)  # type: ignore[arg-type]
         write_bytes(self._path(extractor, picture), buffer.getvalue())
 
-    def read(self, extractor: str, picture: str) -> dict[str, npt.NDArray[np.float32]]:
+    def read(self, extractor: str, picture: str) -> Features:
         """The features of a picture.
 
         Raises:
