@@ -268,7 +268,7 @@ def test_without_weights_the_command_is_named(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     metric, item = find_measure(name), DOWNLOADS[weights]
     assert metric.unavailable() == (
-        f"{metric.title}: it needs {item.file}: run `bench weights get {weights}`."
+        f"{metric.title} needs {item.file}: run `bench weights get {weights}`."
     )
     before = metric.key
     write_bytes(item.path, b"another file")
@@ -283,4 +283,4 @@ def test_without_weights_the_command_is_named(
 
 def test_without_package_the_command_is_named() -> None:
     absent = replace(FID, source=Clean("x-fid", "no_such_module", DOWNLOADS["inception"]))
-    assert absent.unavailable() == "FID: it needs the package x-fid: run `pip install x-fid`."
+    assert absent.unavailable() == "FID needs the package x-fid: run `pip install x-fid`."

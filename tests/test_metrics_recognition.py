@@ -214,7 +214,7 @@ def test_without_weights_or_packages_the_command_is_named(
 ) -> None:
     monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
     assert find_measure("cs-arcface").unavailable() == (
-        "CS (arcface): it needs arcface_weights.onnx: run `bench weights get arcface`."
+        "CS (arcface) needs arcface_weights.onnx: run `bench weights get arcface`."
     )
     found = importlib.util.find_spec
     for lost, said in (("dlib", "pip install dlib-bin"), ("werkzeug", "pip install deepface")):
@@ -222,7 +222,7 @@ def test_without_weights_or_packages_the_command_is_named(
             importlib.util, "find_spec", lambda n, lost=lost: None if n == lost else found(n)
         )
         assert said in str(find_measure("acc-dlib").unavailable())
-    with pytest.raises(BenchError, match="DeepFace can't run: it needs DeepFace"):
+    with pytest.raises(BenchError, match="Recognition needs DeepFace"):
         DLIB.extract(faces(1))
 
 

