@@ -37,7 +37,7 @@ class Extractor(ABC):
         """All that features depend on: network, hash of its weights, resizing, versions."""
 
     def unavailable(self) -> str | None:
-        """What it lacks and the command that mends it, without the subject; None when it can run."""
+        """What it lacks and how to mend it, without the subject; None when it can run."""
         return None
 
     @abstractmethod
