@@ -13,17 +13,18 @@ import numpy as np
 from PIL import Image
 
 from bench.images import Pixels, read_image, resize_bicubic
-from bench.metrics import Metric, find
-from bench.metrics.protocol import STRICT, Protocol
+from bench.metrics import find
+from bench.metrics.protocol import STRICT, Protocol, through_jpeg
 from bench.progress import progress
+from bench.report import read_published
+from bench.resources import resource
 
 FILE = Path(__file__).with_name("protocols.md")
 SIZE = 256
 COUNT = 150
 CHUNK = 8
 
-PRINTED = {8: (24.95, None, 0.2263), 16: (21.65, None, 0.2989)}
-"""Bicubic in Table 1 of the paper, by scale: PSNR, SSIM and LPIPS; None where it isn't used here."""
+SCALES = (8, 16)
 
 HEAD = """\
 # What the paper protocol changes
@@ -49,7 +50,8 @@ def truncated(lr: Pixels) -> Pixels:
         )
         for channel in range(3)
     ]
-    return np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8)
+    planes = [np.asarray(channel) for channel in channels]
+    return np.stack(planes, axis=-1).clip(0, 255).astype(np.uint8)
 
 
 WAYS: tuple[tuple[str, Enlarge, Protocol], ...] = (
@@ -62,8 +64,6 @@ WAYS: tuple[tuple[str, Enlarge, Protocol], ...] = (
 
 def measure(files: Sequence[Path], scale: int) -> list[list[float]]:
     """Means, [ways][metrics]."""
-    from bench.metrics.protocol import through_jpeg
-
     metrics = [find(name) for name in ("psnr", "ssim", "lpips-vgg")]
     sums = np.zeros((len(WAYS), len(metrics)))
     with progress(f"x{scale}", len(files)) as advance:
@@ -75,24 +75,22 @@ def measure(files: Sequence[Path], scale: int) -> list[list[float]]:
                 if protocol.jpeg:
                     sr = [through_jpeg(pixels) for pixels in sr]
                 for j, metric in enumerate(metrics):
-                    sums[i, j] += sum(_adapted(metric, protocol).score(sr, hr))
+                    sums[i, j] += sum(metric.under(protocol).score(sr, hr))
             advance(len(hr))
     return (sums / len(files)).tolist()
-
-
-def _adapted(metric: Metric, protocol: Protocol) -> Metric:
-    return metric.under(protocol)
 
 
 def text(files: Sequence[Path]) -> str:
     """The whole file."""
     lines = [HEAD.format(count=len(files), size=SIZE)]
     lines += ["| scale | protocol | PSNR | SSIM | LPIPS-VGG |", "| --- | --- | --- | --- | --- |"]
-    for scale, printed in PRINTED.items():
+    published = read_published(resource("results/published"))
+    for scale in SCALES:
         for (name, _, _), (psnr, ssim, lpips) in zip(WAYS, measure(files, scale), strict=True):
             lines.append(f"| {scale} | {name} | {psnr:.2f} | {ssim:.4f} | {lpips:.4f} |")
-        psnr, _, lpips = printed
-        lines.append(f"| {scale} | printed | {psnr:.2f} | | {lpips:.4f} |")
+        found = (published.find("celeba", scale, "bicubic", name) for name in ("psnr", "lpips"))
+        digits = [value.printed if value else "" for value in found]
+        lines.append(f"| {scale} | printed | {digits[0]} | | {digits[1]} |")
     return "\n".join(lines) + "\n"
 
 

@@ -174,7 +174,12 @@ def test_all_metrics_in_order() -> None:
     assert list(metrics)[-2:] == ["lr-psnr", "diversity"]
     assert [m.title for m in metrics.values()][:4] == ["PSNR", "SSIM", "LPIPS-Alex", "LPIPS-VGG"]
     assert [m.higher_is_better for m in metrics.values()][:4] == [True, True, False, False]
-    assert [(m.unit, m.digits) for m in metrics.values()][:4] == [("dB", 2), ("", 4), ("", 4), ("", 4)]
+    assert [(m.unit, m.digits) for m in metrics.values()][:4] == [
+        ("dB", 2),
+        ("", 4),
+        ("", 4),
+        ("", 4),
+    ]
     assert all(metrics[name].name == name for name in metrics)
     assert len({m.identity for m in metrics.values()}) == len(metrics)
 

@@ -245,6 +245,33 @@ def test_features_that_are_damaged_are_named(tmp_path: Path) -> None:
             cache.read("one", "a" * 64)
 
 
+def test_features_and_values_that_are_not_numbers(testset: TestSet, tmp_path: Path) -> None:
+    class Broken(Brightness):
+        def extract(self, pictures: Sequence[Pixels]) -> list[Features]:
+            return [{"mean": np.array([np.nan], np.float32)} for _ in pictures]
+
+    class Undefined(Against):
+        def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
+            return [math.nan, *super()._values(sr, hr)[1:]]
+
+    run = new_run(testset, tmp_path)
+    with pytest.raises(BenchError, match=r"Total: the features of .*face-0\.png are not finite"):
+        score_runs(testset, tmp_path / "results", [total(Broken())])
+    score_runs(testset, tmp_path / "results", [Undefined("u", "U", True, "", 1, 0)])
+    notes = [note for _, note in scores(run, "against lr").values()]
+    assert notes == ["the value is not a number", "", "", ""]
+
+
+@pytest.mark.parametrize("lost", ["hr/face-1.png", "lr/face-1.png"])
+def test_a_missing_counterpart_is_named(testset: TestSet, tmp_path: Path, lost: str) -> None:
+    run = new_run(testset, tmp_path)
+    (testset.folder / lost).unlink()
+    columns = (Against("a", "A", True, "", 1, 0), total(Brightness()))
+    with pytest.raises(BenchError, match=f"{lost} can't be read: No such file"):
+        score_runs(testset, tmp_path / "results", columns)
+    assert run.scores() is None
+
+
 def test_keys_tell_jpeg_from_png() -> None:
     metric = total(Brightness())
     assert metric.key == metric.identity == metric.under(STRICT).key

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.memory import keep_freed_memory
 from bench.metrics.evaluate import Picture, Task, evaluate
 from bench.metrics.features import FeatureCache
 from bench.metrics.protocol import STRICT
@@ -37,6 +38,7 @@ def score_runs(
 
     from bench.store import list_runs, set_sha256
 
+    keep_freed_memory()
     measures = measured(metrics, testset, protocols)
     runs = [
         (run, run.records())
