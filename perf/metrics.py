@@ -120,7 +120,7 @@ def ours(pairs: list[tuple[Path, Path]], folder: Path) -> None:
     tasks = []
     for sr, hr in pairs:
         files = [Picture(path, sha256_file(path)) for path in (sr, hr)]
-        tasks += [Task(sr.name, measure, *files) for measure in measures]
+        tasks += [Task(sr.name, measure, measure.key, *files) for measure in measures]
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         evaluate(tasks, None, FeatureCache(Path(cache)))
 

@@ -52,7 +52,7 @@ class Pair:
 
     def task(self, metric: Metric) -> Task:
         sr, hr = Picture(self.sr, self.sr_sha256), Picture(self.hr, self.hr_sha256)
-        return Task(self.image, metric, sr, hr)
+        return Task(self.image, metric, metric.key, sr, hr)
 
 
 def evaluate(

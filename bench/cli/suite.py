@@ -151,8 +151,7 @@ def evaluate(
     here = workspace()
     metrics = _metrics(here, names)
     testset = open_testset_named(here, on)
-    reasons = _reasons(testset, metrics)
-    if require_all and reasons:
+    if require_all and (reasons := _reasons(testset, metrics, protocol)):
         raise BenchError(" ".join(reasons))
     _score(here, testset, metrics, protocol)
 
@@ -178,6 +177,7 @@ def report(
     from bench.files import write_bytes
     from bench.images import encode_png
     from bench.metrics.protocol import protocols
+    from bench.metrics.scoring import as_measured
     from bench.report import collect
 
     here = workspace()
@@ -188,8 +188,7 @@ def report(
     metrics = _metrics(here, names)
     testset = open_testset_named(here, on)
     runs = collect.find_runs(testset, here.results, methods or (), here.config.methods)
-    (chosen_protocol,) = protocols(protocol, testset.manifest.plan.recipe)
-    columns = [metric.under(chosen_protocol) for metric in _adapted(testset, metrics)]
+    columns = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
     table = collect.table_of(testset, runs, columns, protocol, costs)
     _print(table, chosen[0] if chosen else None)
     if strip:
@@ -210,18 +209,18 @@ def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measur
     return [own.get(name) or metrics.find_measure(name) for name in names or here.config.metrics]
 
 
-def _adapted(testset: TestSet, metrics: Sequence[Measure]) -> list[Measure]:
-    degradation = testset.manifest.plan.degradation
-    return [metric.of_degradation(degradation) for metric in metrics]
-
-
-def _reasons(testset: TestSet, metrics: Sequence[Measure]) -> list[str]:
+def _reasons(testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> list[str]:
     """A sentence for each metric that can't be computed here."""
-    return [
-        f"No {metric.title}: {reason}"
-        for metric in _adapted(testset, metrics)
+    from bench.metrics.protocol import protocols
+    from bench.metrics.scoring import as_measured
+
+    chosen = protocols(protocol, testset.manifest.plan.recipe)
+    sentences = {
+        f"No {metric.title}: {reason}": None
+        for metric in as_measured(metrics, testset, chosen)
         if (reason := metric.unavailable())
-    ]
+    }
+    return list(sentences)
 
 
 def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> None:
@@ -231,7 +230,7 @@ def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protoc
 
     chosen = protocols(protocol, testset.manifest.plan.recipe)
     score_runs(testset, here.results, metrics, chosen)
-    for reason in _reasons(testset, metrics):
+    for reason in _reasons(testset, metrics, protocol):
         typer.echo(reason, err=True)
 
 

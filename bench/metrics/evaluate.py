@@ -52,18 +52,20 @@ class Task:
     Attributes:
         image: what tables call it.
         measure: by what; it must be available.
+        identity: `measure.key`, asked for once: it looks up versions and files.
         sr: the picture.
         reference: what `measure.reference` asks for.
     """
 
     image: str
     measure: Measure
+    identity: str
     sr: Picture
     reference: Picture
 
     @property
     def key(self) -> _Key:
-        return self.measure.key, self.sr.sha256, self.reference.sha256
+        return self.identity, self.sr.sha256, self.reference.sha256
 
 
 def evaluate(
@@ -147,7 +149,7 @@ def _sets(tasks: Iterable[Task]) -> dict[_Key, list[Task]]:
     members: defaultdict[str, list[Task]] = defaultdict(list)
     for task in tasks:
         if isinstance(task.measure, SetMetric):
-            members[task.measure.key].append(task)
+            members[task.identity].append(task)
     return {
         (key, set_sha256(t.sr.sha256 for t in of), set_sha256(t.reference.sha256 for t in of)): of
         for key, of in members.items()
@@ -172,7 +174,7 @@ def _score(
     groups: defaultdict[str, dict[_Key, Task]] = defaultdict(dict)
     for task in chunk:
         if task.key not in known:
-            groups[task.measure.key][task.key] = task
+            groups[task.identity][task.key] = task
     found: dict[_Key, _Value] = {}
     for group in groups.values():
         tasks = list(group.values())
@@ -183,8 +185,10 @@ def _score(
                 found.update(zip(group, map(_noted, values), strict=True))
             case FeatureMetric() as metric:
                 _extract(metric, tasks, decoded, features)
+                made_by = _made_by(metric)
                 for key, task in group.items():
-                    found[key] = _noted(metric.compare(*_both(metric, task, features)))
+                    files = (task.sr.sha256, task.reference.sha256)
+                    found[key] = _noted(metric.compare(*map(features.read, made_by, files)))
             case SetMetric() as metric:
                 _extract(metric, tasks, decoded, features)
     return found
@@ -231,11 +235,8 @@ def _extract(
 ) -> None:
     """Keep the features of these tasks' pictures and originals that are not there yet."""
     extractor = metric.extractor
-    for jpeg, pictures in (
-        (metric.jpeg, [task.sr for task in tasks]),
-        (False, [task.reference for task in tasks]),
-    ):
-        made_by = kept_as(extractor, jpeg)
+    sides = ([task.sr for task in tasks], [task.reference for task in tasks])
+    for made_by, jpeg, pictures in zip(_made_by(metric), (metric.jpeg, False), sides, strict=True):
         lacking = {p.sha256: p for p in pictures if not cache.has(made_by, p.sha256)}
         if lacking:
             pixels = [decoded.picture(picture, jpeg) for picture in lacking.values()]
@@ -248,9 +249,9 @@ def _extract(
                 cache.write(made_by, picture.sha256, features)
 
 
-def _both(metric: FeatureMetric, task: Task, cache: FeatureCache) -> Any:
-    sr = cache.read(kept_as(metric.extractor, metric.jpeg), task.sr.sha256)
-    return sr, cache.read(kept_as(metric.extractor, jpeg=False), task.reference.sha256)
+def _made_by(metric: FeatureMetric | SetMetric) -> tuple[str, str]:
+    """How the features of pictures were made, and those of originals."""
+    return kept_as(metric.extractor, metric.jpeg), kept_as(metric.extractor, jpeg=False)
 
 
 def _measure(members: list[Task], cache: FeatureCache) -> _Value:
@@ -259,7 +260,7 @@ def _measure(members: list[Task], cache: FeatureCache) -> _Value:
     assert isinstance(metric, SetMetric)
     sr = tuple(sorted(task.sr.sha256 for task in members))
     hr = tuple(sorted(task.reference.sha256 for task in members))
-    made_by, originals = (kept_as(metric.extractor, jpeg) for jpeg in (metric.jpeg, False))
+    made_by, originals = _made_by(metric)
     return _noted(
         metric.measure(FeatureTable(cache, made_by, sr), FeatureTable(cache, originals, hr))
     )

@@ -39,7 +39,8 @@ def score_runs(
     from bench.store import list_runs, set_sha256
 
     keep_freed_memory()
-    measures = measured(metrics, testset, protocols)
+    adapted = as_measured(metrics, testset, protocols)
+    measures = {m.key: m for m in adapted if m.unavailable() is None}
     runs = [
         (run, run.records())
         for run in list_runs(results, testset.name)
@@ -58,24 +59,23 @@ def score_runs(
         run.write_scores(scores)
 
 
-def measured(
+def as_measured(
     metrics: Sequence[Measure], testset: TestSet, protocols: Sequence[Protocol]
 ) -> list[Measure]:
-    """The metrics as these protocols measure a test set, those that are available, each once."""
+    """The metrics as each of these protocols measures a test set."""
     degradation = testset.manifest.plan.degradation
-    adapted = [
+    return [
         metric.of_degradation(degradation).under(protocol)
         for protocol in protocols
         for metric in metrics
     ]
-    return list({m.key: m for m in adapted if m.unavailable() is None}.values())
 
 
 def _tasks(
     testset: TestSet,
     run: Run,
     records: Mapping[str, Record],
-    measures: Sequence[Measure],
+    measures: Mapping[str, Measure],
     earlier: Sequence[tuple[Run, Mapping[str, Record]]],
 ) -> Iterator[Task]:
     whole = len(records) == len(testset.manifest.images)
@@ -93,10 +93,10 @@ def _tasks(
                 if entry.id in theirs
             ],
         }
-        for measure in measures:
+        for identity, measure in measures.items():
             if measure.per == "image" or whole:
                 for reference in references[measure.reference]:
-                    yield Task(entry.id, measure, sr, reference)
+                    yield Task(entry.id, measure, identity, sr, reference)
 
 
 def _earlier(
