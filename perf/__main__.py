@@ -15,19 +15,20 @@ from rich.console import Console
 from rich.table import Table
 
 REPETITIONS = 5
+PAIRS = 300  # of pictures that all metrics are measured on, for several minutes
 
 
 def measure(module: str, side: str, work: str) -> float:
-    """Seconds of one side of a comparison, in a process of its own."""
-    command = [sys.executable, "-m", module, side, work]
+    """Seconds of one side of a comparison, in a process of its own; `work` may be several words."""
+    command = [sys.executable, "-m", module, side, *work.split()]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(result.stdout.split()[-1])
 
 
-def compare(module: str, work: str) -> tuple[float, float]:
+def compare(module: str, work: str, repetitions: int) -> tuple[float, float]:
     """Median seconds of ours and of the plain way, alternating."""
     pairs = [
-        (measure(module, "ours", work), measure(module, "plain", work)) for _ in range(REPETITIONS)
+        (measure(module, "ours", work), measure(module, "plain", work)) for _ in range(repetitions)
     ]
     return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
 
@@ -45,11 +46,14 @@ def main() -> None:
     table = Table(title=f"{platform.machine()}, {platform.python_version()}")
     for header in ("what", "against", "ours (s)", "theirs (s)", "ratio"):
         table.add_column(header)
-    for what, against in (
-        ("ddnm", "the released loop's network calls, one image at a time"),
-        ("dpi", "the released loop's network calls, one image at a time"),
+    released = "the released loop's network calls, one image at a time"
+    for module, what, against, repetitions in (
+        ("perf.sampling", "ddnm", released, REPETITIONS),
+        ("perf.sampling", "dpi", released, REPETITIONS),
+        ("perf.metrics", "frechet", "scipy's root of the product of covariances", 1),
+        ("perf.metrics", f"pictures {PAIRS}", "the packages' own calls, one image at a time", 1),
     ):
-        ours, plain = compare("perf.sampling", what)
+        ours, plain = compare(module, what, repetitions)
         table.add_row(what, against, f"{ours:.2f}", f"{plain:.2f}", f"{plain / ours:.2f}")
     Console(width=100).print(table)
 

@@ -1,6 +1,6 @@
 """One side of a comparison of metrics: `python -m perf.metrics SIDE WORK [PAIRS]`.
 
-SIDE is ours or plain, WORK one of two.
+SIDE is ours or plain, WORK one of these:
 
 pictures: all metrics that need no weights from elsewhere, on pairs of 256 px as files: PSNR, SSIM,
 LPIPS with both networks, FID, KID and IS with VGG16 in Inception's place, CS, ACC and FACES with
@@ -38,7 +38,7 @@ from bench.metrics.features import FeatureCache, FeatureTable
 from bench.metrics.inception import Frechet, Kernel, Legacy, Score
 from bench.torchvision_guard import import_torchvision
 
-PAIRS, SIZE, SCALE = 300, 256, 8
+SIZE, SCALE = 256, 8
 WIDTH, ROWS = 2048, 1000
 SAMPLE = Path(__file__).parents[1] / "datasets" / "sample" / "images"
 QUALITY = importlib.util.find_spec("pyiqa") is not None
@@ -211,7 +211,7 @@ def table(rows: np.ndarray[Any, np.dtype[np.float64]]) -> FeatureTable:
     return FeatureTable(Given(Path()), "", tuple(map(str, range(len(rows)))))
 
 
-def main(side: str, work: str, count: int = PAIRS) -> None:
+def main(side: str, work: str, count: int = 0) -> None:
     """Print the seconds of one side."""
     print(frechet(side) if work == "frechet" else pictures(side, count))
 

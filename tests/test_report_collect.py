@@ -108,6 +108,15 @@ def test_runs_come_in_the_order_of_bench_toml_and_others_behind(store: Store) ->
     assert store.find("ddnm", "dpi") == ["ddnm", "dpi"]
 
 
+def test_repetitions_stand_together_in_their_order(store: Store) -> None:
+    for repetition in (2, 0, 1):
+        for steps in (20, 50):
+            store.run("dpi", settings={"steps": steps}, repetition=repetition)
+    runs = [run.spec for run in find_runs(store.testset, store.results, (), ())]
+    assert [spec.repetition for spec in runs] == [0, 1, 2] * 2
+    assert len({spec.settings["steps"] for spec in runs[:3]}) == 1
+
+
 def test_runs_on_another_test_set_of_that_name_are_left_out(store: Store) -> None:
     store.run("dpi", of="0" * 64)
     store.run("ilvr")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.metrics.protocol import Protocol
 
 _PACKAGES = ("lpips", "torchvision")
-_BATCH_PIXELS = 8 * 256 * 256  # VGG16 holds about 150 MB of features per picture of 256 x 256
+_BATCH_PIXELS = 4 * 256 * 256  # VGG16 holds about 150 MB of features per picture of 256 x 256
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,12 @@ def find_runs(
         raise BenchError(f"There are no results{what} on {testset.name}: `bench run` first.")
     ranks = {name: rank for rank, name in enumerate(methods or order)}
     wanted = [run for run in runs if not methods or run.spec.method in methods]
-    return sorted(wanted, key=lambda run: (ranks.get(run.spec.method, len(ranks)), run.folder.name))
+
+    def place(run: Run) -> tuple[int, str, int]:
+        first = replace(run.spec, repetition=0)
+        return ranks.get(first.method, len(ranks)), first.identity, run.spec.repetition
+
+    return sorted(wanted, key=place)
 
 
 def table_of(
