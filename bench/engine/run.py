@@ -39,6 +39,7 @@ def run_method(
     weights: Weights,
     seed: int,
     batch: int,
+    repetition: int = 0,
 ) -> Finished:
     """Restore every image of the test set that this run lacks.
 
@@ -62,6 +63,7 @@ def run_method(
         testset=testset.manifest.sha256,
         weights={**loaded.sha256, **outside},
         seed=seed,
+        repetition=repetition,
     )
     facts = provenance(device)
     run = Run.open(results, testset.name, method.title, spec, facts)
@@ -79,7 +81,9 @@ def run_method(
         for names in _batches(pending, method.batch or batch):
             started, evaluated = time.perf_counter(), loaded.evaluations
             try:
-                pictures = restore_batch(method, settings, testset, names, loaded, seed, device)
+                pictures = restore_batch(
+                    method, settings, testset, names, loaded, seed, device, repetition
+                )
             except Incomplete as error:
                 if error.method != name:  # it is of a method that this one made use of
                     raise
@@ -103,6 +107,7 @@ def restore_batch(
     loaded: LoadedModels,
     seed: int,
     device: torch.device,
+    repetition: int = 0,
 ) -> dict[str, Pixels]:
     """Image id -> restored picture [H, W, 3], for a batch of images.
 
@@ -112,7 +117,7 @@ def restore_batch(
     problem = Problem(
         lr=to_model([testset.lr(image) for image in images]).to(device),
         scale=testset.manifest.plan.scale,
-        noise=KeyedNoise([StreamKey(seed, image) for image in images]),
+        noise=KeyedNoise([StreamKey(seed, image, repetition) for image in images]),
         models=loaded.models,
         images=images,
     )
@@ -164,6 +169,7 @@ def run_suite(
     weights: Weights,
     seed: int,
     batch: int,
+    repetitions: int = 1,
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
 
@@ -182,6 +188,7 @@ def run_suite(
     for method in needed:  # behind the names, whose mistakes are mended sooner
         require(method, plan.size, plan.scale, weights)
     return [
-        run_method(name, settings.get(name, {}), testset, results, weights, seed, batch)
+        run_method(name, settings.get(name, {}), testset, results, weights, seed, batch, repetition)
         for name in dict.fromkeys(names)
+        for repetition in range(repetitions)
     ]
