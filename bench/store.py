@@ -4,12 +4,14 @@
         run.json            what was run, on what, with what (written first)
         images/<id>.png     the results
         records.parquet     per image: hash, seconds, network evaluations (written last)
-        scores.parquet      per image and metric: value, with the identities it belongs to
+        scores.parquet      per image and metric: value, with the identities it belongs to; an
+                            empty image's is of the whole set
+        scores.jsonl        the same while scoring is under way
 
 A run's identity is the hash of what determines its numbers, and nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +75,7 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._journal = Journal(folder / "records.jsonl")
+        self._scores = Journal(folder / "scores.jsonl")
 
     @classmethod
     def open(
@@ -206,13 +209,27 @@ class Run:
         self._journal.append(kept)
 
     def scores(self) -> pd.DataFrame | None:
-        """The table of scores, or None before the first evaluation."""
+        """The table of scores with what was noted since, or None before the first evaluation."""
         path = self.folder / "scores.parquet"
-        return read_table(path) if path.exists() else None
+        tables = [read_table(path)] if path.exists() else []
+        if noted := self._scores.read():
+            tables.append(pd.DataFrame(noted))
+        return pd.concat(tables, ignore_index=True) if tables else None
+
+    def note_scores(self, rows: list[dict[str, Any]]) -> None:
+        """Keep scores while more are being computed."""
+        if rows:
+            self._scores.append(rows)
 
     def write_scores(self, scores: pd.DataFrame) -> None:
-        """Replace the table of scores."""
+        """Replace the table of scores, and what was noted."""
         write_table(self.folder / "scores.parquet", scores)
+        self._scores.remove()
+
+
+def set_sha256(files: Iterable[str]) -> str:
+    """Hexadecimal hash of a set of files by their hashes, whatever their order."""
+    return sha256_json(sorted(files))
 
 
 def runs_within(folder: Path) -> list[Run]:

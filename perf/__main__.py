@@ -54,6 +54,8 @@ def main() -> None:
         ("perf.preparing", "3", "pil", "prepare, 3 scales", "a loop with Pillow"),
         ("perf.preparing", "1", "basicsr", "prepare, 1 scale", "a loop like BasicSR's"),
         ("perf.preparing", "3", "basicsr", "prepare, 3 scales", "a loop like BasicSR's"),
+        ("perf.metrics", "frechet", "plain", "Frechet distance", "scipy's root of a matrix"),
+        ("perf.metrics", "pictures", "plain", "all metrics", "the packages' calls, by image"),
     ):
         ours, theirs = compare(module, work, other)
         table.add_row(what, against, f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.2f}")

@@ -95,7 +95,7 @@ def test_every_format_has_the_same_numbers() -> None:
     good("run")
     (row,) = json.loads(good("report", "--json").out)["methods"]
     assert (row["title"], row["images_done"]) == ("Bicubic", 4)
-    mean = f"{row['scores']['psnr']['mean']:.2f}"
+    mean = f"{row['scores']['psnr']['value']:.2f}"
     latex = good("report", "--latex").out
     assert r"\toprule" in latex
     assert r"\bottomrule" in latex

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from bench.errors import BenchError
 from bench.files import sha256_file, write_bytes
 from bench.images import Pixels, encode_png
 from bench.metrics import Metric, find
-from bench.metrics.evaluate import COLUMNS, Pair, evaluate
+from bench.metrics.evaluate import COLUMNS, Picture, Rows, Task
+from bench.metrics.evaluate import evaluate as evaluate_tasks
+from bench.metrics.features import FeatureCache
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,11 @@ class Counting(Metric):
     """The picture's first value less the original's; counts the pictures of each call."""
 
     version: int = 1
-    reason: str | None = None
     calls: list[int] = field(default_factory=list, compare=False)
 
     @property
     def identity(self) -> str:
         return f"{self.name} {self.version}"
-
-    def unavailable(self) -> str | None:
-        return self.reason
 
     def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         self.calls.append(len(sr))
@@ -40,6 +38,32 @@ class Counting(Metric):
 
 def counting(name: str = "counting") -> Counting:
     return Counting(name, name.title(), higher_is_better=True, unit="", digits=1, place=0)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and its original on disk, with the sha256 of each file."""
+
+    image: str
+    sr: Path
+    hr: Path
+    sr_sha256: str
+    hr_sha256: str
+
+    def task(self, metric: Metric) -> Task:
+        sr, hr = Picture(self.sr, self.sr_sha256), Picture(self.hr, self.hr_sha256)
+        return Task(self.image, metric, metric.key, sr, hr)
+
+
+def evaluate(
+    pairs: Sequence[Pair],
+    metrics: Sequence[Metric],
+    cached: pd.DataFrame | None,
+    keep: Callable[[Rows], None] = lambda rows: None,
+) -> pd.DataFrame:
+    """Every pair by every metric."""
+    tasks = [pair.task(metric) for pair in pairs for metric in metrics]
+    return evaluate_tasks(tasks, cached, FeatureCache(Path("nowhere")), keep)
 
 
 def picture(path: Path, value: int, size: int = 8) -> Path:
@@ -80,7 +104,7 @@ def test_rows_in_the_order_asked_for(pairs: list[Pair]) -> None:
     assert list(table["value"]) == [3, 3, 1, 1, 2, 2]
     assert table["value"].dtype == np.float64
     assert list(table["sr_sha256"][::2]) == [p.sr_sha256 for p in pairs]
-    assert list(table["hr_sha256"][::2]) == [p.hr_sha256 for p in pairs]
+    assert list(table["reference_sha256"][::2]) == [p.hr_sha256 for p in pairs]
 
 
 def test_each_file_is_decoded_once_for_all_metrics(
@@ -153,11 +177,21 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     assert list(table["value"]) == [number - 10 for number in range(40)]
 
 
-def test_an_unavailable_metric_is_left_out(pairs: list[Pair]) -> None:
-    absent = replace(counting("absent"), reason="no weights")
-    table = evaluate(pairs, [absent, counting("here")], None)
-    assert set(table["metric"]) == {"here"}
-    assert absent.calls == []
+def test_a_killed_evaluation_loses_one_chunk(tmp_path: Path) -> None:
+    many = [pair(tmp_path, str(number), number) for number in range(40)]
+    kept: Rows = []
+
+    def killed_by_the_third(rows: Rows) -> None:
+        if len(kept) == 32:
+            raise KeyboardInterrupt
+        kept.extend(rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(many, [counting()], None, killed_by_the_third)
+    metric = counting()
+    table = evaluate(many, [metric], pd.DataFrame(kept))
+    assert metric.calls == [8]
+    assert list(table["value"]) == [number - 10 for number in range(40)]
 
 
 def test_nothing_to_do_gives_an_empty_table() -> None:
@@ -183,5 +217,5 @@ def test_sizes_that_differ_name_the_files(pairs: list[Pair]) -> None:
 
 
 def test_a_table_of_another_kind_is_refused(pairs: list[Pair]) -> None:
-    with pytest.raises(BenchError, match="lack identity, value: delete"):
+    with pytest.raises(BenchError, match="lack identity, value, note: delete"):
         evaluate(pairs, [counting()], pd.DataFrame(columns=["image", "metric", *COLUMNS[3:5]]))

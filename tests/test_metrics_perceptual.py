@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.images import Pixels, read_image, resize_bicubic
 from bench.metrics import find, perceptual
 from bench.metrics.backbones import BACKBONES, Tensors, backbone_path, digest, load_backbone
+from bench.metrics.metric import batches
 from bench.metrics.perceptual import Lpips
 from bench.torchvision_guard import import_torchvision
 
@@ -141,9 +142,9 @@ def test_values_do_not_depend_on_company(metric: Lpips, monkeypatch: pytest.Monk
 
 def test_batches_are_bounded() -> None:
     many = [np.zeros((256, 256, 3), np.uint8)] * 19 + [np.zeros((2000, 2000, 3), np.uint8)] * 2
-    batches = perceptual._batches(many)
-    assert [len(batch) for batch in batches] == [8, 8, 3, 1, 1]
-    assert sorted(chain.from_iterable(batches)) == list(range(21))
+    found = batches(many, perceptual._BATCH_PIXELS)
+    assert [len(batch) for batch in found] == [4, 4, 4, 4, 3, 1, 1]
+    assert sorted(chain.from_iterable(found)) == list(range(21))
 
 
 def test_the_network_is_built_once_and_draws_nothing(stand_in: Lpips) -> None:

@@ -1,16 +1,25 @@
 """From the store to tables: which runs, in which order, under which label, with which scores."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report.collect import find_runs, run_labels, strip_of, table_of
-from bench.store import Run, RunSpec
+from bench.report.collect import (
+    INCOMPLETE,
+    ONE_REPETITION,
+    find_runs,
+    run_labels,
+    strip_of,
+    table_of,
+)
+from bench.report.table import cells
+from bench.store import Run, RunSpec, set_sha256
 from bench.testset.manifest import TestSet
 from tests.small import picture, small_testset
 
@@ -20,8 +29,10 @@ class Measure:
     """A metric as a table knows it."""
 
     name: str
-    identity: str
+    key: str
     reason: str | None = None
+    per: Literal["image", "set", "run"] = "image"
+    reference: str = "hr"
     higher_is_better: bool = True
     digits: int = 2
     unit: str = "dB"
@@ -35,6 +46,7 @@ class Measure:
 
 
 PSNR = Measure("psnr", "psnr 1")
+COSTS = {"seconds", "evaluations"}  # known of every run
 
 
 @pytest.fixture
@@ -57,10 +69,13 @@ class Store:
             testset=of or self.testset.manifest.sha256,
             weights=facts.get("weights", {}),
             seed=facts.get("seed", 0),
+            repetition=facts.get("repetition", 0),
         )
         run = Run.open(self.results, self.testset.name, method.upper(), spec, {})
         names = list(self.testset.entries)[:images]
-        made = {name: picture(100 + index) for index, name in enumerate(names)}
+        made = {
+            name: picture(100 + index + 10 * spec.repetition) for index, name in enumerate(names)
+        }
         run.write(made, seconds=1.0, evaluations=0)
         return run
 
@@ -77,8 +92,13 @@ def store(testset: TestSet, tmp_path: Path) -> Store:
 def score(run: Run, identity: str = "psnr 1", first: float = 20.0) -> None:
     """Scores of every picture: 20, 21 and so on."""
     records = run.records().values()
-    rows = [(r.image, identity, r.sha256, first + index) for index, r in enumerate(records)]
-    run.write_scores(pd.DataFrame(rows, columns=["image", "identity", "sr_sha256", "value"]))
+    rows = [(r.image, identity, r.sha256, "", first + index, "") for index, r in enumerate(records)]
+    write(run, rows)
+
+
+def write(run: Run, rows: list[tuple[Any, ...]]) -> None:
+    columns = ["image", "identity", "sr_sha256", "reference_sha256", "value", "note"]
+    run.write_scores(pd.DataFrame(rows, columns=columns))
 
 
 def test_runs_come_in_the_order_of_bench_toml_and_others_behind(store: Store) -> None:
@@ -86,6 +106,15 @@ def test_runs_come_in_the_order_of_bench_toml_and_others_behind(store: Store) ->
         store.run(method)
     assert store.find() == ["ilvr", "dpi", "bicubic", "ddnm"]
     assert store.find("ddnm", "dpi") == ["ddnm", "dpi"]
+
+
+def test_repetitions_stand_together_in_their_order(store: Store) -> None:
+    for repetition in (2, 0, 1):
+        for steps in (20, 50):
+            store.run("dpi", settings={"steps": steps}, repetition=repetition)
+    runs = [run.spec for run in find_runs(store.testset, store.results, (), ())]
+    assert [spec.repetition for spec in runs] == [0, 1, 2] * 2
+    assert len({spec.settings["steps"] for spec in runs[:3]}) == 1
 
 
 def test_runs_on_another_test_set_of_that_name_are_left_out(store: Store) -> None:
@@ -173,7 +202,7 @@ def test_a_test_set_with_a_name_of_its_own_is_called_by_it(testset: TestSet, sto
 def test_scores_by_another_version_of_a_metric_are_left_out(testset: TestSet, store: Store) -> None:
     run = store.run("dpi")
     score(run, identity="psnr 0")
-    assert table_of(testset, [run], [PSNR]).rows[0].scores == {}
+    assert table_of(testset, [run], [PSNR]).rows[0].scores.keys() == COSTS
 
 
 def test_scores_of_a_picture_that_changed_since_are_left_out(
@@ -188,7 +217,7 @@ def test_scores_of_a_picture_that_changed_since_are_left_out(
 
 
 def test_a_run_without_scores_has_none(testset: TestSet, store: Store) -> None:
-    assert table_of(testset, [store.run("dpi")], [PSNR]).rows[0].scores == {}
+    assert table_of(testset, [store.run("dpi")], [PSNR]).rows[0].scores.keys() == COSTS
 
 
 def test_an_unavailable_metric_is_absent_with_its_reason(testset: TestSet, store: Store) -> None:
@@ -196,8 +225,86 @@ def test_an_unavailable_metric_is_absent_with_its_reason(testset: TestSet, store
     score(run, identity="lpips 1")
     lpips = Measure("lpips", "lpips 1", reason="no weights")
     (row,) = table_of(testset, [run], [PSNR, lpips]).rows
-    assert row.scores == {}
+    assert row.scores.keys() == COSTS
     assert row.missing == {"lpips": "no weights"}
+
+
+FID = Measure("fid", "fid 1", per="set")
+
+
+def test_the_value_of_a_set_counts_for_these_very_pictures(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    files = set_sha256(r.sha256 for r in run.records().values())
+    write(run, [("", "fid 1", files, "", 7.5, ""), ("", "fid 1", "0" * 64, "", 9.5, "")])
+    assert table_of(testset, [run], [FID]).rows[0].whole == {"fid": 7.5}
+    run.write({"face-1": picture(999)}, seconds=1.0, evaluations=0)
+    assert table_of(testset, [run], [FID]).rows[0].whole == {}
+
+
+def test_a_set_is_the_whole_test_set(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi", images=3)
+    files = set_sha256(r.sha256 for r in run.records().values())
+    write(run, [("", "fid 1", files, "", 7.5, "")])
+    (row,) = table_of(testset, [run], [FID]).rows
+    assert (row.whole, row.missing) == ({}, {"fid": INCOMPLETE})
+
+
+def test_why_a_value_is_none_is_told(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    files = [r.sha256 for r in run.records().values()]
+    rows = [(f"face-{i}", "psnr 1", files[i], "", 20.0 + i, "") for i in range(3)]
+    lost = ("face-3", "psnr 1", files[3], "", math.nan, "no face was found")
+    few = ("", "fid 1", set_sha256(files), "", math.nan, "Too few.")
+    write(run, [*rows, lost, few])
+    (row,) = table_of(testset, [run], [PSNR, FID]).rows
+    assert row.scores["psnr"] == {"face-0": 20.0, "face-1": 21.0, "face-2": 22.0}
+    assert row.undefined == {"psnr": {"face-3": "no face was found"}}
+    assert row.missing == {"fid": "Too few."}
+
+
+def test_a_pair_of_repetitions_counts_for_both(testset: TestSet, store: Store) -> None:
+    diversity = Measure("diversity", "diversity 1", reference="repetitions")
+    runs = [store.run("dpi", repetition=number) for number in range(3)]
+    files = [[r.sha256 for r in run.records().values()] for run in runs]
+    write(runs[1], [("face-0", "diversity 1", files[1][0], files[0][0], 0.1, "")])
+    write(
+        runs[2],
+        [
+            ("face-0", "diversity 1", files[2][0], files[0][0], 0.2, ""),
+            ("face-0", "diversity 1", files[2][0], files[1][0], 0.6, ""),
+            ("face-0", "diversity 1", files[2][0], "0" * 64, 9.9, ""),
+        ],
+    )
+    rows = table_of(testset, runs, [diversity]).rows
+    assert [row.title for row in rows] == [f"DPI (repetition {number})" for number in range(3)]
+    for row in rows:
+        assert row.scores["diversity"] == {"face-0": pytest.approx(0.3)}
+    alone = table_of(testset, [store.run("ilvr")], [diversity]).rows[0]
+    assert alone.missing == {"diversity": ONE_REPETITION}
+
+
+def test_what_runs_cost_is_read_from_the_store(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    run.finish(list(testset.entries), {"peak_memory_bytes": 3 * 2**29})
+    table = table_of(testset, [run, store.run("ilvr")], [PSNR], costs=True)
+    assert [column.name for column in table.columns] == [
+        "psnr",
+        "seconds",
+        "evaluations",
+        "memory",
+    ]
+    (_, *cells_of_dpi), (_, *cells_of_ilvr) = cells(table)
+    assert [cell.value for cell in cells_of_dpi] == [1.0, 0.0, 1.5]
+    assert [cell.value for cell in cells_of_ilvr] == [1.0, 0.0, None]
+
+
+def test_scores_of_another_version_are_refused(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    run.write_scores(pd.DataFrame({"image": [], "sr_sha256": [], "identity": [], "value": []}))
+    with pytest.raises(
+        BenchError, match=r"scores\.parquet lacks note, reference_sha256, as another"
+    ):
+        table_of(testset, [run], [PSNR])
 
 
 def test_the_strip_has_a_column_per_run_and_a_gap_for_a_face_not_done(

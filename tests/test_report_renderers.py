@@ -205,21 +205,21 @@ def test_csv_and_json_hold_the_same_full_numbers_as_the_table() -> None:
         method = next(m for m in value["methods"] if m["name"] == line["method"])
         metric = next(m for m in value["metrics"] if m["name"] == line["metric"])
         score = method["scores"][line["metric"]]
-        assert line["mean"] == ("" if score["mean"] is None else str(score["mean"]))
+        assert line["value"] == ("" if score["value"] is None else str(score["value"]))
         assert line["count"] == str(score["count"])
         assert line["mark"] == (score["mark"] or "")
         assert line["reason"] == (score["reason"] or "")
         assert line["better"] == metric["better"]
     by_key = {(line["method"], line["metric"]): line for line in lines}
-    assert float(by_key["dpi", "psnr"]["mean"]) == math.fsum([20.123456, 21.0]) / 2
+    assert float(by_key["dpi", "psnr"]["value"]) == math.fsum([20.123456, 21.0]) / 2
     assert by_key["dpi", "psnr"]["count"] == "2"
     assert by_key["dpi", "psnr"]["better"] == "higher"
     assert by_key["dpi", "lpips"]["better"] == "lower"
     assert by_key["dpi", "lpips"]["mark"] == "best"
-    assert by_key["truth", "psnr"]["mean"] == "Infinity"
-    assert by_key["dpi", "fid"]["mean"] == ""
+    assert by_key["truth", "psnr"]["value"] == "Infinity"
+    assert by_key["dpi", "fid"]["value"] == ""
     assert by_key["dpi", "fid"]["reason"] == "It needs weights."
-    assert value["methods"][1]["scores"]["fid"]["mean"] is None
+    assert value["methods"][1]["scores"]["fid"]["value"] is None
     assert (value["test_set"], value["scale"], value["seed"]) == ("CelebA", 16, 0)
     assert value["notes"] == ["Strict."]
 
@@ -231,7 +231,7 @@ def test_every_format_prints_what_rounding_the_full_number_gives(
     column = Column("m", "M", higher_is_better=True, digits=digits)
     rows = tuple(Row(f"r{i}", f"R{i}", {"m": {"1": v}}, 1) for i, v in enumerate(values))
     table = Table("set", 4, 1, 0, (column,), rows)
-    full = [float(line["mean"]) for line in csv.DictReader(io.StringIO(to_csv(table)))]
+    full = [float(line["value"]) for line in csv.DictReader(io.StringIO(to_csv(table)))]
     assert full == values
     expected = [f"{value:z.{digits}f}" for value in full]
     assert [row[1] for row in terminal_rows(terminal_text(table))[1:]] == expected
@@ -250,7 +250,7 @@ def test_no_name_changes_the_form_of_a_table(text: str) -> None:
     assert to_markdown(table).count("\n") == to_markdown(plain).count("\n")
     assert [len(row) for row in latex_rows(to_latex(table))] == [2, 2, 2]
     assert to_latex(table).count("\n") == to_latex(plain).count("\n")
-    assert [len(line) for line in csv.reader(io.StringIO(to_csv(table)))] == [14, 14, 14]
+    assert [len(line) for line in csv.reader(io.StringIO(to_csv(table)))] == [16, 16, 16]
     assert json_value(to_json(table))["title"] == one_line(text)
     for drawn in (terminal_text(table), to_markdown(table), to_latex(table), to_csv(table)):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", drawn)
@@ -279,7 +279,7 @@ def test_no_csv_cell_from_outside_is_a_formula(text: str) -> None:
 
 def test_negative_means_stay_numbers_in_csv() -> None:
     table = Table("set", 4, 1, 0, (PSNR,), (Row("a", "A", {"psnr": {"1": -1.5}}, 1),))
-    assert next(csv.DictReader(io.StringIO(to_csv(table))))["mean"] == "-1.5"
+    assert next(csv.DictReader(io.StringIO(to_csv(table))))["value"] == "-1.5"
 
 
 def test_the_latex_compiles_whatever_the_names_are(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_cells_average_over_the_images_that_all_rows_share(
     rows = [row(f"m{i}", values) for i, values in enumerate(measured)]
     for values, cell in zip(measured, column_of(table(*rows)), strict=True):
         assert cell.count == len(shared)
-        assert cell.mean == pytest.approx(statistics.fmean(values[image] for image in shared))
+        assert cell.value == pytest.approx(statistics.fmean(values[image] for image in shared))
 
 
 @given(scores, st.data())
@@ -122,7 +122,7 @@ def test_the_order_of_images_does_not_change_a_mean(
 
 
 def test_a_mean_is_rounded_once() -> None:
-    assert column_of(table(row("a", {"1": 1e16, "2": 1.0, "3": -1e16})))[0].mean == 1 / 3
+    assert column_of(table(row("a", {"1": 1e16, "2": 1.0, "3": -1e16})))[0].value == 1 / 3
 
 
 def test_a_partly_done_method_narrows_the_others_to_its_images() -> None:
@@ -192,7 +192,7 @@ def test_identical_images_have_an_infinite_mean(value: float, expected: float) -
 
 
 def test_opposite_infinities_do_not_fail() -> None:
-    assert column_of(table(row("a", {"1": math.inf, "2": -math.inf})))[0].mean == -math.inf
+    assert column_of(table(row("a", {"1": math.inf, "2": -math.inf})))[0].value == -math.inf
 
 
 @pytest.mark.parametrize(
@@ -235,3 +235,44 @@ def test_importing_reports_brings_in_nothing_heavy() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+FID = Column("fid", "FID", higher_is_better=False, digits=2, per="set")
+
+
+def whole(name: str, value: float | None, done: int = 3, reason: str = "") -> Row:
+    values = {} if value is None else {"fid": value}
+    return Row(name, name, {}, done, {"fid": reason} if reason else {}, values)
+
+
+def test_the_value_of_a_set_is_no_mean_and_narrowed_by_no_other_row() -> None:
+    made = table(whole("a", 7.5), whole("b", 5.25), whole("c", None, 1, "Few."), column=FID)
+    assert column_of(made) == [
+        Cell(7.5, 3, Mark.SECOND),
+        Cell(5.25, 3, Mark.BEST),
+        Cell(None, 0, reason="Few."),
+    ]
+    assert lay_out(made).notes == ()
+    assert column_of(table(whole("a", math.nan), column=FID)) == [
+        Cell(None, 0, reason="Not a number.")
+    ]
+
+
+def test_images_without_a_value_are_counted_and_named() -> None:
+    lost = {str(index): "no face was found" for index in range(12)}
+    psnr = {"12": 20.0}
+    made = Table(
+        "set", 8, 13, 0, (PSNR,), (Row("a", "A", {"psnr": psnr}, 13, undefined={"psnr": lost}),)
+    )
+    (cell,) = column_of(made)
+    assert (cell.value, cell.count) == (20.0, 1)
+    assert lay_out(made).notes[1] == (
+        "PSNR of A: no face was found in 12 of the 13 images "
+        "(0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 2 more)."
+    )
+
+
+def test_a_caption_names_the_protocol() -> None:
+    assert lay_out(Table("LFW", None, 9, 0, (), (), protocol="paper")).caption == (
+        "LFW, N = 9, seed 0, paper protocol"
+    )

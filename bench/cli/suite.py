@@ -10,15 +10,48 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.shared import TestsetOption, open_testset_named, workspace
-from bench.errors import WrongUsage
+from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from bench.config import Weights, Workspace
-    from bench.metrics import Metric
+    from bench.metrics import Measure
     from bench.report import Table
     from bench.testset.manifest import TestSet
+
+
+class Choice(StrEnum):
+    """By which protocols results are measured."""
+
+    STRICT = "strict"
+    PAPER = "paper"
+    BOTH = "both"
+
+
+class Shown(StrEnum):
+    """By which protocol a table's values were measured."""
+
+    STRICT = "strict"
+    PAPER = "paper"
+
+
+class Format(StrEnum):
+    """How a table is printed."""
+
+    LATEX = "latex"
+    CSV = "csv"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
+ProtocolOption = Annotated[
+    Choice, typer.Option("--protocol", help="strict, or the released scripts' for comparison.")
+]
+MetricOption = Annotated[
+    list[str] | None,
+    typer.Option("--metric", help="A metric; may be repeated. Else bench.toml's."),
+]
 
 
 def run(
@@ -36,6 +69,10 @@ def run(
         list[str] | None,
         typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
     ] = None,
+    repeat: Annotated[int, typer.Option(help="Repetitions, each with noise of its own.", min=1)] = (
+        1
+    ),
+    protocol: ProtocolOption = Choice.STRICT,
 ) -> None:
     """Run methods on a test set and score their results; what is done already is kept."""
     from bench.engine.run import run_suite
@@ -52,30 +89,30 @@ def run(
         weights=_chosen(config.weights, weights or [], prior=prior, corrector=corrector),
         seed=config.seed if seed is None else seed,
         batch=batch or config.batch,
+        repetitions=repeat,
     )
     for item in finished:
         done = "was done already" if item.restored == 0 else f"{item.restored} images restored"
         typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
-    _score(here, testset, metrics)
+    _score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
 
 
 def evaluate(
     on: TestsetOption = None,
+    protocol: ProtocolOption = Choice.STRICT,
+    names: MetricOption = None,
+    require_all: Annotated[
+        bool, typer.Option("--require-all", help="Fail where a metric can't be computed.")
+    ] = False,
 ) -> None:
     """Score every result on a test set by the metrics that it lacks."""
     here = workspace()
-    metrics = _metrics(here)
-    _score(here, open_testset_named(here, on), metrics)
-
-
-class Format(StrEnum):
-    """How a table is printed."""
-
-    LATEX = "latex"
-    CSV = "csv"
-    MARKDOWN = "markdown"
-    JSON = "json"
+    metrics = _metrics(here, names)
+    testset = open_testset_named(here, on)
+    if require_all and (reasons := _reasons(testset, metrics, protocol)):
+        raise BenchError(" ".join(reasons))
+    _score(here, testset, metrics, protocol)
 
 
 def report(
@@ -89,10 +126,17 @@ def report(
         Path | None, typer.Option(help="Also save a strip of faces, LR to GT, as PNG.")
     ] = None,
     faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
+    protocol: Annotated[Shown, typer.Option(help="By which it was measured.")] = Shown.STRICT,
+    names: MetricOption = None,
+    costs: Annotated[
+        bool, typer.Option("--costs", help="Add seconds, network calls and peak memory.")
+    ] = False,
 ) -> None:
     """Print the table of a test set's results, with best and second best marked."""
     from bench.files import write_bytes
     from bench.images import encode_png
+    from bench.metrics.protocol import protocols
+    from bench.metrics.scoring import as_measured
     from bench.report import collect
 
     here = workspace()
@@ -100,35 +144,53 @@ def report(
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
-    metrics = _metrics(here)
+    metrics = _metrics(here, names)
     testset = open_testset_named(here, on)
     runs = collect.find_runs(testset, here.results, methods or (), here.config.methods)
-    table = collect.table_of(testset, runs, metrics)
+    columns = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
+    table = collect.table_of(testset, runs, columns, protocol, costs)
     _print(table, chosen[0] if chosen else None)
     if strip:
         write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
         typer.echo(f"Saved {strip}", err=True)
 
 
-def _metrics(here: Workspace) -> list[Metric]:
-    """The metrics that bench.toml names.
+def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
+    """The metrics of these names, or those that bench.toml names.
 
     Raises:
         WrongUsage: there is no such metric.
     """
     from bench import metrics
+    from bench.metrics.recognition import configured
 
-    return [metrics.find(name) for name in here.config.metrics]
+    own = configured(here.config.recognition, f"{here.config_file}.recognition")
+    return [own.get(name) or metrics.find_measure(name) for name in names or here.config.metrics]
 
 
-def _score(here: Workspace, testset: TestSet, metrics: list[Metric]) -> None:
+def _reasons(testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> list[str]:
+    """A sentence for each reason for which metrics can't be computed here."""
+    from bench.metrics.protocol import protocols
+    from bench.metrics.scoring import as_measured
+    from bench.report.collect import impossible
+
+    chosen = protocols(protocol, testset.manifest.plan.recipe)
+    titles: dict[str, dict[str, None]] = {}
+    for metric in as_measured(metrics, testset, chosen):
+        if reason := impossible(metric, testset):
+            titles.setdefault(reason, {})[metric.title] = None
+    return [f"No {', '.join(lost)}: {reason}" for reason, lost in titles.items()]
+
+
+def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> None:
     """Score all runs on a test set; say which metrics can't be computed here."""
+    from bench.metrics.protocol import protocols
     from bench.metrics.scoring import score_runs
 
-    score_runs(testset, here.results, metrics)
-    for metric in metrics:
-        if reason := metric.unavailable():
-            typer.echo(f"No {metric.title}: {reason}", err=True)
+    chosen = protocols(protocol, testset.manifest.plan.recipe)
+    score_runs(testset, here.results, metrics, chosen)
+    for reason in _reasons(testset, metrics, protocol):
+        typer.echo(reason, err=True)
 
 
 def _merged(

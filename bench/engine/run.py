@@ -40,6 +40,7 @@ def run_method(
     seed: int,
     batch: int,
     others: Mapping[str, Mapping[str, Any]] | None = None,
+    repetition: int = 0,
 ) -> Finished:
     """Restore every image of the test set that this run lacks.
 
@@ -64,6 +65,7 @@ def run_method(
         testset=testset.manifest.sha256,
         weights={**loaded.sha256, **outside},
         seed=seed,
+        repetition=repetition,
     )
     facts = provenance(device)
     run = Run.open(results, testset.name, method.title, spec, facts)
@@ -81,7 +83,9 @@ def run_method(
         for names in _batches(pending, method.batch or batch):
             started, evaluated = time.perf_counter(), loaded.evaluations
             try:
-                pictures = restore_batch(configured, testset, names, loaded, seed, device)
+                pictures = restore_batch(
+                    configured, testset, names, loaded, seed, device, repetition
+                )
             except Incomplete as error:
                 if error.method != name:  # it is of the method inside this one
                     raise
@@ -104,6 +108,7 @@ def restore_batch(
     loaded: LoadedModels,
     seed: int,
     device: torch.device,
+    repetition: int = 0,
 ) -> dict[str, Pixels]:
     """Image id -> restored picture [H, W, 3], for a batch of images.
 
@@ -113,7 +118,7 @@ def restore_batch(
     problem = Problem(
         lr=to_model([testset.lr(image) for image in images]).to(device),
         scale=testset.manifest.plan.scale,
-        noise=KeyedNoise([StreamKey(seed, image) for image in images]),
+        noise=KeyedNoise([StreamKey(seed, image, repetition) for image in images]),
         models=loaded.models,
         images=images,
     )
@@ -164,6 +169,7 @@ def run_suite(
     weights: Weights,
     seed: int,
     batch: int,
+    repetitions: int = 1,
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
 
@@ -181,6 +187,17 @@ def run_suite(
     for configured in needed:  # behind the names, whose mistakes are mended sooner
         require(configured, plan.size, weights)
     return [
-        run_method(name, settings.get(name, {}), testset, results, weights, seed, batch, settings)
+        run_method(
+            name,
+            settings.get(name, {}),
+            testset,
+            results,
+            weights,
+            seed,
+            batch,
+            settings,
+            repetition,
+        )
         for name in dict.fromkeys(names)
+        for repetition in range(repetitions)
     ]

@@ -6,12 +6,12 @@ import pkgutil
 from functools import cache
 
 from bench.errors import BenchError, WrongUsage
-from bench.metrics.metric import Metric
+from bench.metrics.metric import Measure, Metric
 
-__all__ = ["Metric", "all_metrics", "find"]
+__all__ = ["Measure", "Metric", "all_metrics", "find", "find_measure"]
 
 
-def all_metrics() -> dict[str, Metric]:
+def all_metrics() -> dict[str, Measure]:
     """Every metric by name, in the order in which tables show them; a fresh dictionary.
 
     Raises:
@@ -21,7 +21,19 @@ def all_metrics() -> dict[str, Metric]:
 
 
 def find(name: str) -> Metric:
-    """The metric called exactly `name`.
+    """The metric called exactly `name`, which compares pictures with their references.
+
+    Raises:
+        BenchError: there is none, or it is one of features or of whole sets.
+    """
+    measure = find_measure(name)
+    if not isinstance(measure, Metric):
+        raise WrongUsage(f"{measure.title} has no value for two pictures by themselves.")
+    return measure
+
+
+def find_measure(name: str) -> Measure:
+    """The metric called exactly `name`, of any kind.
 
     Raises:
         BenchError: there is none; the sentence names the nearest one, or all.
@@ -35,8 +47,8 @@ def find(name: str) -> Metric:
 
 
 @cache
-def _scanned() -> tuple[tuple[str, Metric], ...]:
-    found: list[Metric] = []
+def _scanned() -> tuple[tuple[str, Measure], ...]:
+    found: list[Measure] = []
     for module in pkgutil.iter_modules(__path__):
         found += getattr(importlib.import_module(f"{__name__}.{module.name}"), "METRICS", ())
     ordered = sorted(found, key=lambda metric: (metric.place, metric.name))

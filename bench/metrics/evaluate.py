@@ -1,12 +1,23 @@
-"""Scores pictures on disk by any metrics, computing only what an earlier table lacks."""
+"""Measures pictures on disk by any metrics, computing only what an earlier table lacks.
 
-from collections.abc import Iterator, Sequence
+Pictures come in chunks: each file of a chunk is decoded once for all metrics, what they give is
+handed over at once so that a killed command loses one chunk, and then the pictures are forgotten,
+so that memory does not grow with their number.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bench.errors import BenchError
-from bench.metrics.metric import Metric, size
+from bench.metrics.features import FeatureCache, FeatureTable, kept_as
+from bench.metrics.metric import FeatureMetric, Measure, Metric, SetMetric, size
+from bench.metrics.protocol import through_jpeg
 from bench.progress import progress
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
@@ -14,48 +25,67 @@ if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
 
     from bench.images import Pixels
 
-COLUMNS = ("image", "metric", "identity", "sr_sha256", "hr_sha256", "value")
+COLUMNS = ("image", "metric", "identity", "sr_sha256", "reference_sha256", "value", "note")
+"""`image` is empty where a value is of a whole set, and both hashes are then those of sets; `note`
+says why a value that was computed is none, and `value` is then not a number."""
 
-_CHUNK = 16  # pairs decoded at a time
+_CHUNK = 16  # images at a time
 
-_Key = tuple[str, str, str]  # metric identity, hash of the picture, hash of the original
+_Key = tuple[str, str, str]  # key of the metric, hash of the picture, hash of its reference
+_Value = tuple[float, str]  # with its note
+
+Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A picture and its original on disk, with the sha256 of each file.
+class Picture:
+    """A picture on disk and the sha256 of its file."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to measure against one reference; those of a set's metric only add to the set.
 
     Attributes:
-        image: what the table calls it.
+        image: what tables call it.
+        measure: by what; it must be available.
+        identity: `measure.key`, asked for once: it looks up versions and files.
         sr: the picture.
-        hr: its original.
-        sr_sha256: of the file `sr`.
-        hr_sha256: of the file `hr`.
+        reference: what `measure.reference` asks for.
     """
 
     image: str
-    sr: Path
-    hr: Path
-    sr_sha256: str
-    hr_sha256: str
+    measure: Measure
+    identity: str
+    sr: Picture
+    reference: Picture
+
+    @property
+    def key(self) -> _Key:
+        return self.identity, self.sr.sha256, self.reference.sha256
 
 
 def evaluate(
-    pairs: Sequence[Pair], metrics: Sequence[Metric], cached: "pd.DataFrame | None"
+    tasks: Sequence[Task],
+    cached: "pd.DataFrame | None",
+    features: FeatureCache,
+    keep: Callable[[Rows], None] = lambda rows: None,
 ) -> "pd.DataFrame":
-    """Score every pair by every metric that is available here.
-
-    Each file is decoded once for all metrics, and only if one of them needs it.
+    """Measure what is asked for and not known yet.
 
     Args:
-        pairs: what to score.
-        metrics: by what; an unavailable one is left out, and its caller knows the reason.
-        cached: an earlier result. A value is taken from it where the metric's identity and both
-            hashes agree, whatever the image is called.
+        tasks: what to measure, in the order wanted.
+        cached: an earlier result. A value is taken from it where the metric's key and both hashes
+            agree, whatever the image is called.
+        features: where features are kept.
+        keep: is given the rows of every chunk as soon as they are there.
 
     Returns:
-        One row per pair and metric, with `COLUMNS`: pairs in the order given, and for each the
-        metrics in the order given. `value` is float64; PSNR may be infinite.
+        One row per task, and per set one in the end, with `COLUMNS`. `value` is float64; PSNR may
+        be infinite.
 
     Raises:
         BenchError: a file can't be read, a picture differs in size from its original or is too
@@ -63,71 +93,181 @@ def evaluate(
     """
     import pandas as pd
 
-    usable = {m.identity: m for m in metrics if m.unavailable() is None}
     known = _known(cached)
-    total = len({key for pair in pairs for key in _keys(pair, usable)} - known.keys())
-    with progress("Scoring", total) as advance:
-        for chunk in _chunks(pairs, usable, known):
-            pictures = {pair: _decode(pair) for pair in chunk}
-            for identity, metric in usable.items():
-                lacking = _lacking(chunk, identity, known)
-                if not lacking:
-                    continue
-                values = metric.score(
-                    [pictures[pair][0] for pair in lacking.values()],
-                    [pictures[pair][1] for pair in lacking.values()],
-                )
-                known.update(zip(lacking, values, strict=True))
-                advance(len(lacking), metric.title)
-    rows = [
-        (pair.image, usable[key[0]].name, *key, known[key])
-        for pair in pairs
-        for key in _keys(pair, usable)
-    ]
+    single = [task for task in tasks if not isinstance(task.measure, SetMetric)]
+    sets = _sets(tasks)
+    pending = [task for task in single if task.key not in known]
+    for key, members in sets.items():
+        pending += members if key not in known else []
+    images = len({task.image for task in pending})
+    with progress("Scoring", images) as advance:
+        for chunk in _chunks(pending):
+            found = _score(chunk, known, features)
+            known.update(found)
+            keep(_rows([task for task in chunk if task.key in found], found))
+            advance(len({task.image for task in chunk}))
+        for key, members in sets.items():
+            if key not in known:
+                advance(0, members[0].measure.title)
+                known[key] = _measure(members, features)
+                keep([_row("", members[0].measure, key, known[key])])
+    rows = _rows(single, known)
+    rows += [_row("", members[0].measure, key, known[key]) for key, members in sets.items()]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
         {column: "float64" if column == "value" else "str" for column in COLUMNS}
     )
 
 
-def _keys(pair: Pair, identities: "dict[str, Metric]") -> list[_Key]:
-    return [(identity, pair.sr_sha256, pair.hr_sha256) for identity in identities]
+def _row(image: str, measure: Measure, key: _Key, value: _Value) -> dict[str, Any]:
+    return dict(zip(COLUMNS, (image, measure.name, *key, *value), strict=True))
 
 
-def _known(cached: "pd.DataFrame | None") -> dict[_Key, float]:
-    """The values of an earlier table; an absent value doesn't count as known."""
+def _rows(tasks: Iterable[Task], values: dict[_Key, _Value]) -> Rows:
+    return [_row(task.image, task.measure, task.key, values[task.key]) for task in tasks]
+
+
+def _known(cached: "pd.DataFrame | None") -> dict[_Key, _Value]:
+    """The values of an earlier table; an absent one without a note doesn't count as known."""
     if cached is None:
         return {}
     if absent := [column for column in COLUMNS if column not in cached.columns]:
         raise BenchError(
             f"The earlier metrics lack {', '.join(absent)}: delete them to compute them anew."
         )
-    present = cached.dropna(subset=["value"])
-    keys = zip(present["identity"], present["sr_sha256"], present["hr_sha256"], strict=True)
-    return dict(zip(keys, map(float, present["value"]), strict=True))
+    columns = (cached[column] for column in COLUMNS[2:])
+    return {
+        (key, sr, reference): (float(value), note)
+        for key, sr, reference, value, note in zip(*columns, strict=True)
+        if note or not math.isnan(value)
+    }
 
 
-def _chunks(
-    pairs: Sequence[Pair], identities: "dict[str, Metric]", known: dict[_Key, float]
-) -> Iterator[list[Pair]]:
-    """The pairs that lack a value, so many at a time that memory stays flat."""
-    needed = [pair for pair in pairs if any(k not in known for k in _keys(pair, identities))]
-    for start in range(0, len(needed), _CHUNK):
-        yield needed[start : start + _CHUNK]
+def _sets(tasks: Iterable[Task]) -> dict[_Key, list[Task]]:
+    """The tasks of each set's metric by the key of its value."""
+    from bench.store import set_sha256
+
+    members: defaultdict[str, list[Task]] = defaultdict(list)
+    for task in tasks:
+        if isinstance(task.measure, SetMetric):
+            members[task.identity].append(task)
+    return {
+        (key, set_sha256(t.sr.sha256 for t in of), set_sha256(t.reference.sha256 for t in of)): of
+        for key, of in members.items()
+    }
 
 
-def _lacking(chunk: list[Pair], identity: str, known: dict[_Key, float]) -> dict[_Key, Pair]:
-    """One pair for each value to compute; pairs of equal files are computed once."""
-    keys = {(identity, pair.sr_sha256, pair.hr_sha256): pair for pair in chunk}
-    return {key: pair for key, pair in keys.items() if key not in known}
+def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    """All tasks of so many images at a time."""
+    by_image: defaultdict[str, list[Task]] = defaultdict(list)
+    for task in tasks:
+        by_image[task.image].append(task)
+    images = list(by_image.values())
+    for start in range(0, len(images), _CHUNK):
+        yield [task for of_image in images[start : start + _CHUNK] for task in of_image]
 
 
-def _decode(pair: Pair) -> "tuple[Pixels, Pixels]":
-    from bench.images import read_image
+def _score(
+    chunk: list[Task], known: dict[_Key, _Value], features: FeatureCache
+) -> dict[_Key, _Value]:
+    """The values that a chunk lacks; pairs of equal files are computed once."""
+    decoded = _Decoded()
+    groups: defaultdict[str, dict[_Key, Task]] = defaultdict(dict)
+    for task in chunk:
+        if task.key not in known:
+            groups[task.identity][task.key] = task
+    found: dict[_Key, _Value] = {}
+    for group in groups.values():
+        tasks = list(group.values())
+        match tasks[0].measure:
+            case Metric() as metric:
+                pairs = [decoded.pair(task) for task in tasks]
+                values = metric.score([sr for sr, _ in pairs], [hr for _, hr in pairs])
+                found.update(zip(group, map(_noted, values), strict=True))
+            case FeatureMetric() as metric:
+                _extract(metric, tasks, decoded, features)
+                made_by = _made_by(metric)
+                for key, task in group.items():
+                    files = (task.sr.sha256, task.reference.sha256)
+                    found[key] = _noted(metric.compare(*map(features.read, made_by, files)))
+            case SetMetric() as metric:
+                _extract(metric, tasks, decoded, features)
+    return found
 
-    picture, original = read_image(pair.sr), read_image(pair.hr)
-    if picture.shape != original.shape:
-        raise BenchError(
-            f"{pair.sr} is {size(picture)} but its original {pair.hr} is {size(original)}: "
-            "run the method again for this test set."
-        )
-    return picture, original
+
+class _Decoded:
+    """The pictures of a chunk, each file decoded once."""
+
+    def __init__(self) -> None:
+        self._pixels: dict[tuple[Path, bool], Pixels] = {}
+
+    def pair(self, task: Task) -> "tuple[Pixels, Pixels]":
+        """The picture and its reference.
+
+        Raises:
+            BenchError: one can't be read, or the sizes differ where they must not.
+        """
+        measure = task.measure
+        picture = self.picture(task.sr, measure.jpeg)
+        reference = self.picture(task.reference, measure.reference_jpeg)
+        if measure.reference != "lr" and picture.shape != reference.shape:
+            raise BenchError(
+                f"{task.sr.path} is {size(picture)} but its original {task.reference.path} is "
+                f"{size(reference)}: run the method again for this test set."
+            )
+        return picture, reference
+
+    def picture(self, picture: Picture, jpeg: bool) -> "Pixels":
+        from bench.images import read_image
+
+        place = (picture.path, jpeg)
+        if place not in self._pixels:
+            self._pixels[place] = (
+                through_jpeg(self.picture(picture, jpeg=False))
+                if jpeg
+                else read_image(picture.path)
+            )
+        return self._pixels[place]
+
+
+def _extract(
+    metric: FeatureMetric | SetMetric, tasks: list[Task], decoded: _Decoded, cache: FeatureCache
+) -> None:
+    """Keep the features of these tasks' pictures and originals that are not there yet."""
+    extractor = metric.extractor
+    sides = ([task.sr for task in tasks], [task.reference for task in tasks])
+    kept = (metric.jpeg, metric.reference_jpeg)
+    for made_by, jpeg, pictures in zip(_made_by(metric), kept, sides, strict=True):
+        lacking = {p.sha256: p for p in pictures if not cache.has(made_by, p.sha256)}
+        if lacking:
+            pixels = [decoded.picture(picture, jpeg) for picture in lacking.values()]
+            for picture, features in zip(lacking.values(), extractor.extract(pixels), strict=True):
+                if not all(np.isfinite(values).all() for values in features.values()):
+                    raise BenchError(
+                        f"{metric.title}: the features of {picture.path} are not finite numbers: "
+                        "look at the picture, and at the weights."
+                    )
+                cache.write(made_by, picture.sha256, features)
+
+
+def _made_by(metric: FeatureMetric | SetMetric) -> tuple[str, str]:
+    """How the features of pictures were made, and those of references."""
+    extractor = metric.extractor
+    return kept_as(extractor, metric.jpeg), kept_as(extractor, metric.reference_jpeg)
+
+
+def _measure(members: list[Task], cache: FeatureCache) -> _Value:
+    """The value of a set."""
+    metric = members[0].measure
+    assert isinstance(metric, SetMetric)
+    sr = tuple(sorted(task.sr.sha256 for task in members))
+    hr = tuple(sorted(task.reference.sha256 for task in members))
+    made_by, originals = _made_by(metric)
+    return _noted(
+        metric.measure(FeatureTable(cache, made_by, sr), FeatureTable(cache, originals, hr))
+    )
+
+
+def _noted(value: float | str) -> _Value:
+    if isinstance(value, str):
+        return math.nan, value
+    return value, "the value is not a number" if math.isnan(value) else ""

@@ -1,23 +1,32 @@
-"""What a metric is: one number per picture, from the picture and its original.
+"""What a metric is, in its three kinds: of a picture, of a picture's features, of a whole set.
 
-Metrics of whole sets of pictures (FID, KID) are another thing and not met here.
+A `Metric` compares a picture with its reference. A `FeatureMetric` compares what a network sees in
+the two, and a `SetMetric` what it sees in all pictures with what it sees in all originals; both
+share the features with other metrics of the same extractor, which are kept by picture. All are a
+`Measure`, which is what tables need to know.
 """
 
 import importlib.metadata
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from bench.errors import BenchError
+from bench.metrics.protocol import jpeg_identity
 
 if TYPE_CHECKING:  # reading a metric's name must not cost the import of torch
     from bench.images import Pixels
+    from bench.metrics.features import Extractor, Features, FeatureTable
+    from bench.metrics.protocol import Protocol
+
+Reference = Literal["hr", "lr", "itself", "repetitions"]
 
 
 @dataclass(frozen=True)
-class Metric(ABC):
-    """A metric, described for tables, and how to compute it.
+class Measure(ABC):
+    """A column of numbers, described for tables, and what its values depend on.
 
     Building one and reading these fields is cheap: what is heavy is imported on first use.
 
@@ -27,8 +36,15 @@ class Metric(ABC):
         higher_is_better: its direction.
         unit: "dB", or "" for a pure number.
         digits: decimals to print.
-        place: metrics are listed by this number, then by name.
+        place: columns are listed by this number, then by name.
+        jpeg: whether pictures pass through JPEG before they are measured, see `bench.metrics.
+            protocol`; their originals never do.
     """
+
+    per: ClassVar[Literal["image", "set", "run"]] = "image"
+    reference: ClassVar[Reference] = "hr"
+    """What a picture is measured against: its original, the LR input, nothing but itself, or the
+    same image in other repetitions of the run."""
 
     name: str
     title: str
@@ -36,22 +52,46 @@ class Metric(ABC):
     unit: str
     digits: int
     place: int
+    jpeg: bool = field(default=False, kw_only=True)
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """All that the value depends on: equal identities promise equal values."""
+        """All that the value of two given pictures depends on: the author's sentence."""
+
+    @property
+    def key(self) -> str:
+        """The identity and how pictures were kept before: equal keys promise equal values."""
+        return f"{self.identity}, pictures as {jpeg_identity()}" if self.jpeg else self.identity
+
+    @property
+    def reference_jpeg(self) -> bool:
+        """Whether references pass through JPEG too, as restored ones do."""
+        return self.jpeg and self.reference in {"itself", "repetitions"}
 
     def unavailable(self) -> str | None:
         """Why it can't be computed here, with the command that mends it; None when it can."""
         return None
 
+    def under(self, protocol: "Protocol") -> Self:
+        """The same column as a protocol measures it."""
+        return replace(self, jpeg=protocol.jpeg)
+
+    def of_degradation(self, degradation: str) -> Self:
+        """The same column for test sets of this degradation, for those that depend on it."""
+        return self
+
+
+@dataclass(frozen=True)
+class Metric(Measure):
+    """One number per picture, from the picture and its reference."""
+
     def score(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        """Compare each picture with its original.
+        """Compare each picture with its reference, by default its original.
 
         Args:
             sr: the pictures, uint8 RGB [H, W, 3]; sizes may differ from one to the next.
-            hr: their originals, in the same order and of the same sizes.
+            hr: their references, in the same order; originals are of the same sizes.
 
         Returns:
             One value per picture. It depends on that picture and its original alone, up to 1e-5.
@@ -78,7 +118,7 @@ class Metric(ABC):
                     f"{self.title}: picture {index} is {pixels.dtype} of shape "
                     f"{list(pixels.shape)}: give uint8 of shape [H, W, 3]."
                 )
-        if picture.shape != original.shape:
+        if self.reference != "lr" and picture.shape != original.shape:
             raise BenchError(
                 f"{self.title}: picture {index} is {size(picture)} but its original is "
                 f"{size(original)}: give pictures of the original's size."
@@ -98,6 +138,39 @@ class Metric(ABC):
         """`score` of lists that were checked."""
 
 
+@dataclass(frozen=True)
+class FeatureMetric(Measure):
+    """One number per picture, from the features of the picture and of its original."""
+
+    @property
+    @abstractmethod
+    def extractor(self) -> "Extractor":
+        """What makes the features."""
+
+    @abstractmethod
+    def compare(self, sr: "Features", hr: "Features") -> float | str:
+        """The value, or why this picture has none, such as "no face was found"."""
+
+
+@dataclass(frozen=True)
+class SetMetric(Measure):
+    """One number for all pictures together, from their features and those of all originals.
+
+    It is never averaged, and the order of the pictures does not matter.
+    """
+
+    per: ClassVar[Literal["image", "set", "run"]] = "set"
+
+    @property
+    @abstractmethod
+    def extractor(self) -> "Extractor":
+        """What makes the features."""
+
+    @abstractmethod
+    def measure(self, sr: "FeatureTable", hr: "FeatureTable") -> float | str:
+        """The value of the pictures against the originals, or why these have none."""
+
+
 def size(pixels: "Pixels") -> str:
     """Width and height of a picture [H, W, 3] for people: "256x128"."""
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
@@ -109,3 +182,15 @@ def package_version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "absent"
+
+
+def batches(pictures: "Sequence[Pixels]", pixels: int) -> list[list[int]]:
+    """Indices of pictures in batches of one size each, of at most so many pixels or one picture."""
+    by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, picture in enumerate(pictures):
+        by_shape[picture.shape].append(index)
+    found = []
+    for (height, width, _), indices in by_shape.items():
+        count = max(1, pixels // (height * width))
+        found += [indices[start : start + count] for start in range(0, len(indices), count)]
+    return found

@@ -8,46 +8,52 @@ backbones come from `bench.metrics.backbones`. Nothing is downloaded here.
 import importlib
 import importlib.util
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.metrics.backbones import BACKBONES, GET, backbone_path, load_backbone
-from bench.metrics.metric import Metric, package_version
+from bench.metrics.metric import Metric, batches, package_version
 from bench.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.images import Pixels
+    from bench.metrics.protocol import Protocol
 
 _PACKAGES = ("lpips", "torchvision")
-_BATCH_PIXELS = 8 * 256 * 256  # VGG16 holds about 150 MB of features per picture of 256 x 256
+_BATCH_PIXELS = 4 * 256 * 256  # VGG16 holds about 150 MB of features per picture of 256 x 256
 
 
 @dataclass(frozen=True)
 class Lpips(Metric):
     """LPIPS version 0.1, on the input range of its authors, [-1, 1].
 
+    Under the paper protocol on twice the 8-bit values less one, up to 509, as the scripts released
+    with DPI feed it. Such values say little, and compare with none but printed ones.
+
     Attributes:
         net: the `lpips` package's name of the network.
         backbone: ours.
         heads: sha256 of the package's file of linear heads.
+        to_509: whether the input range is the released scripts'.
     """
 
     net: str
     backbone: str
     heads: str
+    to_509: bool = False
 
     @property
     def identity(self) -> str:
+        span = "[-1, 509]" if self.to_509 else "[-1, 1]"
         return (
-            f"{self.name}: lpips {package_version('lpips')} version 0.1, RGB in [-1, 1], float32, "
+            f"{self.name}: lpips {package_version('lpips')} version 0.1, RGB in {span}, float32, "
             f"heads {self.heads}, {self.backbone} {BACKBONES[self.backbone].sha256}"
         )
 
@@ -59,6 +65,9 @@ class Lpips(Metric):
             return f"LPIPS needs its {BACKBONES[self.backbone].title} backbone: run `{GET}`."
         return None
 
+    def under(self, protocol: "Protocol") -> Self:
+        return replace(super().under(protocol), to_509=protocol.name == "paper")
+
     def _smallest(self) -> int:
         return 32  # below that the deepest features of AlexNet have no extent
 
@@ -69,28 +78,16 @@ class Lpips(Metric):
 
         if reason := self.unavailable():
             raise BenchError(reason)
-        network = _network(self)
+        network = _network(replace(self, to_509=False, jpeg=False))
         values: dict[int, float] = {}
         with torch.inference_mode():
-            for batch in _batches(sr):
-                distances = network(
-                    to_model([sr[index] for index in batch]),
-                    to_model([hr[index] for index in batch]),
-                )
+            for batch in batches(sr, _BATCH_PIXELS):
+                pictures = [to_model([of[index] for index in batch]) for of in (sr, hr)]
+                if self.to_509:
+                    pictures = [(p + 1) * 255 - 1 for p in pictures]
+                distances = network(*pictures)
                 values.update(zip(batch, distances.flatten().tolist(), strict=True))
         return [values[index] for index in range(len(sr))]
-
-
-def _batches(pictures: "Sequence[Pixels]") -> list[list[int]]:
-    """Indices of pictures in batches of one size each, bounded in pixels."""
-    by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, pixels in enumerate(pictures):
-        by_shape[pixels.shape].append(index)
-    batches = []
-    for (height, width, _), indices in by_shape.items():
-        count = max(1, _BATCH_PIXELS // (height * width))
-        batches += [indices[start : start + count] for start in range(0, len(indices), count)]
-    return batches
 
 
 @cache

@@ -26,10 +26,11 @@ class Psnr(Metric):
         return "psnr: RGB, 8 bits, uncropped, data range 255, equal gives inf"
 
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        return [_psnr(picture, original) for picture, original in zip(sr, hr, strict=True)]
+        return [psnr(picture, original) for picture, original in zip(sr, hr, strict=True)]
 
 
-def _psnr(picture: "Pixels", original: "Pixels") -> float:
+def psnr(picture: "Pixels", original: "Pixels") -> float:
+    """PSNR in dB of two pictures of one size; of equal ones infinity."""
     difference = picture.astype(np.int64) - original.astype(np.int64)
     squares = int(np.square(difference).sum())  # exact, so the order of the pixels can't matter
     return 10 * math.log10(_PEAK**2 * difference.size / squares) if squares else math.inf

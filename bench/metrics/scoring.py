@@ -2,54 +2,113 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bench.metrics.evaluate import Pair, evaluate
+from bench.memory import keep_freed_memory
+from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.features import FeatureCache
+from bench.metrics.protocol import STRICT
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from bench.metrics.metric import Metric
-    from bench.store import Run
+    from bench.metrics.metric import Measure
+    from bench.metrics.protocol import Protocol
+    from bench.store import Record, Run
     from bench.testset.manifest import TestSet
 
 
-def score_runs(testset: TestSet, results: Path, metrics: Sequence[Metric]) -> None:
+def score_runs(
+    testset: TestSet,
+    results: Path,
+    metrics: Sequence[Measure],
+    protocols: Sequence[Protocol] = (STRICT,),
+) -> None:
     """Bring the scores of all runs on a test set up to date.
 
-    Scores by metrics that aren't asked for, or can't be computed today, stay as they are.
+    Scores by metrics that aren't asked for, or can't be computed today, stay as they are. Metrics
+    of a whole set are computed where a run has every image of the test set.
 
     Raises:
         BenchError: a picture can't be read or does not fit its original.
     """
     import pandas as pd
 
-    from bench.store import list_runs
+    from bench.store import list_runs, set_sha256
 
-    for run in list_runs(results, testset.name):
-        if run.spec.testset != testset.manifest.sha256:
-            continue
-        pairs, earlier = _pairs(testset, run), run.scores()
-        scores = evaluate(pairs, metrics, earlier)
+    keep_freed_memory()
+    adapted = as_measured(metrics, testset, protocols)
+    measures = {m.key: m for m in adapted if m.unavailable() is None}
+    runs = [
+        (run, run.records())
+        for run in list_runs(results, testset.name)
+        if run.spec.testset == testset.manifest.sha256
+    ]
+    features = FeatureCache(results / testset.name / "features")
+    for run, records in runs:
+        tasks = list(_tasks(testset, run, records, measures, _earlier(run, runs)))
+        earlier = run.scores()
+        scores = evaluate(tasks, earlier, features, run.note_scores)
         if earlier is not None:
             other = ~earlier["identity"].isin(scores["identity"])
-            current = earlier["sr_sha256"].isin([pair.sr_sha256 for pair in pairs])
+            files = [record.sha256 for record in records.values()]
+            current = earlier["sr_sha256"].isin([*files, set_sha256(files)])
             scores = pd.concat([scores, earlier[other & current]], ignore_index=True)
         run.write_scores(scores)
 
 
-def _pairs(testset: TestSet, run: Run) -> list[Pair]:
-    records = run.records()
+def as_measured(
+    metrics: Sequence[Measure], testset: TestSet, protocols: Sequence[Protocol]
+) -> list[Measure]:
+    """The metrics as each of these protocols measures a test set."""
+    degradation = testset.manifest.plan.degradation
     return [
-        Pair(
-            image=entry.id,
-            sr=run.picture(entry.id),
-            hr=testset.folder / entry.hr,
-            sr_sha256=records[entry.id].sha256,
-            hr_sha256=entry.hr_sha256,
-        )
-        for entry in testset.manifest.images
-        # Without an original there is nothing that these metrics could compare with.
-        if entry.id in records and entry.hr is not None and entry.hr_sha256 is not None
+        metric.of_degradation(degradation).under(protocol)
+        for protocol in protocols
+        for metric in metrics
+    ]
+
+
+def _tasks(
+    testset: TestSet,
+    run: Run,
+    records: Mapping[str, Record],
+    measures: Mapping[str, Measure],
+    earlier: Sequence[tuple[Run, Mapping[str, Record]]],
+) -> Iterator[Task]:
+    whole = len(records) == len(testset.manifest.images)
+    for entry in testset.manifest.images:
+        if entry.id not in records:
+            continue
+        sr = Picture(run.picture(entry.id), records[entry.id].sha256)
+        originals = []
+        if entry.hr is not None and entry.hr_sha256 is not None:
+            originals.append(Picture(testset.folder / entry.hr, entry.hr_sha256))
+        references = {
+            "hr": originals,
+            "lr": [Picture(testset.folder / entry.lr, entry.lr_sha256)],
+            "itself": [sr],
+            "repetitions": [
+                Picture(other.picture(entry.id), theirs[entry.id].sha256)
+                for other, theirs in earlier
+                if entry.id in theirs
+            ],
+        }
+        for identity, measure in measures.items():
+            if measure.per == "image" or whole:
+                for reference in references[measure.reference]:
+                    yield Task(entry.id, measure, identity, sr, reference)
+
+
+def _earlier(
+    run: Run, runs: Sequence[tuple[Run, Mapping[str, Record]]]
+) -> list[tuple[Run, Mapping[str, Record]]]:
+    """The runs that this one repeats, those with a lower number, so that no pair comes twice."""
+    return [
+        (other, records)
+        for other, records in runs
+        if other.spec.repetition < run.spec.repetition
+        and replace(other.spec, repetition=run.spec.repetition) == run.spec
     ]

@@ -1,18 +1,33 @@
 """From the store to a table or a strip: every run on a test set is a row or a column."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+import pandas as pd
 
 from bench.errors import BenchError
 from bench.images import Pixels, read_image
 from bench.report.strip import picture_strip
 from bench.report.table import Column, Row, Table
-from bench.store import Run, list_runs
+from bench.store import Record, Run, list_runs, set_sha256
 from bench.testset.manifest import TestSet
 
 NO_GROUND_TRUTH = "The test set has no ground truth to compare with."
+
+COSTS = (
+    Column("seconds", "Time", higher_is_better=False, digits=2, unit="s/image"),
+    Column("evaluations", "Network calls", higher_is_better=False, digits=0),
+    Column("memory", "Memory", higher_is_better=False, digits=2, unit="GiB", per="run"),
+)
+"""What runs say of themselves: seconds and network evaluations per image, and peak memory."""
+
+INCOMPLETE = "It is of the whole test set, which is not complete: `bench run` goes on."
+ONE_REPETITION = "It compares repetitions, and there is one: `bench run --repeat 2` makes another."
 
 
 class Measured(Protocol):
@@ -29,8 +44,19 @@ class Measured(Protocol):
     @property
     def unit(self) -> str: ...
     @property
-    def identity(self) -> str: ...
+    def key(self) -> str: ...
+    @property
+    def per(self) -> Literal["image", "set", "run"]: ...
+    @property
+    def reference(self) -> str: ...
     def unavailable(self) -> str | None: ...
+
+
+def impossible(metric: Measured, testset: TestSet) -> str | None:
+    """Why a metric can't be computed on a test set here; None when it can."""
+    if metric.reference == "hr" and not testset.ground_truth:
+        return NO_GROUND_TRUTH
+    return metric.unavailable()
 
 
 def find_runs(
@@ -51,25 +77,35 @@ def find_runs(
         raise BenchError(f"There are no results{what} on {testset.name}: `bench run` first.")
     ranks = {name: rank for rank, name in enumerate(methods or order)}
     wanted = [run for run in runs if not methods or run.spec.method in methods]
-    return sorted(wanted, key=lambda run: (ranks.get(run.spec.method, len(ranks)), run.folder.name))
+
+    def place(run: Run) -> tuple[int, str, int]:
+        first = replace(run.spec, repetition=0)
+        return ranks.get(first.method, len(ranks)), first.identity, run.spec.repetition
+
+    return sorted(wanted, key=place)
 
 
-def table_of(testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured]) -> Table:
-    """The table of runs by metrics; scores of another identity than the metric's are left out."""
-    missing = {m.name: reason for m in metrics if (reason := m.unavailable())}
-    if not testset.ground_truth:
-        missing = {m.name: NO_GROUND_TRUTH for m in metrics}
+def table_of(
+    testset: TestSet,
+    runs: Sequence[Run],
+    metrics: Sequence[Measured],
+    protocol: str = "",
+    costs: bool = False,
+) -> Table:
+    """The table of runs by metrics; scores by another metric than these are left out.
+
+    `metrics` are as `protocol` measures them; `costs` adds what runs say of themselves.
+    """
+    results = [_Results(run, testset) for run in runs]
     rows = [
-        Row(
-            name=run.spec.method,
-            title=label,
-            scores=_scores(run, [m for m in metrics if m.name not in missing]),
-            images_done=len(run.records()),
-            missing=missing,
-        )
-        for run, label in zip(runs, _labels(testset, runs), strict=True)
+        _row(result, label, metrics, [r for r in results if _repeats(r.run, result.run)])
+        for result, label in zip(results, _labels(results), strict=True)
     ]
-    columns = [Column(m.name, m.title, m.higher_is_better, m.digits, m.unit) for m in metrics]
+    columns = [
+        Column(m.name, m.title, m.higher_is_better, m.digits, m.unit, m.per) for m in metrics
+    ]
+    if costs:
+        columns += COSTS
     plan = testset.manifest.plan
     made_up = testset.name == plan.name  # then scale and size are in it, and told anyway
     kind = "" if plan.degradation == "bicubic" else f", {plan.degradation}"
@@ -77,16 +113,18 @@ def table_of(testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured])
     seed = runs[0].spec.seed  # other seeds are told in the labels
     images = len(testset.manifest.images)
     scale = plan.scale if plan.scale > 1 else None  # blind ones differ from image to image
-    return Table(name, scale, images, seed, tuple(columns), tuple(rows))
+    return Table(name, scale, images, seed, tuple(columns), tuple(rows), protocol=protocol)
 
 
 def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
     """The first faces of a test set: LR, every run, GT; a gap where a run lacks the face."""
     images = list(testset.entries)[:faces]
     columns: list[tuple[str, list[Pixels | None]]] = [("LR", [testset.lr(i) for i in images])]
-    for run, label in zip(runs, _labels(testset, runs), strict=True):
-        done = run.records()
-        columns.append((label, [read_image(run.picture(i)) if i in done else None for i in images]))
+    results = [_Results(run, testset) for run in runs]
+    for result, label in zip(results, _labels(results), strict=True):
+        picture = result.run.picture
+        done = result.records
+        columns.append((label, [read_image(picture(i)) if i in done else None for i in images]))
     if testset.ground_truth:
         columns.append(("GT", [testset.hr(i) for i in images]))
     return picture_strip(columns)
@@ -103,15 +141,6 @@ def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
         if testset.ground_truth:
             columns.append(("GT", [None if i is None else testset.hr(i) for i in chosen]))
     return picture_strip(columns)
-
-
-def _labels(testset: TestSet, runs: Sequence[Run]) -> list[str]:
-    """`run_labels`, but a run that gave back every input as it was is called Input."""
-    inputs = {entry.id: entry.lr_sha256 for entry in testset.manifest.images}
-    return [
-        "Input" if {r.image: r.sha256 for r in run.records().values()} == inputs else label
-        for run, label in zip(runs, run_labels(runs), strict=True)
-    ]
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
@@ -138,7 +167,9 @@ def _facts(run: Run) -> dict[str, Any]:
     """What may set two runs of a method apart."""
     settings = dict(_settings(run.spec.settings))
     weights = {need: digest[:8] for need, digest in run.spec.weights.items()}
-    return {**settings, **weights, "seed": run.spec.seed, "revision": run.spec.revision}
+    spec = run.spec
+    numbers = {"seed": spec.seed, "revision": spec.revision, "repetition": spec.repetition}
+    return {**settings, **weights, **numbers}
 
 
 def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
@@ -158,16 +189,107 @@ def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:
     return other[key] != value if key in other else " " not in key
 
 
-def _scores(run: Run, metrics: Sequence[Measured]) -> dict[str, dict[str, float]]:
-    """Metric name -> image id -> value, for pictures that are still what was scored."""
-    table = run.scores()
-    if table is None:
-        return {}
-    current = {record.sha256 for record in run.records().values()}
-    table = table[table["sr_sha256"].isin(current)]
-    scores = {}
-    for metric in metrics:
-        rows = table[table["identity"] == metric.identity]
-        if len(rows):
-            scores[metric.name] = dict(zip(rows["image"], rows["value"], strict=True))
-    return scores
+@dataclass(frozen=True)
+class _Results:
+    """What is known of a run, read once."""
+
+    run: Run
+    testset: TestSet
+
+    @cached_property
+    def records(self) -> dict[str, Record]:
+        return self.run.records()
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Of pictures that are still what was scored, and of the whole set if it is."""
+        table = self.run.scores()
+        if table is None:
+            return pd.DataFrame(columns=["image", "identity", "value", "note", "reference_sha256"])
+        if absent := {"reference_sha256", "note"} - set(table.columns):
+            raise BenchError(
+                f"{self.run.folder}/scores.parquet lacks {', '.join(sorted(absent))}, as another "
+                "version wrote it: remove it and run `bench evaluate`."
+            )
+        files = [record.sha256 for record in self.records.values()]
+        return table[table["sr_sha256"].isin([*files, set_sha256(files)])]
+
+    @property
+    def is_input(self) -> bool:
+        """Whether every input was given back as it was."""
+        inputs = {entry.id: entry.lr_sha256 for entry in self.testset.manifest.images}
+        return {image: record.sha256 for image, record in self.records.items()} == inputs
+
+    @property
+    def whole(self) -> bool:
+        return len(self.records) == len(self.testset.manifest.images)
+
+    def of(self, metric: Measured) -> pd.DataFrame:
+        """The scores by a metric."""
+        return self.scores[self.scores["identity"] == metric.key]
+
+
+def _labels(results: Sequence[_Results]) -> list[str]:
+    """`run_labels`, but a run that gave back every input as it was is called Input."""
+    labels = run_labels([result.run for result in results])
+    return [
+        "Input" if result.is_input else label for result, label in zip(results, labels, strict=True)
+    ]
+
+
+def _row(
+    result: _Results, label: str, metrics: Sequence[Measured], siblings: Sequence[_Results]
+) -> Row:
+    """One run; `siblings` are its repetitions, itself among them."""
+    missing = {m.name: reason for m in metrics if (reason := impossible(m, result.testset))}
+    scores: dict[str, dict[str, float]] = {}
+    undefined: dict[str, dict[str, str]] = {}
+    memory = result.run.description.get("outcome", {}).get("peak_memory_bytes")
+    whole = {"memory": memory / 2**30} if memory else {}
+    for metric in (m for m in metrics if m.name not in missing):
+        if metric.per == "image":
+            found = _found(metric, result, siblings)
+            told = found["note"] != ""
+            undefined[metric.name] = dict(
+                zip(found["image"][told], found["note"][told], strict=True)
+            )
+            means = found[~told].groupby("image", sort=False)["value"].mean()
+            scores[metric.name] = {str(image): float(value) for image, value in means.items()}
+            if metric.reference == "repetitions" and len(siblings) < 2:
+                missing[metric.name] = ONE_REPETITION
+        elif not result.whole:
+            missing[metric.name] = INCOMPLETE
+        else:
+            for value, note in result.of(metric)[["value", "note"]].itertuples(index=False):
+                if math.isnan(value):
+                    missing[metric.name] = note
+                else:
+                    whole[metric.name] = value
+    for cost in ("seconds", "evaluations"):
+        scores[cost] = {
+            image: value
+            for image, record in result.records.items()
+            if (value := getattr(record, cost)) is not None
+        }
+    return Row(
+        name=result.run.spec.method,
+        title=label,
+        scores={name: of for name, of in scores.items() if of},
+        images_done=len(result.records),
+        missing=missing,
+        whole=whole,
+        undefined={name: of for name, of in undefined.items() if of},
+    )
+
+
+def _found(metric: Measured, result: _Results, siblings: Sequence[_Results]) -> pd.DataFrame:
+    """Scores per image; between repetitions, those of every pair whose both pictures are there."""
+    if metric.reference != "repetitions":
+        return result.of(metric)
+    current = [record.sha256 for sibling in siblings for record in sibling.records.values()]
+    rows = pd.concat([sibling.of(metric) for sibling in siblings])
+    return rows[rows["reference_sha256"].isin(current)]
+
+
+def _repeats(one: Run, other: Run) -> bool:
+    return replace(one.spec, repetition=other.spec.repetition) == other.spec

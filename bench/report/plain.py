@@ -17,13 +17,15 @@ _CSV_HEADER = (
     "scale",
     "seed",
     "images",
+    "protocol",
     "method",
     "title",
     "images_done",
     "metric",
     "better",
     "unit",
-    "mean",
+    "per",
+    "value",
     "count",
     "mark",
     "reason",
@@ -54,29 +56,32 @@ def to_markdown(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """One line per method and metric, means at full precision.
+    """One line per method and metric at full precision.
 
-    An absent mean is an empty cell with its reason in the last one; an infinite one is `Infinity`.
+    `value` is the mean where `per` is "image". An absent one is an empty cell with its reason in
+    the last one; an infinite one is `Infinity`.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_CSV_HEADER)
     for row, row_cells in zip(table.rows, cells(table), strict=True):
         for column, cell in zip(table.columns, row_cells, strict=True):
-            mean = _mean(cell)
+            value = _value(cell)
             writer.writerow(
                 (
                     csv_text(table.test_set),
                     "" if table.scale is None else table.scale,
                     table.seed,
                     table.images,
+                    csv_text(table.protocol),
                     csv_text(row.name),
                     csv_text(row.title),
                     row.images_done,
                     csv_text(column.name),
                     _better(column),
                     csv_text(column.unit),
-                    "" if mean is None else mean,
+                    column.per,
+                    "" if value is None else value,
                     cell.count,
                     cell.mark.value,
                     csv_text(cell.reason),
@@ -86,10 +91,10 @@ def to_csv(table: Table) -> str:
 
 
 def to_json(table: Table) -> str:
-    """The table as one JSON object, means at full precision.
+    """The table as one JSON object, values at full precision: means where `per` is "image".
 
-    An absent mean is null with its reason beside it. JSON has no infinity: an infinite mean is the
-    string `"Infinity"`.
+    An absent value is null with its reason beside it. JSON has no infinity: an infinite value is
+    the string `"Infinity"`. `undefined` says, by metric, which images have no value and why.
     """
     layout = lay_out(table)
     value = {
@@ -98,6 +103,7 @@ def to_json(table: Table) -> str:
         "seed": table.seed,
         "images": table.images,
         "title": one_line(table.title),
+        "protocol": one_line(table.protocol),
         "metrics": [_json_column(column) for column in table.columns],
         "methods": [
             _json_row(table, row, row_cells)
@@ -115,6 +121,7 @@ def _json_column(column: Column) -> dict[str, Any]:
         "better": _better(column),
         "unit": one_line(column.unit),
         "digits": column.digits,
+        "per": column.per,
     }
 
 
@@ -125,20 +132,24 @@ def _json_row(table: Table, row: Row, row_cells: tuple[Cell, ...]) -> dict[str, 
         "images_done": row.images_done,
         "scores": {
             one_line(column.name): {
-                "mean": _mean(cell),
+                "value": _value(cell),
                 "count": cell.count,
                 "mark": cell.mark.value or None,
                 "reason": one_line(cell.reason) or None,
             }
             for column, cell in zip(table.columns, row_cells, strict=True)
         },
+        "undefined": {
+            one_line(metric): {one_line(image): one_line(why) for image, why in images.items()}
+            for metric, images in row.undefined.items()
+        },
     }
 
 
-def _mean(cell: Cell) -> float | str | None:
-    if cell.mean is None or math.isfinite(cell.mean):
-        return cell.mean
-    return "Infinity" if cell.mean > 0 else "-Infinity"
+def _value(cell: Cell) -> float | str | None:
+    if cell.value is None or math.isfinite(cell.value):
+        return cell.value
+    return "Infinity" if cell.value > 0 else "-Infinity"
 
 
 def _better(column: Column) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 from bench.report.published import PublishedValue
 
@@ -13,22 +14,29 @@ NOTHING_IN_COMMON = "No image has a value for every method, so there is nothing 
 
 @dataclass(frozen=True)
 class Column:
-    """One metric of a table; `digits` is how many decimals are printed."""
+    """One metric of a table.
+
+    `digits` is how many decimals are printed. `per` is what has a value: each image, so that a cell
+    is a mean, or the whole set or run, whose one value is the cell.
+    """
 
     name: str
     title: str
     higher_is_better: bool
     digits: int
     unit: str = ""
+    per: Literal["image", "set", "run"] = "image"
 
 
 @dataclass(frozen=True)
 class Row:
     """One method on the test set.
 
-    `scores` is metric name -> image id -> value; `missing` is metric name -> why there is no value,
-    a sentence, and is read only for metrics without scores; `images_done` is how many of the test
-    set's images the method has restored; `published` is metric name -> the value a paper printed.
+    `scores` is metric name -> image id -> value; `whole` is metric name -> the value of the whole
+    set or run. `missing` is metric name -> why there is no value, a sentence, and is read only for
+    metrics without any; `undefined` is metric name -> image id -> why this image has none, in
+    words. `images_done` is how many of the test set's images the method has restored; `published`
+    is metric name -> the value a paper printed.
     """
 
     name: str
@@ -36,6 +44,8 @@ class Row:
     scores: Mapping[str, Mapping[str, float]]
     images_done: int
     missing: Mapping[str, str] = field(default_factory=dict)
+    whole: Mapping[str, float] = field(default_factory=dict)
+    undefined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     published: Mapping[str, PublishedValue] = field(default_factory=dict)
 
 
@@ -44,7 +54,8 @@ class Table:
     """Methods by metrics on one test set of `images` images.
 
     `test_set` is its name for people, `scale` None where images have no common scale (photographs
-    from the world), `notes` whole sentences to print under the table.
+    from the world), `notes` whole sentences to print under the table, `protocol` the name of that
+    by which all was measured.
     """
 
     test_set: str
@@ -55,6 +66,7 @@ class Table:
     rows: tuple[Row, ...]
     title: str = ""
     notes: tuple[str, ...] = ()
+    protocol: str = ""
 
 
 class Mark(Enum):
@@ -67,9 +79,12 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean over `count` images; without one (`mean` None, `count` 0) `reason` says why."""
+    """A mean over `count` images, or the one value of all of them.
 
-    mean: float | None
+    Where there is none (`value` None, `count` 0) `reason` says why.
+    """
+
+    value: float | None
     count: int
     mark: Mark = Mark.NONE
     reason: str = ""
@@ -88,11 +103,14 @@ def cells(table: Table) -> tuple[tuple[Cell, ...], ...]:
 
 def column_cells(column: Column, rows: Sequence[Row]) -> tuple[Cell, ...]:
     """The cells of one metric, one per row, marked."""
-    common = common_images(column.name, rows)
-    bare = [_bare_cell(column.name, row, common) for row in rows]
-    marks = marks_of([cell.mean for cell in bare], column)
+    if column.per == "image":
+        common = common_images(column.name, rows)
+        bare = [_mean_cell(column.name, row, common) for row in rows]
+    else:
+        bare = [_whole_cell(column.name, row) for row in rows]
+    marks = marks_of([cell.value for cell in bare], column)
     return tuple(
-        Cell(cell.mean, cell.count, mark, cell.reason)
+        Cell(cell.value, cell.count, mark, cell.reason)
         for cell, mark in zip(bare, marks, strict=True)
     )
 
@@ -118,7 +136,16 @@ def marks_of(means: Sequence[float | None], column: Column) -> tuple[Mark, ...]:
     return tuple(Mark.NONE if v is None else marks.get(v, Mark.NONE) for v in printed)
 
 
-def _bare_cell(metric: str, row: Row, common: Sequence[str]) -> Cell:
+def _whole_cell(metric: str, row: Row) -> Cell:
+    value = row.whole.get(metric)
+    if value is None:
+        return Cell(None, 0, reason=row.missing.get(metric, NOT_MEASURED))
+    if math.isnan(value):
+        return Cell(None, 0, reason="Not a number.")
+    return Cell(value, row.images_done)
+
+
+def _mean_cell(metric: str, row: Row, common: Sequence[str]) -> Cell:
     scores = row.scores.get(metric)
     if not scores:
         return Cell(None, 0, reason=row.missing.get(metric, NOT_MEASURED))

@@ -6,8 +6,6 @@ FFHQ was made with; their weights come inside packages, so that nothing is downl
 """
 
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.errors import BenchError
+from bench.resources import dlib_models
 
 ALIGNER = "dlib HOG, 68 landmarks, FFHQ frame"
 """What the alignment is called in a plan; another detector would be another test set."""
@@ -112,9 +111,8 @@ def _models() -> tuple[Any, Any]:
         import dlib
     except ImportError:
         dlib = None
-    package = find_spec("face_recognition_models")  # importing it would need an old setuptools
-    if dlib is None or package is None or not package.submodule_search_locations:
+    folder = dlib_models()
+    if dlib is None or folder is None:
         raise BenchError("--align needs packages that are not here: pip install 'bench[align]'.")
-    folder = Path(package.submodule_search_locations[0]) / "models"
     predictor = dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat"))
     return dlib.get_frontal_face_detector(), predictor

@@ -1,0 +1,42 @@
+"""The checkpoints that metrics read: records of the registry, by their names there."""
+
+from functools import cache
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.files import sha256_file
+from bench.registry.hashes import expected
+from bench.registry.places import find_public, place, remedy
+from bench.registry.records import find_record
+
+
+def checkpoint_path(name: str) -> Path:
+    """Where the file lies, or would lie."""
+    return place(find_record(name))
+
+
+def checkpoint_sha256(name: str) -> str:
+    """Of the file that is here; "absent" without one."""
+    return file_sha256(checkpoint_path(name))
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file, computed once; "absent" without one."""
+    return _hash(path, path.stat().st_mtime_ns) if path.is_file() else "absent"
+
+
+def checkpoint_missing(name: str) -> str | None:
+    """Why the file can't be read, with the command that mends it; None when it can."""
+    try:
+        path = find_public(name)
+    except BenchError as error:
+        return str(error)
+    record = find_record(name)
+    if expected(record) in (None, checkpoint_sha256(name)):
+        return None
+    return f"{path} is damaged: remove it and run `{remedy(record)}`."
+
+
+@cache
+def _hash(path: Path, changed: int) -> str:
+    return sha256_file(path)

@@ -1,0 +1,87 @@
+"""What only super-resolution is asked: does a result agree with its input, and do results differ?
+
+Consistency with the LR input says whether a method restored this face or another one; diversity,
+whether its repetitions are several answers or one. Neither has a best value by itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from bench.errors import BenchError
+from bench.metrics.metric import Measure, Metric, Reference
+from bench.metrics.perceptual import METRICS as LPIPS
+from bench.metrics.perceptual import Lpips
+from bench.metrics.pixel import psnr
+
+if TYPE_CHECKING:
+    from bench.images import Pixels
+
+
+@dataclass(frozen=True)
+class LrConsistency(Metric):
+    """PSNR between the picture, reduced as the test set was, and the LR input.
+
+    Attributes:
+        degradation: the test set's; one that draws at random can't be repeated from the picture.
+    """
+
+    reference: ClassVar[Reference] = "lr"
+
+    degradation: str = "bicubic"
+
+    @property
+    def identity(self) -> str:
+        return f"lr-psnr: PSNR of LR inputs, RGB, 8 bits, degradation {self.degradation}"
+
+    def unavailable(self) -> str | None:
+        if self.degradation != "bicubic":
+            return (
+                f"The degradation {self.degradation!r} can't be repeated on results: "
+                "prepare a test set with `--degradation bicubic`."
+            )
+        return None
+
+    def of_degradation(self, degradation: str) -> Self:
+        return replace(self, degradation=degradation)
+
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        from bench.testset.degradation import bicubic
+
+        if reason := self.unavailable():
+            raise BenchError(f"{self.title}: {reason}")
+        return [
+            psnr(bicubic(picture, len(picture) // len(lr)), lr)
+            for picture, lr in zip(sr, hr, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Diversity(Lpips):
+    """Mean LPIPS between the repetitions of a picture, over their pairs."""
+
+    reference: ClassVar[Reference] = "repetitions"
+
+    @property
+    def identity(self) -> str:
+        return f"between repetitions, {super().identity}"
+
+
+def _diversity(lpips: Lpips) -> Diversity:
+    return Diversity(
+        "diversity",
+        "Diversity",
+        higher_is_better=True,
+        unit="",
+        digits=4,
+        place=71,
+        net=lpips.net,
+        backbone=lpips.backbone,
+        heads=lpips.heads,
+    )
+
+
+METRICS: tuple[Measure, ...] = (
+    LrConsistency("lr-psnr", "LR-PSNR", higher_is_better=True, unit="dB", digits=2, place=70),
+    *(_diversity(lpips) for lpips in LPIPS if lpips.net == "alex"),
+)

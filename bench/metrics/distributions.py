@@ -1,0 +1,119 @@
+"""Distances between two sets of features, and the score of one: the arithmetic of FID, KID and IS.
+
+Everything is float64 and reads features a piece at a time, so that memory grows with their width
+and not with the number of pictures.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.metrics.features import FeatureTable
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """A normal distribution: its mean [D], and a root A [r, D] of its covariance, A'A."""
+
+    mean: Array
+    root: Array
+
+    @property
+    def variance(self) -> float:
+        """The trace of the covariance."""
+        return float(np.square(self.root).sum())
+
+
+def gaussian(mean: Array, covariance: Array) -> Gaussian:
+    """From a mean [D] and a covariance [D, D], which is taken to be symmetric.
+
+    Eigenvalues that are zero but for rounding are left out of the root.
+    """
+    import scipy.linalg
+
+    values, vectors = scipy.linalg.eigh(covariance)
+    noise = max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
+    kept = values > noise
+    return Gaussian(mean, np.sqrt(values[kept])[:, None] * vectors.T[kept])
+
+
+def fitted(features: FeatureTable, name: str) -> Gaussian:
+    """The sample mean and covariance, divided by n - 1, of one of the features.
+
+    Of no more pictures than D the centred features themselves are the root; of more of them the
+    covariance is summed up in a second reading.
+    """
+    count = len(features)
+    mean = sum(piece.sum(axis=0) for piece in features.pieces(name)) / count
+    if count <= len(mean):
+        centred = np.concatenate([piece - mean for piece in features.pieces(name)])
+        return Gaussian(mean, centred / np.sqrt(count - 1))
+    covariance = np.zeros((len(mean), len(mean)))
+    for piece in features.pieces(name):
+        covariance += (piece - mean).T @ (piece - mean)
+    return gaussian(mean, covariance / (count - 1))
+
+
+def frechet_distance(one: Gaussian, other: Gaussian) -> float:
+    """The squared Frechet distance of two normal distributions (Dowson and Landau, 1982).
+
+        |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2))
+
+    The eigenvalues of C1 C2, with C1 = A'A and C2 = B'B, are those of (AB')(AB')', whose square
+    roots are the singular values of AB'. No matrix root is taken, and none is needed of a matrix
+    that is almost singular, as covariances of fewer pictures than features are.
+    """
+    import scipy.linalg
+
+    product = one.root @ other.root.T
+    # Of a matrix without rows or columns there are none, which LAPACK refuses to say.
+    shared = scipy.linalg.svdvals(product, overwrite_a=True).sum() if product.size else 0.0
+    apart = float(np.square(one.mean - other.mean).sum())
+    # Equal distributions may come out a rounding error below zero.
+    return max(0.0, apart + one.variance + other.variance - 2 * float(shared))
+
+
+def kernel_distance(one: FeatureTable, other: FeatureTable, name: str) -> float:
+    """The unbiased estimate of the squared maximum mean discrepancy, by (x'y / D + 1)^3.
+
+    Binkowski, Sutherland, Arbel, Gretton: Demystifying MMD GANs (2018). Every pair of pictures
+    counts once; the usual mean over random subsets estimates the same number with more noise. Being
+    unbiased it may be negative. Both sets need two pictures.
+    """
+    n, m = len(one), len(other)
+    within = _kernel_sum(one, one, name) / (n * (n - 1))
+    within += _kernel_sum(other, other, name) / (m * (m - 1))
+    return within - 2 * _kernel_sum(one, other, name) / (n * m)
+
+
+def _kernel_sum(one: FeatureTable, other: FeatureTable, name: str) -> float:
+    """Over all pairs; of a set with itself without the pairs of a picture and itself."""
+    total = 0.0
+    for i, x in enumerate(one.pieces(name)):
+        for j, y in enumerate(other.pieces(name)):
+            values = (x @ y.T / x.shape[1] + 1) ** 3
+            if one is other and i == j:
+                np.fill_diagonal(values, 0)
+            total += float(values.sum())
+    return total
+
+
+def inception_score(features: FeatureTable, name: str, splits: int) -> float:
+    """The exponential of the mean divergence of p(y|x) from p(y), the mean over consecutive splits.
+
+    Salimans and others: Improved Techniques for Training GANs (2016). `name` are logits [C].
+    """
+    count = len(features)
+    scores = []
+    for split in range(splits):
+        members = range(split * count // splits, (split + 1) * count // splits)
+        logits = features.rows(name, members)
+        logits = logits - logits.max(axis=1, keepdims=True)
+        log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        p = np.exp(log_p)
+        divergence = (p * (log_p - np.log(p.mean(axis=0)))).sum(axis=1)
+        scores.append(float(np.exp(divergence.mean())))
+    return float(np.mean(scores))

@@ -1,0 +1,64 @@
+"""The two protocols: how pictures are kept before they are measured, and by which settings.
+
+strict: pictures are measured as they lie on disk, each metric gets what its authors define.
+paper: what the scripts released with DPI do, for comparison with printed tables and nothing else.
+What that changes is explained in docs/metrics.md, with figures.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bench.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from bench.images import Pixels
+
+Name = Literal["strict", "paper"]
+
+QUALITY = 75  # Pillow's default, which subsamples colours 4:2:0
+
+PAPER_JPEG = frozenset({"celeba"})
+"""Recipes whose restored pictures the released scripts keep as JPEG; all others as PNG."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a test set is measured; `jpeg` is whether pictures pass through JPEG first."""
+
+    name: Name
+    jpeg: bool = False
+
+
+STRICT = Protocol("strict")
+
+
+def protocols(choice: str, recipe: str) -> Sequence[Protocol]:
+    """The protocols that "strict", "paper" or "both" names, for a test set of a recipe.
+
+    Raises:
+        WrongUsage: another name.
+    """
+    paper = Protocol("paper", jpeg=recipe in PAPER_JPEG)
+    chosen = {"strict": (STRICT,), "paper": (paper,), "both": (STRICT, paper)}
+    if choice not in chosen:
+        raise WrongUsage(f"There is no protocol {choice!r}: choose {' or '.join(chosen)}.")
+    return chosen[choice]
+
+
+def jpeg_identity() -> str:
+    """How pictures are kept as JPEG, in words for identities."""
+    from PIL import features
+
+    return f"JPEG quality {QUALITY} 4:2:0, libjpeg {features.version('jpg')}"
+
+
+def through_jpeg(pixels: "Pixels") -> "Pixels":
+    """A picture [H, W, 3] after it was kept as JPEG, quality 75 and 4:2:0."""
+    import numpy as np
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling="4:2:0")
+    return np.asarray(Image.open(buffer))

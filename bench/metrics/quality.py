@@ -1,0 +1,103 @@
+"""MUSIQ, CLIP-IQA, NIQE and PIQE: quality of a picture by itself, by pyiqa.
+
+The package's licence allows no commercial use, and it brings about a hundred others, so it is an
+extra. What its metrics say moves between its versions, which are therefore in the identity.
+"""
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.errors import BenchError
+from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
+from bench.metrics.metric import Measure, Metric, Reference, package_version
+from bench.resources import missing_packages
+from bench.torchvision_guard import import_torchvision
+
+if TYPE_CHECKING:
+    from bench.images import Pixels
+
+
+@dataclass(frozen=True)
+class Quality(Metric):
+    """A metric of pyiqa, on its input range, [0, 1], and with no reference.
+
+    Attributes:
+        weights: the checkpoint that it reads, None where it has no need of any.
+        option: under which name pyiqa takes that file's path.
+        smallest: the least height and width.
+    """
+
+    reference: ClassVar[Reference] = "itself"
+
+    weights: str | None
+    option: str
+    smallest: int
+
+    @property
+    def identity(self) -> str:
+        weights = checkpoint_sha256(self.weights) if self.weights else "none"
+        return (
+            f"{self.name}: pyiqa {package_version('pyiqa')}, RGB in [0, 1], float32, "
+            f"weights {weights}"
+        )
+
+    def unavailable(self) -> str | None:
+        if missing := missing_packages("quality", "pyiqa"):
+            return f"{missing}."
+        return checkpoint_missing(self.weights) if self.weights else None
+
+    def _smallest(self) -> int:
+        return self.smallest
+
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        import torch
+
+        from bench.images import to_model
+
+        if reason := self.unavailable():
+            raise BenchError(f"{self.title}: {reason}")
+        network = _network(replace(self, jpeg=False))
+        with torch.inference_mode():
+            # One at a time: what pyiqa gives for a batch is not promised to be the same.
+            return [float(network((to_model([pixels]) + 1) / 2).item()) for pixels in sr]
+
+
+@cache
+def _network(metric: Quality) -> Any:
+    import_torchvision()
+    package: Any = importlib.import_module("pyiqa")
+    options = {metric.option: str(checkpoint_path(metric.weights))} if metric.weights else {}
+    return package.create_metric(metric.name, device="cpu", **options)
+
+
+METRICS: tuple[Measure, ...] = (
+    Quality(
+        "musiq",
+        "MUSIQ",
+        True,
+        "",
+        2,
+        50,
+        weights="musiq",
+        option="pretrained_model_path",
+        smallest=32,
+    ),
+    Quality(
+        "clipiqa", "CLIP-IQA", True, "", 4, 51, weights="clip-rn50", option="backbone", smallest=32
+    ),
+    Quality(
+        "niqe",
+        "NIQE",
+        False,
+        "",
+        3,
+        52,
+        weights="niqe",
+        option="pretrained_model_path",
+        smallest=96,
+    ),
+    Quality("piqe", "PIQE", False, "", 2, 53, weights=None, option="", smallest=16),
+)

