@@ -117,6 +117,20 @@ def test_photographs_of_the_world_run_and_are_reported_without_a_truth(home: Pat
     assert "6 files are as they were written" in good("verify", "webphoto-32-real").out
 
 
+def test_without_a_truth_metrics_work_that_need_none(home: Path) -> None:
+    metrics = ["psnr", "fid", "is", "faces-dlib", "lr-psnr"]
+    (home / "bench.toml").write_text(f'methods = ["bicubic"]\nmetrics = {metrics}\n')
+    prepare(dataset="webphoto")
+    told = good("run").err
+    assert "No PSNR, FID: The test set has no ground truth to compare with." in told
+    assert "No IS: weights-inception" in told
+    assert "No LR-PSNR: The degradation 'real' can't be repeated" in told
+    (row,) = json.loads(good("report", "--json").out)["methods"]
+    assert row["scores"]["faces-dlib"]["value"] == 0.0  # there are none in noise
+    assert row["scores"]["psnr"]["reason"].startswith("The test set has no ground truth")
+    assert command("evaluate", "--require-all", "--metric", "psnr").code == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -17,7 +17,8 @@ from bench.metrics.protocol import STRICT, Protocol, through_jpeg
 from bench.metrics.scoring import score_runs
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
-from tests.small import picture, small_testset
+from bench.testset.recipe import plan_testset
+from tests.small import RECIPE, photos, picture, prepared, small_testset
 
 PAPER = Protocol("paper", jpeg=True)
 
@@ -220,6 +221,30 @@ def test_both_protocols_in_one_pass(testset: TestSet, tmp_path: Path) -> None:
         assert strict[image][0] == pytest.approx(sr.mean() - 1000 * lr[image].mean())
         assert paper[image][0] == pytest.approx(through_jpeg(sr).mean() - 1000 * lr[image].mean())
     assert scores(run, total(brightness).under(PAPER).key)[""] != scores(run, "total")[""]
+
+
+class TotalOfItself(Total):
+    reference: ClassVar[Reference] = "itself"
+
+    @property
+    def identity(self) -> str:
+        return "total of itself"
+
+
+def test_a_set_without_originals_is_measured_by_what_needs_none(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, ground_truth=False)
+    plan = plan_testset("tiny", recipe)
+    world = prepared(plan, photos(tmp_path / "photos"), tmp_path / plan.name, recipe=recipe).testset
+    run, brightness = new_run(world, tmp_path), Brightness()
+    itself = TotalOfItself("itself", "Itself", True, "", 1, 0, brightness)
+    score_runs(world, tmp_path / "results", [itself, total(Brightness())], [STRICT, PAPER])
+    assert brightness.calls == [4, 4]  # as they are and as JPEG
+    table = run.scores()
+    assert table is not None
+    assert list(table["metric"]) == ["itself", "itself"]
+    sr = [picture(100 + i) for i in range(4)]
+    sums = [sum(kept(p).mean() for p in sr) for kept in (np.asarray, through_jpeg)]
+    assert list(table["value"]) == pytest.approx([-999 * value for value in sums])
 
 
 def test_repetitions_are_compared_once_for_each_pair(testset: TestSet, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from bench.report.collect import (
     strip_of,
     table_of,
 )
-from bench.report.table import cells
+from bench.report.table import NOT_MEASURED, cells
 from bench.store import Run, RunSpec, set_sha256
 from bench.testset.manifest import TestSet
 from tests.small import picture, small_testset
@@ -296,6 +296,13 @@ def test_what_runs_cost_is_read_from_the_store(testset: TestSet, store: Store) -
     (_, *cells_of_dpi), (_, *cells_of_ilvr) = cells(table)
     assert [cell.value for cell in cells_of_dpi] == [1.0, 0.0, 1.5]
     assert [cell.value for cell in cells_of_ilvr] == [1.0, 0.0, None]
+
+
+def test_what_nobody_measured_is_no_cost(testset: TestSet, store: Store) -> None:
+    run = store.run("imported")
+    run.write(dict.fromkeys(testset.entries, picture(1)), seconds=None, evaluations=None)
+    (row,) = cells(table_of(testset, [run], [PSNR], costs=True))
+    assert [(cell.value, cell.reason) for cell in row[1:]] == [(None, NOT_MEASURED)] * 3
 
 
 def test_scores_of_another_version_are_refused(testset: TestSet, store: Store) -> None:
