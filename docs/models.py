@@ -34,7 +34,7 @@ from bench.training.data import load_training_images
 from bench.weights import read_checkpoint
 
 FILE = Path(__file__).with_name("models.md")
-FACES = {8: 100, 4: 30, 16: 30}  # per scale
+FACES = {8: 100, 4: 24, 16: 24}  # per scale
 TIMESTEPS = (10, 50, 100, 200, 300, 500, 700, 900)
 ABLATIONS = ('dpi.correction="none"', "dpi.tau=0")  # Table 4: without CRT, without stage II
 SCHEDULE = Schedule.linear()
