@@ -118,7 +118,7 @@ def test_a_source_without_any_face_makes_no_set(tmp_path: Path) -> None:
 
 
 def test_without_the_packages_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench.testset.align, "find_spec", lambda name: None)
+    monkeypatch.setattr("bench.resources.find_spec", lambda name: None)
     bench.testset.align._models.cache_clear()
     with pytest.raises(BenchError, match=r"pip install 'bench\[align\]'"):
         align(face())
