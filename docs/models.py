@@ -169,7 +169,9 @@ def rows(table: Any) -> list[str]:
     columns = [f"{c['title']} {'↑' if c['better'] == 'higher' else '↓'}" for c in table["metrics"]]
     lines = [f"| | {' | '.join(columns)} |", f"|{' --- |' * (len(columns) + 1)}"]
     for method in table["methods"]:
-        cells = [f"{method['scores'][c['name']]['value']:.{c['digits']}f}" for c in table["metrics"]]
+        cells = [
+            f"{method['scores'][c['name']]['value']:.{c['digits']}f}" for c in table["metrics"]
+        ]
         lines.append(f"| {method['title']} | {' | '.join(cells)} |")
     return lines
 

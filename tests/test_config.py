@@ -53,6 +53,8 @@ def test_everything_it_may_say(tmp_path: Path) -> None:
         corrector = "/elsewhere/crt.safetensors"
         [settings.dpi]
         steps = 20
+        [recognition.mine]
+        model = "Dlib"
         """,
     )
     # Paths count from the file, so that commands work alike in every folder below it.
@@ -66,6 +68,7 @@ def test_everything_it_may_say(tmp_path: Path) -> None:
         "metrics": ("psnr",),
         "weights": asdict(weights),
         "settings": {"dpi": {"steps": 20}},
+        "recognition": {"mine": {"model": "Dlib"}},
     }
 
 

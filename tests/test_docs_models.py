@@ -62,7 +62,9 @@ def test_rows_have_each_metrics_digits_and_direction() -> None:
             {"name": "psnr", "title": "PSNR", "better": "higher", "digits": 2},
             {"name": "lpips", "title": "LPIPS", "better": "lower", "digits": 4},
         ],
-        "methods": [{"title": "DPI", "scores": {"psnr": {"value": 20.125}, "lpips": {"value": 0.1}}}],
+        "methods": [
+            {"title": "DPI", "scores": {"psnr": {"value": 20.125}, "lpips": {"value": 0.1}}}
+        ],
     }
     assert models.rows(table) == [
         "| | PSNR ↑ | LPIPS ↓ |",

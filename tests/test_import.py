@@ -51,7 +51,7 @@ def test_imported_pictures_are_a_run_like_any_other(home: Path) -> None:
     (row,) = json.loads(good("report", "theirs", "--json").out)["methods"]
     assert (row["title"], row["images_done"]) == ("Their method", 4)
     # The results are the HR images themselves.
-    assert row["scores"]["psnr"]["mean"] == "Infinity"
+    assert row["scores"]["psnr"]["value"] == "Infinity"
 
 
 def test_the_same_files_are_the_same_run_and_others_another(home: Path) -> None:

@@ -255,8 +255,8 @@ def test_parts_add_up_to_the_gradient_of_the_whole(tmp_path: Path) -> None:
     two = trained(tmp_path / "two", replace(settings, accumulate=2), plain, symmetric)
     for name, value in one.network.state_dict().items():
         # Adam divides by the gradient's own size: where that is rounding alone, single weights
-        # may part by the learning rate, 1e-3; on the mean by less than a hundredth of it.
-        assert (two.network.state_dict()[name] - value).abs().mean() < 1e-5
+        # may part by the learning rate, 1e-3; on the mean by less than a tenth of it.
+        assert (two.network.state_dict()[name] - value).abs().mean() < 1e-4
 
 
 def test_mixed_precision_trains_other_weights_and_leaves_no_trace(

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from bench.images import read_image
 from bench.training.monitor import BUCKETS, ErrorCurve, Monitor, Preview, curve_figure
 
 with warnings.catch_warnings():
@@ -47,10 +48,10 @@ def test_pictures_and_log_are_written(tmp_path: Path) -> None:
     monitor = Monitor(tmp_path, "prior-8", PREVIEW)
     monitor.show(3, [0.3, 0.2, 0.1], curve(), NETWORK)
     monitor.close()
-    grid = np.asarray(Image.open(tmp_path / "prior-8-samples.png"))
+    grid = read_image(tmp_path / "prior-8-samples.png")
     assert grid.shape == (2 * 10 + 2, 3 * 10 + 2, 3)  # two rows of three, two pixels between
     assert (grid[2, 2], grid[0, 0]) == (pytest.approx([128] * 3), pytest.approx([255] * 3))
-    assert Image.open(tmp_path / "prior-8-curve.png").size == (750, 480)
+    assert read_image(tmp_path / "prior-8-curve.png").shape == (480, 750, 3)
     scalars = events(tmp_path).Scalars("loss")
     assert [(event.step, round(event.value, 6)) for event in scalars] == [
         (1, 0.3),

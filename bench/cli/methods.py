@@ -78,7 +78,7 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
             typer.echo(f"  {', '.join(of)}: {' '.join(text.split())}")
         return
     grid = Table.grid(padding=(0, 0, 0, 2))
-    grid.add_column(max_width=12)
+    grid.add_column(max_width=14, overflow="fold")
     grid.add_column(overflow="fold")
     for text, of in names.items():
         grid.add_row(", ".join(of), escape(text))
