@@ -213,7 +213,7 @@ def test_the_truth_is_shown_less_and_its_own_answer_more_as_the_noise_falls(inde
     assert own.abs().max() < 0.5  # y_T, which is zero
     assert (second.abs() - 1).abs().max() < 0.5  # the truth is 1, its own answer -1
     # Within five standard errors of 4000 draws with probability omega; certain where that is 1.
-    omega = 0.5 + 0.5 * (index + 1) / 10
+    omega = (index + 1) / 10
     margin = 5 * math.sqrt(omega * (1 - omega) / 4000)
     assert (second > 0).float().mean().item() == pytest.approx(omega, abs=margin)
     torch.testing.assert_close(loss, torch.full((4000,), 4.0))  # either way the truth is the aim

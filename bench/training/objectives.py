@@ -22,11 +22,6 @@ class Losses:
     error: Tensor
 
 
-LAST_OMEGA = 0.5
-"""Of the Corrector's loss. With 0 it learns to smooth what it sees where the noise is weak, and DPI
-is blurred; with 1 throughout it never meets its own errors, which then grow from step to step."""
-
-
 def draw_timesteps(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
     """Uniform indices [count] into the schedule, on the generator's device."""
     return torch.randint(len(schedule), (count,), generator=generator, device=generator.device)
@@ -149,10 +144,10 @@ def corrector_loss(
 
     L_prior shows the Corrector the posterior sample of the ground truth x0 [B, 3, H, W]; L_gap
     that of its own answer to y_T, which is what it meets while sampling. The paper's Omega is
-    some weight that decreases over t: here it falls from 1 to `LAST_OMEGA` with the noise, and
-    with the resemblance of the two (Eq. 16), so that the second gains weight. Each image is put to
-    one of the two, to the first with probability Omega, which has the same expectation at half the
-    cost. `base` is I_L^bc, and the mean runs over the grid alone.
+    some weight that decreases over t: here (t + 1) / T, so that as the noise falls, and with it
+    the resemblance of the two (Eq. 16), the second gains weight. Each image is put to one of the
+    two, to the first with probability Omega, which has the same expectation at half the cost.
+    `base` is I_L^bc, and the mean runs over the grid alone.
     """
     k = x0.shape[-1] // base.shape[-1]
     m_f = fixed_mask(x0.shape[-1], k).to(x0)
@@ -165,7 +160,7 @@ def corrector_loss(
 
     with torch.no_grad():
         own = answer(y_T).float()
-    omega = LAST_OMEGA + (1 - LAST_OMEGA) * (t + 1).float() / len(schedule)
+    omega = (t + 1).float() / len(schedule)
     is_prior = torch.rand(len(x0), generator=generator, device=x0.device) < omega
     clean = torch.where(is_prior[:, None, None, None], x0, own)
     return (m_f * x0 - answer(clean)).square().mean(dim=(1, 2, 3)) * k**2
