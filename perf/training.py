@@ -56,7 +56,7 @@ def diffusers() -> Callable[[], None]:
 
     task = prior_task(SIZE)
     network = task.network(task.card.unet)
-    scheduler: Any = DDPMScheduler(num_train_timesteps=1000)  # type: ignore[no-untyped-call]
+    scheduler: Any = DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-6)
     rates = get_scheduler("cosine", optimizer, num_warmup_steps=500, num_training_steps=10_000)
     average = EMAModel(network.parameters(), decay=0.9999, use_ema_warmup=True)
