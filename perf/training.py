@@ -7,7 +7,6 @@ schedule, and its `EMAModel`, without learned variance, which ours trains as wel
 """
 
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from bench.memory import keep_freed_memory
+from bench.torchvision_guard import import_torchvision
 from bench.training.data import TrainingImages
 from bench.training.loop import Run
 from bench.training.processes import accelerated
@@ -33,23 +33,24 @@ def images() -> TrainingImages:
     return TrainingImages(pixels.to(torch.uint8), "noise")
 
 
-def ours() -> Callable[[], None]:
-    """`STEPS` steps of our loop."""
+def ours() -> float:
+    """Seconds for `STEPS` steps of our loop."""
     keep_freed_memory()
     task = prior_task(SIZE)
     with accelerated(SETTINGS) as accelerator:
         network = task.network(task.card.unet)
         run = Run(network, task.objective, images(), SETTINGS, accelerator)
 
-    def steps() -> None:
-        for _ in range(STEPS):
-            run.advance()
+        def steps() -> None:
+            for _ in range(STEPS):
+                run.advance()
 
-    return steps
+        return timed(steps)
 
 
-def diffusers() -> Callable[[], None]:
-    """`STEPS` steps of the example's loop."""
+def diffusers() -> float:
+    """Seconds for `STEPS` steps of the example's loop."""
+    import_torchvision()  # which diffusers imports where it is installed
     from diffusers import DDPMScheduler
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
@@ -77,8 +78,8 @@ def diffusers() -> Callable[[], None]:
             optimizer.zero_grad()
             average.step(network.parameters())
 
-    return steps
+    return timed(steps)
 
 
 if __name__ == "__main__":
-    print(timed({"ours": ours, "diffusers": diffusers}[sys.argv[1]]()))
+    print({"ours": ours, "diffusers": diffusers}[sys.argv[1]]())
