@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
+SYSTEM := $(VENV)/.system-packages
 
 .PHONY: install demo test lint perf docs clean
 
@@ -17,12 +18,20 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(RUN)bench weights get lpips || echo "LPIPS will be a dash: its weights could not be fetched."
 	touch $@
 
+# A browser and LaTeX, which some tests drive; these tests skip, and say so, where they are not.
+$(SYSTEM): tests/system-packages.txt | $(INSTALLED)
+	@{ [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive \
+		xargs apt-get install -y -qq --no-install-recommends < $< > /dev/null; } \
+		|| echo "Tests that need $$(xargs < $<) will skip: these could not be installed."
+	touch $@
+
 demo: install
 	$(RUN)bench prepare sample --scale 8
 	$(RUN)bench run bicubic ilvr ddnm dpi --testset sample-64-x8
 	$(RUN)bench report bicubic ilvr ddnm dpi --testset sample-64-x8 --strip results/demo.png
 
-test: install lint
+test: install $(SYSTEM) lint
 	$(RUN)python -m pytest
 
 lint: install
