@@ -7,7 +7,7 @@ the code that published them, read without running any code of theirs.
 import json
 import textwrap
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,16 @@ class Checkpoint:
     sha256: str
     card: Card
     state: Mapping[str, Tensor]
+
+    def build(self, architecture: Callable[..., nn.Module]) -> nn.Module:
+        """A network of this class with the card's configuration and these weights, for inference.
+
+        Raises:
+            BenchError: as `load_into`.
+        """
+        network = architecture(self.card.unet)
+        self.load_into(network)
+        return network
 
     def load_into(self, network: nn.Module) -> None:
         """Give the network these weights, for inference.

@@ -119,10 +119,7 @@ def denoising_table(hr: Tensor, train: Path, reference: Path) -> str:
 
 def prior_of(path: Path) -> Prior:
     """A prior for inference."""
-    checkpoint = read_checkpoint(path, "prior")
-    network = UNet(checkpoint.card.unet)
-    checkpoint.load_into(network)
-    return Prior(network, SCHEDULE)
+    return Prior(read_checkpoint(path, "prior").build(UNet), SCHEDULE)
 
 
 @torch.no_grad()

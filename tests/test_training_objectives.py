@@ -230,3 +230,25 @@ def test_no_gradient_flows_through_the_correctors_own_answer() -> None:
     loss = corrector_loss(corrector, SCHEDULE, X0, BASE, T, generator()).sum()
     assert flows == [False, False]
     assert torch.autograd.grad(loss, scale)[0] != 0
+
+
+def test_a_prior_says_what_noise_a_corrector_is_shown() -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+    shown: list[Tensor] = []
+
+    def prior(x: Tensor, t: Tensor) -> Tensor:
+        seen.append((x, t))
+        return torch.zeros(len(x), 6, *x.shape[2:])  # it takes x_t for clean
+
+    def corrector(y: Tensor, t: Tensor, y_T: Tensor) -> Tensor:
+        shown.append(y)
+        return torch.zeros_like(y)
+
+    early = torch.full((4,), 999)
+    corrector_loss(corrector, SCHEDULE, X0, BASE, early, generator(), prior)
+    assert [tuple(t) for _, t in seen] == [(999,) * 4] * 2
+    noisy, _ = seen[0]  # x_t of the ground truth, nearly all noise at the last step
+    assert noisy.std().item() == pytest.approx(1, abs=0.1)
+    # Without noise from the prior only the posterior's is left, whose deviation is sqrt(beta):
+    # at t = 999 sqrt(0.02) = 0.14, on a quarter of the pixels.
+    assert shown[0].std().item() == pytest.approx(0.5 * 0.02**0.5, rel=0.1)

@@ -12,6 +12,7 @@ import torch
 from bench.config import Weights
 from bench.engine.models import load_models
 from bench.errors import BenchError, WrongUsage
+from bench.files import sha256_file
 from bench.method import Method, configure, find_method
 from bench.training import architectures
 from bench.training.data import load_training_images
@@ -128,6 +129,32 @@ def test_a_corrector_learns_a_degradation_of_its_own(
     assert card.training["degradation"] == degradation
     with pytest.raises(WrongUsage, match=f"--degradation {degradation} has no scale 4"):
         corrector_task(16, 4, 2, "paper", degradation)
+
+
+def test_a_corrector_may_learn_from_a_priors_estimates(data: Path, tmp_path: Path) -> None:
+    first, second = (
+        prior(data, tmp_path / f"prior{seed}", replace(SETTINGS, seed=seed)) for seed in (1, 2)
+    )
+    plain = corrector(data, tmp_path / "plain")
+    one, other = (
+        run(corrector_task(16, 4, 2, "paper", prior=p), data, tmp_path / f"from-{p.parent.name}")
+        for p in (first, second)
+    )
+    states = [read_checkpoint(path, "corrector").state for path in (plain, one, other)]
+    for a, b in ((0, 1), (1, 2)):
+        assert any(not torch.equal(states[a][n], states[b][n]) for n in states[a])
+    card = read_checkpoint(one, "corrector").card
+    assert card.training["prior_sha256"] == sha256_file(first)
+
+
+def test_a_prior_that_does_not_fit_is_refused(data: Path, tmp_path: Path) -> None:
+    path = prior(data, tmp_path)
+    with pytest.raises(WrongUsage, match=r"prior-16.safetensors is for 16 px, not 32"):
+        corrector_task(32, 4, 2, "paper", prior=path)
+    with pytest.raises(WrongUsage, match="--prior and --form released exclude each other"):
+        corrector_task(16, 4, 2, "released", prior=path)
+    with pytest.raises(BenchError, match="holds a corrector"):
+        corrector_task(16, 4, 2, "paper", prior=corrector(data, tmp_path))
 
 
 def test_blind_degradations_are_drawn_from_the_steps_generator() -> None:

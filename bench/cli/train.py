@@ -1,15 +1,18 @@
-"""The commands that train: a prior, a Corrector, or SR3."""
+"""The commands that train: a prior, a Corrector, or SR3.
 
-from __future__ import annotations
+Each is a function from the options that are its own to a task; `_command` adds those that all of
+them share, and trains it.
+"""
 
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from bench.training.settings import TrainingSettings
     from bench.training.tasks import Task
 
 
@@ -53,6 +56,10 @@ class Preset(StrEnum):
 Data = Annotated[Path, typer.Option(help="Folder or zip of face images.")]
 Out = Annotated[Path, typer.Option(help="Folder for checkpoint, weights, pictures and log.")]
 Size = Annotated[int, typer.Option(help="Height and width in pixels.")]
+Configuration = Annotated[
+    Preset,
+    typer.Option("--preset", help="paper: batch 32, 100k steps, AdamW 1e-5, EMA 0.9999."),
+]
 Start = Annotated[
     Path | None,
     typer.Option("--start-from", help="Weights of the same architecture to begin with."),
@@ -75,10 +82,11 @@ Changed = Annotated[
 ]
 
 
-def prior(
+def _train(
+    task: "Task",
     data: Data,
     out: Out,
-    size: Size = 64,
+    configuration: Configuration = Preset.SMALL,
     start: Start = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -91,57 +99,8 @@ def prior(
     every: Every = 500,
     changed_data: Changed = False,
 ) -> None:
-    """Train a diffusion prior; stopped or killed, the same command goes on."""
     from bench.training.settings import preset
-    from bench.training.tasks import prior_task
-
-    settings = preset(
-        "small",
-        steps=steps,
-        batch=batch,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        ema=ema,
-        seed=seed,
-        precision=precision,
-        compiled=compiled,
-    )
-    _run(prior_task(size), data, settings, out, start, every, changed_data)
-
-
-def crt(
-    data: Data,
-    out: Out,
-    scale: Annotated[
-        int | None, typer.Option(help="Scale that it corrects for, of the bicubic degradation: 8.")
-    ] = None,
-    degradation: Annotated[
-        Degradation, typer.Option(help="What it corrects, as in `bench prepare`.")
-    ] = Degradation.BICUBIC,
-    size: Size = 64,
-    k: Annotated[int, typer.Option(help="Spacing of the condition's grid.")] = 2,
-    form: Annotated[Form, typer.Option(help="Loss: the paper's or the released code's.")] = (
-        Form.PAPER
-    ),
-    configuration: Annotated[
-        Preset,
-        typer.Option("--preset", help="paper: batch 32, 100k steps, AdamW 1e-5, EMA 0.9999."),
-    ] = Preset.SMALL,
-    start: Start = None,
-    steps: Steps = None,
-    batch: Batch = None,
-    accumulate: Accumulate = None,
-    learning_rate: Rate = None,
-    ema: Ema = None,
-    seed: Seed = None,
-    precision: Autocast = None,
-    compiled: Compiled = False,
-    every: Every = 500,
-    changed_data: Changed = False,
-) -> None:
-    """Train a Corrector for DPI; stopped or killed, the same command goes on."""
-    from bench.training.settings import preset
-    from bench.training.tasks import corrector_task
+    from bench.training.tasks import run_task
 
     settings = preset(
         configuration.value,
@@ -154,58 +113,72 @@ def crt(
         precision=precision,
         compiled=compiled,
     )
+    if path := run_task(task, data, settings, out, start, every, changed_data):
+        typer.echo(f"Wrote {path}")
+
+
+def _command(task_of: Callable[..., "Task"]) -> Callable[..., None]:
+    """The command that trains the task which a function of its own options describes."""
+    own = inspect.signature(task_of).parameters
+    shared = dict(inspect.signature(_train).parameters)
+    del shared["task"]
+
+    def command(**given: Any) -> None:
+        task = task_of(**{name: given.pop(name) for name in own})
+        _train(task, **given)
+
+    parameters = sorted(
+        (p.replace(kind=p.KEYWORD_ONLY) for p in (*own.values(), *shared.values())),
+        key=lambda p: p.default is not p.empty,  # what is required comes first
+    )
+    command.__name__, command.__doc__ = task_of.__name__, task_of.__doc__
+    # typer reads the options from these two.
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+@_command
+def prior(size: Size = 64) -> "Task":
+    """Train a diffusion prior; stopped or killed, the same command goes on."""
+    from bench.training.tasks import prior_task
+
+    return prior_task(size)
+
+
+@_command
+def crt(
+    scale: Annotated[
+        int | None, typer.Option(help="Scale that it corrects for, of the bicubic degradation: 8.")
+    ] = None,
+    degradation: Annotated[
+        Degradation, typer.Option(help="What it corrects, as in `bench prepare`.")
+    ] = Degradation.BICUBIC,
+    size: Size = 64,
+    k: Annotated[int, typer.Option(help="Spacing of the condition's grid.")] = 2,
+    form: Annotated[Form, typer.Option(help="Loss: the paper's or the released code's.")] = (
+        Form.PAPER
+    ),
+    prior: Annotated[
+        Path | None,
+        typer.Option(help="Prior whose noise estimates it learns from; else the noise itself."),
+    ] = None,
+) -> "Task":
+    """Train a Corrector for DPI; stopped or killed, the same command goes on."""
+    from bench.training.tasks import corrector_task
+
     if scale is None:
         scale = 8 if degradation is Degradation.BICUBIC else 1
-    task = corrector_task(size, scale, k, form.value, degradation.value)
-    _run(task, data, settings, out, start, every, changed_data)
+    return corrector_task(size, scale, k, form.value, degradation.value, prior)
 
 
+@_command
 def sr3(
-    data: Data,
-    out: Out,
     scale: Annotated[int, typer.Option(help="Scale that it restores.")] = 8,
     size: Size = 64,
     norm: Annotated[Norm, typer.Option(help="Norm of the loss.")] = Norm.L1,
-    start: Start = None,
-    steps: Steps = None,
-    batch: Batch = None,
-    accumulate: Accumulate = None,
-    learning_rate: Rate = None,
-    ema: Ema = None,
-    seed: Seed = None,
-    precision: Autocast = None,
-    compiled: Compiled = False,
-    every: Every = 500,
-    changed_data: Changed = False,
-) -> None:
+) -> "Task":
     """Train SR3's network; stopped or killed, the same command goes on."""
-    from bench.training.settings import preset
     from bench.training.tasks import sr3_task
 
-    settings = preset(
-        "small",
-        steps=steps,
-        batch=batch,
-        accumulate=accumulate,
-        learning_rate=learning_rate,
-        ema=ema,
-        seed=seed,
-        precision=precision,
-        compiled=compiled,
-    )
-    _run(sr3_task(size, scale, norm.value), data, settings, out, start, every, changed_data)
-
-
-def _run(
-    task: Task,
-    data: Path,
-    settings: TrainingSettings,
-    out: Path,
-    start: Path | None,
-    every: int,
-    changed_data: bool,
-) -> None:
-    from bench.training.tasks import run_task
-
-    if path := run_task(task, data, settings, out, start, every, changed_data):
-        typer.echo(f"Wrote {path}")
+    return sr3_task(size, scale, norm.value)

@@ -139,6 +139,7 @@ def corrector_loss(
     base: Tensor,
     t: Tensor,
     generator: torch.Generator,
+    prior: Network | None = None,
 ) -> Tensor:
     """The paper's Corrector loss, Omega L_prior + (1 - Omega) L_gap (Eq. 15 to 18) [B].
 
@@ -147,7 +148,8 @@ def corrector_loss(
     some weight that decreases over t: here (t + 1) / T, so that as the noise falls, and with it
     the resemblance of the two (Eq. 16), the second gains weight. Each image is put to one of the
     two, to the first with probability Omega, which has the same expectation at half the cost.
-    `base` is I_L^bc, and the mean runs over the grid alone.
+    `base` is I_L^bc, and the mean runs over the grid alone. With a prior its posterior samples are
+    made with that prior's estimate of the noise, as while sampling (Eq. 6); else with the noise.
     """
     k = x0.shape[-1] // base.shape[-1]
     m_f = fixed_mask(x0.shape[-1], k).to(x0)
@@ -155,6 +157,9 @@ def corrector_loss(
 
     def answer(clean: Tensor) -> Tensor:
         noise, posterior_noise = (draw_noise(x0, generator) for _ in range(2))
+        if prior is not None:
+            with torch.no_grad():
+                noise = prior(noised(schedule, x0, t, noise), t)[:, :3].float()
         sample = _posterior_sample(schedule, clean, t, noise, posterior_noise)
         return corrector(sample * m_f, t, y_T) * m_f
 

@@ -106,16 +106,31 @@ def corrector_task(
     k: int,
     form: Literal["paper", "released"],
     degradation: str = "bicubic",
+    prior: Path | None = None,
 ) -> Task:
     """A Corrector for images of this size, of which it sees every k-th pixel.
 
     Its condition is made by a bicubic reduction at a scale, or at scale 1 by another degradation
-    of `bench prepare`, whose inputs have the size of the result.
+    of `bench prepare`, whose inputs have the size of the result. With a prior's checkpoint it
+    learns from that prior's estimates of the noise, which the released form knows nothing of.
 
     Raises:
-        WrongUsage: a scale or k that does not divide the size, a scale that does not fit the
-            degradation, or a size that does not fit the network.
+        WrongUsage: a scale or k that does not divide the size, a scale or a prior that does not
+            fit the rest, or a size that does not fit the network.
+        BenchError: the checkpoint is no prior that can be read.
     """
+    facts = {"objective": form, "degradation": degradation}
+    if form == "released" and prior is not None:
+        raise WrongUsage("--prior and --form released exclude each other: choose one.")
+    estimate = None
+    if prior is not None:
+        checkpoint = read_checkpoint(prior, "prior")
+        if checkpoint.card.size != size:
+            raise WrongUsage(
+                f"{prior} is for {checkpoint.card.size} px, not {size}: choose the other --size."
+            )
+        estimate = checkpoint.build(UNet)
+        facts["prior_sha256"] = checkpoint.sha256
     if degradation == "bicubic":
         _check_divisors(size, scale=scale)
     elif scale != 1:
@@ -133,7 +148,9 @@ def corrector_task(
         t = draw_timesteps(len(x0), SCHEDULE, generator)
         base = condition(x0, generator)
         if form == "paper":
-            loss = corrector_loss(network, SCHEDULE, x0, base, t, generator)
+            if estimate is not None:
+                estimate.to(x0.device)
+            loss = corrector_loss(network, SCHEDULE, x0, base, t, generator, estimate)
         else:
             noise, posterior_noise = (draw_noise(x0, generator) for _ in range(2))
             loss = released_corrector_loss(network, SCHEDULE, x0, base, t, noise, posterior_noise)
@@ -150,7 +167,6 @@ def corrector_task(
         return Preview(answers, len(x0), "squared error of the corrected condition")
 
     card = Card("corrector", size, corrector_architecture(size), scale, k)
-    facts = {"objective": form, "degradation": degradation}
     return _checked(Task(card, Corrector, objective, preview, facts))
 
 
