@@ -234,3 +234,23 @@ def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPat
     trained = "../nets/corrector-16-x4.safetensors"
     out = good("run", "dpi", "--set", "dpi.steps=2", "--corrector", trained).out
     assert out.startswith("dpi: 4 images restored, in ")
+
+
+@pytest.mark.usefixtures("prepared")
+def test_run_all_takes_every_method_that_can_run(home: Path) -> None:
+    # At 16 px there is no network, so that only methods without needs are left.
+    (home / "baselines").mkdir()
+    source = Path(bench.engine.run.__file__).parents[2] / "baselines" / "bicubic.py"
+    text = source.read_text().replace('name="bicubic"', 'name="mine"')
+    (home / "baselines" / "mine.py").write_text(text)
+    out = good("run", "--all").out
+    assert [line.split(":")[0] for line in out.splitlines() if "restored, in" in line] == [
+        "bicubic",
+        "mine",
+    ]
+
+
+def test_all_and_names_exclude_each_other() -> None:
+    result = command("run", "bicubic", "--all")
+    assert result.code == 2
+    assert result.err == "error: --all and bicubic exclude each other: choose one.\n"

@@ -57,6 +57,9 @@ MetricOption = Annotated[
 def run(
     methods: Annotated[list[str] | None, typer.Argument(help="Methods; else bench.toml's.")] = None,
     on: TestsetOption = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every method that can run here and now.")
+    ] = False,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
@@ -75,18 +78,28 @@ def run(
     protocol: ProtocolOption = Choice.STRICT,
 ) -> None:
     """Run methods on a test set and score their results; what is done already is kept."""
+    from bench.engine.overview import runnable
     from bench.engine.run import run_suite
 
+    if every and methods:
+        raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
     here = workspace()
     config = here.config
     metrics = _metrics(here)  # an unknown one is to be found before the work
     testset = open_testset_named(here, on)
+    plan = testset.manifest.plan
+    settings = _merged(config.settings, changes or [])
+    chosen = _chosen(config.weights, weights or [], prior=prior, corrector=corrector)
     finished = run_suite(
-        names=tuple(methods or config.methods),
-        settings=_merged(config.settings, changes or []),
+        names=(
+            runnable(plan.size, plan.scale, settings, chosen)
+            if every
+            else methods or config.methods
+        ),
+        settings=settings,
         testset=testset,
         results=here.results,
-        weights=_chosen(config.weights, weights or [], prior=prior, corrector=corrector),
+        weights=chosen,
         seed=config.seed if seed is None else seed,
         batch=batch or config.batch,
         repetitions=repeat,
