@@ -49,6 +49,9 @@ def main() -> None:
     for module, work, other, what, against in (
         ("perf.sampling", "ddnm", "plain", "ddnm", loop),
         ("perf.sampling", "dpi", "plain", "dpi", loop),
+        ("perf.zero_shot", "dps", "deepinv", "dps", "deepinv's DPS"),
+        ("perf.zero_shot", "ddrm", "deepinv", "ddrm", "deepinv's DDRM"),
+        ("perf.zero_shot", "ddnm", "deepinv", "ddnm", "deepinv's DiffPIR"),
         ("perf.training", "prior", "diffusers", "train prior", "the loop of diffusers' example"),
         ("perf.preparing", "1", "pil", "prepare, 1 scale", "a loop with Pillow"),
         ("perf.preparing", "3", "pil", "prepare, 3 scales", "a loop with Pillow"),

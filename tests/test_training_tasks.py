@@ -143,8 +143,9 @@ def test_a_corrector_may_learn_from_a_priors_estimates(data: Path, tmp_path: Pat
     states = [read_checkpoint(path, "corrector").state for path in (plain, one, other)]
     for a, b in ((0, 1), (1, 2)):
         assert any(not torch.equal(states[a][n], states[b][n]) for n in states[a])
-    card = read_checkpoint(one, "corrector").card
-    assert card.training["prior_sha256"] == sha256_file(first)
+    training = read_checkpoint(one, "corrector").card.training
+    assert training is not None
+    assert training["prior_sha256"] == sha256_file(first)
 
 
 def test_a_prior_that_does_not_fit_is_refused(data: Path, tmp_path: Path) -> None:
