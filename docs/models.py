@@ -11,7 +11,6 @@ import argparse
 import json
 import math
 import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from bench.memory import keep_freed_memory
 from bench.resources import checkpoints
 from bench.training.data import load_training_images
 from bench.weights import read_checkpoint
+from docs.measuring import bench, gather_faces, network_hashes
 
 FILE = Path(__file__).with_name("models.md")
 FACES = {8: 100, 4: 24, 16: 24}  # per scale
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     keep_freed_memory()
     work: Path = given.work.absolute()
-    gather_faces([path.absolute() for path in given.faces], work / "faces")
+    gather_faces([path.absolute() for path in given.faces], work / "faces", max(FACES.values()))
     shutil.copyfile(FILE.parents[1] / "bench.toml", work / "bench.toml")
     tables = [super_resolve(work, scale) for scale in FACES]
     names = sorted((work / "testsets" / "faces-x8" / "hr").glob("*.png"))
@@ -71,17 +71,6 @@ def main(arguments: Sequence[str]) -> None:
     denoising = denoising_table(hr, given.train, given.reference)
     folders = " and ".join(path.name for path in given.faces)
     FILE.write_text("\n".join([*head(folders), denoising, *tables]) + "\n", encoding="utf-8")
-
-
-def gather_faces(folders: Sequence[Path], into: Path) -> None:
-    """Copy the first faces of each folder, as many from each, to one folder, taking turns."""
-    share = max(FACES.values()) // len(folders)
-    for folder in folders:
-        paths = sorted(p for p in folder.iterdir() if p.suffix in {".jpg", ".png"})
-        for number, path in enumerate(paths[:share]):
-            target = into / f"{number:03d}-{folder.name}-{path.name}"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, target)
 
 
 def denoising_table(hr: Tensor, train: Path, reference: Path) -> str:
@@ -176,7 +165,6 @@ def rows(table: Any) -> list[str]:
 def head(folders: str) -> list[str]:
     """What the file is, and the networks with their hashes."""
     today = datetime.now(UTC).date()
-    paths = sorted(checkpoints().glob("*.safetensors"))
     return [
         "# The embedded networks, measured",
         "",
@@ -187,17 +175,9 @@ def head(folders: str) -> list[str]:
             "methods, on the same prior and the same noise."
         ),
         "",
-        "| network | sha256 |",
-        "| --- | --- |",
-        *(f"| `{path.stem}` | `{sha256_file(path)[:16]}` |" for path in paths),
+        *network_hashes(),
         "",
     ]
-
-
-def bench(work: Path, *words: str) -> str:
-    """Run a command of the product in a workspace; returns what it prints."""
-    command = [sys.executable, "-m", "bench", *words]
-    return subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from torch import Tensor
 from bench.diffusion.prior import Prior
 from bench.diffusion.wiener import WienerFilter
 from docs import models
+from docs.measuring import gather_faces
 from tests.small import photos
 
 HR = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -48,7 +49,7 @@ def test_the_filter_is_judged_as_the_network_is() -> None:
 
 def test_faces_come_in_equal_shares_from_all_folders(tmp_path: Path) -> None:
     folders = [photos(tmp_path / name, count=60, size=4) for name in ("a", "b")]
-    models.gather_faces(folders, tmp_path / "faces")
+    gather_faces(folders, tmp_path / "faces", 100)
     names = sorted(path.name for path in (tmp_path / "faces").iterdir())
     assert names[:3] == ["000-a-face-0.png", "000-b-face-0.png", "001-a-face-1.png"]
     assert len(names) == 100  # any first of them hold as many of each

@@ -1,0 +1,93 @@
+"""Write docs/methods.md: every method that can run here, on the sample and on faces of yours.
+
+python -m docs.methods --work DIR FACES...
+
+FACES are folders of FFHQ-aligned faces; DIR keeps what is computed, so that a command that was
+stopped goes on.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from docs.measuring import bench, gather_faces, network_hashes
+
+FILE = Path(__file__).with_name("methods.md")
+FACES = 100
+SCALE = 8
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run everything and write the file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("faces", nargs="+", type=Path)
+    parser.add_argument("--work", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    work: Path = given.work.absolute()
+    gather_faces([path.absolute() for path in given.faces], work / "faces", FACES)
+    shutil.copyfile(FILE.parents[1] / "bench.toml", work / "bench.toml")
+    bench(work, "prepare", "sample", "--scale", str(SCALE))
+    bench(work, "prepare", "celeba", "--source", "faces", "--scale", str(SCALE), "--name", "faces")
+    tables = []
+    for testset in (f"sample-64-x{SCALE}", "faces"):
+        bench(work, "run", "--all", "--testset", testset)
+        tables.append(bench(work, "report", "--testset", testset, "--costs", "--markdown"))
+    methods = json.loads(bench(work, "methods", "--testset", "faces", "--json"))["methods"]
+    runs = sorted((work / "results" / "faces").glob("*/run.json"))
+    specs = [json.loads(path.read_text(encoding="utf-8"))["spec"] for path in runs]
+    folders = " and ".join(path.name for path in given.faces)
+    lines = [
+        *head(folders),
+        *tables,
+        *settings_table(specs),
+        *absent_methods(methods),
+    ]
+    FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def head(folders: str) -> list[str]:
+    """What the file is, and the networks with their hashes."""
+    return [
+        "# Every method that runs with the embedded networks",
+        "",
+        (
+            f"Written by `python -m docs.methods` on {datetime.now(UTC).date()}. The first table "
+            f"is of the sample that ships, the second of the first {FACES} faces of {folders}, on "
+            "which no network was trained. Both were made by `bench run --all`. The prior has 4 "
+            "million parameters and 64 px, and methods that take another prior, restorer or "
+            "operator in their papers have this one here: the order of the rows says nothing about "
+            "what the papers report."
+        ),
+        "",
+        *network_hashes(),
+        "",
+    ]
+
+
+def settings_table(specs: Sequence[Any]) -> list[str]:
+    """With which settings each method ran."""
+    rows = [
+        f"| {spec['method']} | {', '.join(f'{k} = {v}' for k, v in _plain(spec['settings']))} |"
+        for spec in specs
+    ]
+    return ["## Settings", "", "| method | settings |", "| --- | --- |", *rows, ""]
+
+
+def _plain(settings: Any) -> list[tuple[str, Any]]:
+    """Settings by name; of a method inside, its name."""
+    return [(k, v["method"] if isinstance(v, dict) else v) for k, v in settings.items()]
+
+
+def absent_methods(methods: Sequence[Any]) -> list[str]:
+    """Methods that did not run, and why."""
+    rows = [f"| {m['name']} | {m['reason']} |" for m in methods if not m["runs"]]
+    return ["## Not here", "", "| method | why |", "| --- | --- |", *rows]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
