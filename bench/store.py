@@ -4,6 +4,9 @@
         run.json            what was run, on what, with what (written first)
         images/<id>.png     the results
         records.parquet     per image: hash, seconds, network evaluations (written last)
+        records.jsonl       the same while the run is under way
+        failures.parquet    per image without a result: why (there if there is any)
+        failures.jsonl      the same while the run is under way
         scores.parquet      per image and metric: value, with the identities it belongs to; an
                             empty image's is of the whole set
         scores.jsonl        the same while scoring is under way
@@ -11,8 +14,8 @@
 A run's identity is the hash of what determines its numbers, and nothing else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -69,13 +72,27 @@ class Record:
     evaluations: int | None
 
 
+@dataclass(frozen=True)
+class Failure:
+    """An image that a method could not restore, and why, in words."""
+
+    image: str
+    reason: str
+
+
 class Run:
     """One run's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._journal = Journal(folder / "records.jsonl")
+        self._failures = Journal(folder / "failures.jsonl")
         self._scores = Journal(folder / "scores.jsonl")
+
+    @classmethod
+    def of(cls, results: Path, testset: str, spec: RunSpec) -> "Run":
+        """The run of this identity, which may not be there yet."""
+        return cls(results / testset / f"{spec.method}-{spec.identity[:12]}")
 
     @classmethod
     def open(
@@ -86,7 +103,7 @@ class Run:
         Raises:
             BenchError: the folder can't be written, or its run.json is damaged or another run's.
         """
-        run = cls(results / testset / f"{spec.method}-{spec.identity[:12]}")
+        run = cls.of(results, testset, spec)
         if not (run.folder / "run.json").exists():
             description = {
                 "format": FORMAT,
@@ -186,27 +203,51 @@ class Run:
             records.append(asdict(Record(image, sha256(png), seconds, evaluations)))
         self._journal.append(records)
 
+    def note_failures(self, failed: Mapping[str, str]) -> None:
+        """Keep why images could not be restored; the last word on an image counts."""
+        if failed:
+            self._failures.append([asdict(Failure(i, reason)) for i, reason in failed.items()])
+
+    def failures(self, restored: Container[str]) -> dict[str, str]:
+        """Image id -> why it could not be restored, of all that are not among those `restored`."""
+        path = self.folder / "failures.parquet"
+        rows = read_table(path).to_dict("records") if path.exists() else []
+        where = f"a failure of {self.folder}"
+        noted = [read_back(Failure, row, where) for row in (*rows, *self._failures.read())]
+        return {f.image: f.reason for f in noted if f.image not in restored}
+
     def finish(self, images: Sequence[str], outcome: Mapping[str, Any]) -> None:
-        """Turn the journal into the table of records, in the test set's order.
+        """Turn the journals into the tables of records and failures, in the test set's order.
 
         `outcome` is what is known of the run as a whole, such as its peak memory.
         """
         self._describe({"outcome": outcome})
         records = self.records()
+        failures = self.failures(records)
+        self._write_failures([Failure(i, failures[i]) for i in images if i in failures])
         rows = [asdict(records[image]) for image in images if image in records]
-        write_table(self.folder / "records.parquet", pd.DataFrame(rows))
+        columns = [field.name for field in fields(Record)]
+        write_table(self.folder / "records.parquet", pd.DataFrame(rows, columns=columns))
         self._journal.remove()
+
+    def _write_failures(self, failures: Sequence[Failure]) -> None:
+        path = self.folder / "failures.parquet"
+        if failures:
+            write_table(path, pd.DataFrame([asdict(failure) for failure in failures]))
+        else:
+            path.unlink(missing_ok=True)
+        self._failures.remove()
 
     @property
     def finished(self) -> bool:
         return (self.folder / "records.parquet").exists()
 
     def reopen(self) -> None:
-        """Go back to the journal, after pictures of a finished run were lost or changed."""
+        """Go back to the journal: pictures of a finished run were lost or changed, or failed."""
         kept = [asdict(record) for record in self.records().values()]
-        (self.folder / "records.parquet").unlink(missing_ok=True)
         self._journal.remove()
         self._journal.append(kept)
+        (self.folder / "records.parquet").unlink(missing_ok=True)  # last, lest a kill lose all
 
     def scores(self) -> pd.DataFrame | None:
         """The table of scores with what was noted since, or None before the first evaluation."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-import bench.engine.run
+import bench.engine.work
 from bench import metrics
 from bench.images import read_image, resize_bicubic, resize_bicubic_batch
 from bench.method import Method, Problem
@@ -183,7 +183,7 @@ def test_a_stop_keeps_what_is_done_and_the_same_command_goes_on(
         return resize_bicubic_batch(problem.lr, problem.size)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench.engine.run, "find_method", lambda name: method(stopped))
+        patch.setattr(bench.engine.work, "find_method", lambda name: method(stopped))
         outcome = command("run")
     assert outcome.code == code
     assert outcome.err.splitlines()[-1] == (
@@ -192,6 +192,36 @@ def test_a_stop_keeps_what_is_done_and_the_same_command_goes_on(
     done = sorted(path.name for path in (home / "results").rglob("*.png"))
     assert done == ["face-0.png", "face-1.png"]
     assert "bicubic: 2 images restored" in good("run").out
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_an_image_that_fails_is_told_by_every_command(
+    home: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, strict: bool
+) -> None:
+    def blind_to_one(problem: Problem, settings: NoSettings) -> Tensor:
+        if "face-1" in problem.images:
+            raise ValueError("no face")
+        return resize_bicubic_batch(problem.lr, problem.size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.engine.work, "find_method", lambda name: method(blind_to_one))
+        outcome = command("run", *(["--strict"] if strict else []))
+    assert outcome.code == 1
+    told = "bicubic failed on 1 image: face-1: ValueError: no face ("
+    assert told in outcome.err
+    folder = home / "results" / "celeba-16-x4"
+    done = sorted(path.name for path in folder.rglob("*.png"))
+    if strict:
+        assert done == ["face-0.png"]
+        return
+    assert done == ["face-0.png", "face-2.png", "face-3.png"]
+    assert outcome.out.startswith("bicubic: 3 images restored, 1 failed, in ")
+    assert "The same command tries them again." in outcome.err
+    report = good("report").out
+    assert "Bicubic (3/4)" in report
+    assert "Bicubic failed on 1 of the images, such as face-1: ValueError: no face" in report
+    assert "bicubic: 1 images restored" in good("run").out
+    assert "failed" not in good("report").out
 
 
 EMBEDDED = Path(bench.__file__).parent / "checkpoints" / "prior-64.safetensors"

@@ -1,46 +1,19 @@
 """Running a method: what is kept, what is taken up again, what is refused."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-import bench.engine.run
+import bench.engine.work
 from bench.config import Weights
-from bench.engine.run import Finished, run_method
-from bench.errors import BenchError
-from bench.images import encode_png, resize_bicubic_batch
+from bench.engine.run import run_method
+from bench.images import encode_png
 from bench.method import Method, Problem
 from bench.testset.manifest import TestSet
+from tests.noisy import Bench, Noisy, Strength, pictures
 from tests.small import picture, small_testset
-
-
-@dataclass(frozen=True)
-class Strength:
-    strength: float = 0.1
-
-
-@dataclass
-class Noisy:
-    """Bicubic with noise; raises when it meets the image numbered `stop_at`, in order of calls."""
-
-    stop_at: int = 1000
-    batches: list[int] = field(default_factory=list)
-    spoil: Callable[[Tensor], Tensor] = lambda x: x
-
-    def restore(self, problem: Problem, settings: Strength) -> Tensor:
-        self.batches.append(len(problem.lr))
-        if sum(self.batches) > self.stop_at:
-            raise KeyboardInterrupt
-        up = resize_bicubic_batch(problem.lr, problem.size)
-        return self.spoil(up + settings.strength * problem.noise.normal_like(up))
-
-    def method(self, **facts: Any) -> Method[Strength]:
-        return Method("noisy", "Noisy", lambda scale: Strength(), self.restore, **facts)
 
 
 @pytest.fixture
@@ -48,32 +21,9 @@ def testset(tmp_path: Path) -> TestSet:
     return small_testset(tmp_path, count=5)
 
 
-@dataclass
-class Bench:
-    """Runs a method of the test on a test set, with its results below `results`."""
-
-    monkeypatch: pytest.MonkeyPatch
-    testset: TestSet
-    results: Path
-
-    def run(
-        self, noisy: Noisy, batch: int = 2, seed: int = 0, strength: float = 0.1, **facts: Any
-    ) -> Finished:
-        method = noisy.method(**facts)
-        self.monkeypatch.setattr(bench.engine.run, "find_method", lambda name: method)
-        settings = {"strength": strength}
-        return run_method(
-            "noisy", settings, self.testset, self.results, Weights(), seed=seed, batch=batch
-        )
-
-
 @pytest.fixture
 def harness(monkeypatch: pytest.MonkeyPatch, testset: TestSet, tmp_path: Path) -> Bench:
     return Bench(monkeypatch, testset, tmp_path / "results")
-
-
-def pictures(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.rglob("*.png")}
 
 
 def undisturbed(harness: Bench, tmp_path: Path) -> dict[str, bytes]:
@@ -172,38 +122,12 @@ def test_a_picture_that_another_machine_restores_a_little_differently_is_kept(
     assert list(run.records()) == list(harness.testset.entries)
 
 
-def set_nan(x: Tensor) -> Tensor:
-    x[-1, 2, 3, 3] = torch.nan
-    return x
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (set_nan, r"^noisy returned values that are not finite numbers\.$"),
-        (lambda x: x / 0, r"^noisy returned values that are not finite numbers\.$"),
-        (lambda x: x[..., ::2], r"^noisy returned a tensor of shape \[2, 3, 16, 8\], not \[2, 3, "),
-        (
-            lambda x: x[:1],
-            r"^noisy returned a tensor of shape \[1, 3, 16, 16\], not \[2, 3, 16, 16",
-        ),
-        (lambda x: x[:, :1], r"^noisy returned a tensor of shape \[2, 1, 16, 16\]"),
-    ],
-)
-def test_what_is_no_picture_is_refused_and_not_kept(
-    harness: Bench, spoil: Callable[[Tensor], Tensor], message: str
-) -> None:
-    with pytest.raises(BenchError, match=message):
-        harness.run(Noisy(spoil=spoil))
-    (folder,) = (harness.results / harness.testset.name).iterdir()
-    assert [path.name for path in folder.iterdir()] == ["run.json"]
-
-
 def test_a_method_that_hides_a_need_is_told(harness: Bench) -> None:
     def restore(problem: Problem, settings: Strength) -> Tensor:
         return problem.prior.predict(problem.lr, 0).x0_hat
 
     method = Method("noisy", "Noisy", lambda scale: Strength(), restore)
-    harness.monkeypatch.setattr(bench.engine.run, "find_method", lambda name: method)
-    with pytest.raises(BenchError, match="uses a prior, but its `needs` does not name it"):
-        run_method("noisy", {}, harness.testset, harness.results, Weights(), seed=0, batch=2)
+    harness.monkeypatch.setattr(bench.engine.work, "find_method", lambda name: method)
+    done = run_method("noisy", {}, harness.testset, harness.results, Weights(), seed=0, batch=2)
+    reason = "The method uses a prior, but its `needs` does not name it."
+    assert done.failed == dict.fromkeys(harness.testset.entries, reason)

@@ -131,6 +131,18 @@ def test_what_was_not_run_is_named(store: Store) -> None:
         store.find("dpi", "ddnm", "ilvr")
 
 
+def test_failures_are_notes_by_their_reasons(store: Store) -> None:
+    store.run("ilvr")
+    run = store.run("dpi", images=1)
+    run.note_failures({"face-1": "no face.", "face-3": "no face.", "face-2": "too dark"})
+    table = table_of(store.testset, [run], [PSNR])
+    assert (table.rows[0].images_done, table.images) == (1, 4)
+    assert table.notes == (
+        "DPI failed on 2 of the images, such as face-1: no face.",
+        "DPI failed on 1 of the images, such as face-2: too dark.",
+    )
+
+
 def test_a_label_tells_runs_of_a_method_apart_and_no_more(store: Store) -> None:
     runs = [
         store.run("dpi", settings={"steps": 20, "sampler": "ddim", "k": 2}),

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.files import sha256_file
+from bench.files import Journal, sha256_file
 from bench.images import Pixels, read_image
 from bench.store import Record, Run, RunSpec, list_runs, read_table, write_table
 from bench.typed import build
@@ -167,6 +167,53 @@ def test_a_finished_run_is_reopened_with_what_is_intact(run: Run) -> None:
     run.write(pictures("b"), seconds=1.0, evaluations=1)
     run.finish(IMAGES, {})
     assert run.records() == before
+
+
+def test_failures_are_kept_with_the_last_reason_until_the_image_is_there(run: Run) -> None:
+    run.note_failures({})
+    assert not list(run.folder.glob("failures*"))
+    run.note_failures({"a": "first", "b": "no face"})
+    run.note_failures({"a": "second"})
+    run.write(pictures("c"), seconds=1.0, evaluations=1)
+    assert run.failures(run.records()) == {"a": "second", "b": "no face"}
+    run.finish(IMAGES, {})
+    assert list(run.failures(run.records()).items()) == [("b", "no face"), ("a", "second")]
+    assert not (run.folder / "failures.jsonl").exists()
+    run.reopen()
+    run.write(pictures("b"), seconds=1.0, evaluations=1)
+    run.note_failures({"a": "third"})
+    assert run.failures(run.records()) == {"a": "third"}
+    run.finish(IMAGES, {})
+    assert run.failures(run.records()) == {"a": "third"}
+    run.reopen()
+    run.write(pictures("a"), seconds=1.0, evaluations=1)
+    run.finish(IMAGES, {})
+    assert run.failures(run.records()) == {}
+    assert not (run.folder / "failures.parquet").exists()
+
+
+def test_a_run_without_any_picture_can_be_finished(run: Run) -> None:
+    run.note_failures(dict.fromkeys(IMAGES, "too dark"))
+    run.finish(IMAGES, {})
+    assert run.finished
+    assert run.records() == {}
+
+
+def test_a_kill_while_a_finished_run_is_reopened_loses_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.write(pictures(*IMAGES), seconds=1.0, evaluations=1)
+    run.finish(IMAGES, {})
+    before = run.records()
+
+    def killed(journal: Journal, records: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run.reopen()
+    assert Run(run.folder).records() == before
 
 
 def test_restoring_a_picture_twice_keeps_the_latter(run: Run) -> None:

@@ -76,10 +76,17 @@ def run(
         1
     ),
     protocol: ProtocolOption = Choice.STRICT,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at the first image that fails.")
+    ] = False,
 ) -> None:
-    """Run methods on a test set and score their results; what is done already is kept."""
+    """Run methods on a test set and score their results; what is done already is kept.
+
+    An image that a method fails on is recorded with the reason and the rest goes on; the same
+    command tries it again.
+    """
     from bench.engine.overview import runnable
-    from bench.engine.run import run_suite
+    from bench.engine.run import describe, run_suite
 
     if every and methods:
         raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
@@ -103,12 +110,18 @@ def run(
         seed=config.seed if seed is None else seed,
         batch=batch or config.batch,
         repetitions=repeat,
+        strict=strict,
     )
     for item in finished:
-        done = "was done already" if item.restored == 0 else f"{item.restored} images restored"
+        done = f"{item.restored} images restored" if item.restored else "was done already"
+        if item.failed:
+            done = f"{item.restored} images restored, {len(item.failed)} failed"
         typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
     _score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
+    lost = [describe(item.run.spec.method, item.failed) for item in finished if item.failed]
+    if lost:
+        raise BenchError(f"{' '.join(lost)} The same command tries them again.")
 
 
 def evaluate(

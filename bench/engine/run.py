@@ -1,23 +1,20 @@
-"""Running one method over one test set: work in batches, kept as it comes, taken up again."""
+"""Running methods over a test set: what is to be done, what is kept, what is taken up again.
 
-import resource
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+The work itself is an executor's. This driver alone touches the store.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from bench.config import Weights
-from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.models import LoadedModels, choose_device, find_checkpoints, load_models
-from bench.engine.provenance import provenance
+from bench.engine.models import find_checkpoints
+from bench.engine.work import Assignment, Executor, Unit, find_configured
+from bench.engine.worker import ThisProcess
 from bench.errors import BenchError
-from bench.images import Pixels, to_model, to_pixels
-from bench.memory import keep_freed_memory
-from bench.method import Configured, Incomplete, Method, Problem, configure, find_method
+from bench.files import sha256_file
+from bench.method import Configured
 from bench.progress import progress
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
@@ -25,10 +22,11 @@ from bench.testset.manifest import TestSet
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that is complete, and how many of its images were restored just now."""
+    """A run that has tried every image: how many it restored just now, which failed and why."""
 
     run: Run
     restored: int
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_method(
@@ -41,113 +39,108 @@ def run_method(
     batch: int,
     others: Mapping[str, Mapping[str, Any]] | None = None,
     repetition: int = 0,
+    strict: bool = False,
+    executor: Executor | None = None,
 ) -> Finished:
-    """Restore every image of the test set that this run lacks.
+    """Restore every image of the test set that this run lacks, and try again those that failed.
 
     `overrides` are settings of this method, `others` those of methods that it may hand work to.
+    What fails is recorded with the reason and the rest goes on; if `strict`, it does not.
 
     Raises:
-        BenchError: an unknown method or setting, missing weights, or a method that gave something
-            else than images, or not all of them; then those that it gave are kept.
+        BenchError: an unknown method or setting, missing weights, or a failure and `strict`.
         KeyboardInterrupt: stopped; what is done is kept.
     """
-    method = find_method(name)
+    executor = executor or ThisProcess()
+    settings = {**(others or {}), name: overrides}
+    assignment = assign(name, settings, testset, weights, seed, repetition)
+    method, spec = assignment.configured().method, identify(assignment, testset)
+    images = list(testset.entries)
+    run = Run.of(results, testset.name, spec)
+    done = run.records()
+    pending = [image for image in images if image not in done]
+    facts = executor.provenance()
+    if not pending and run.finished:
+        return Finished(Run.open(results, testset.name, method.title, spec, facts), 0)
+    with executor.ready(assignment) as restore:  # before anything of the run is written
+        run = Run.open(results, testset.name, method.title, spec, facts)
+        if done or run.finished:
+            run.note_resume(facts)
+        if run.finished:
+            run.reopen()
+        failed: dict[str, str] = {}
+        peak_memory = 0
+        with progress(method.title, len(images), done=len(done)) as advance:
+            for outcome in restore(_units(testset, pending, method.batch or batch)):
+                for part in outcome.restored:
+                    run.write(part.pictures, part.seconds, part.evaluations)
+                    advance(len(part.pictures))
+                run.note_failures(outcome.failed)
+                failed |= outcome.failed
+                peak_memory = max(peak_memory, outcome.peak_memory)
+                if failed:
+                    advance(0, f"{len(failed)} failed")
+                if failed and strict:
+                    raise BenchError(f"{describe(name, failed)} What it restored is kept.")
+    run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
+    return Finished(run, len(pending) - len(failed), failed)
+
+
+def assign(
+    name: str,
+    settings: Mapping[str, Mapping[str, Any]],
+    testset: TestSet,
+    weights: Weights,
+    seed: int,
+    repetition: int = 0,
+) -> Assignment:
+    """What workers are told of a method on a test set; `weights` are the user's choices.
+
+    Raises:
+        BenchError: an unknown method or setting, or something is missing that it needs.
+    """
     plan = testset.manifest.plan
-    configured = configure(method, plan.scale, plan.size, {**(others or {}), name: overrides})
-    device = choose_device()
-    keep_freed_memory()
-    loaded = load_models(configured, plan.size, weights, device)
-    outside = configured.fingerprint(plan.size)
-    spec = RunSpec(
+    configured = find_configured(name, plan.scale, plan.size, settings)
+    paths = find_checkpoints(configured, plan.size, weights)
+    files: dict[str, str] = {need: sha256_file(path) for need, path in paths.items()}
+    return Assignment(
         method=name,
-        revision=method.revision,
-        settings=configured.facts(),
-        testset=testset.manifest.sha256,
-        weights={**loaded.sha256, **outside},
+        settings=settings,
+        scale=plan.scale,
+        size=plan.size,
+        weights=Weights(**{need: str(path) for need, path in paths.items()}),
+        hashes={**files, **configured.fingerprint(plan.size)},
         seed=seed,
         repetition=repetition,
     )
-    facts = provenance(device)
-    run = Run.open(results, testset.name, method.title, spec, facts)
-    images = list(testset.entries)
-    done = run.records()
-    pending = [image for image in images if image not in done]
-    if not pending and run.finished:
-        return Finished(run, 0)
-    if done or run.finished:
-        run.note_resume(facts)
-    if run.finished:
-        run.reopen()
-    lacking = []
-    with progress(method.title, len(images), done=len(done)) as advance:
-        for names in _batches(pending, method.batch or batch):
-            started, evaluated = time.perf_counter(), loaded.evaluations
-            try:
-                pictures = restore_batch(
-                    configured, testset, names, loaded, seed, device, repetition
-                )
-            except Incomplete as error:
-                if error.method != name:  # it is of the method inside this one
-                    raise
-                pictures = dict(error.restored)
-                lacking.append(str(error))
-            seconds = (time.perf_counter() - started) / len(names)
-            evaluations = (loaded.evaluations - evaluated) // len(names)
-            run.write(pictures, seconds, None if method.fingerprint else evaluations)
-            advance(len(pictures))
-    if lacking:
-        raise BenchError(f"{' '.join(lacking)} What it restored is kept, in {run.folder}.")
-    run.finish(images, {"peak_memory_bytes": _peak_memory(method, device)})
-    return Finished(run, len(pending))
 
 
-def restore_batch(
-    configured: Configured,
-    testset: TestSet,
-    images: Sequence[str],
-    loaded: LoadedModels,
-    seed: int,
-    device: torch.device,
-    repetition: int = 0,
-) -> dict[str, Pixels]:
-    """Image id -> restored picture [H, W, 3], for a batch of images.
-
-    Raises:
-        BenchError: the method's result has another shape or is not finite.
-    """
-    problem = Problem(
-        lr=to_model([testset.lr(image) for image in images]).to(device),
-        scale=testset.manifest.plan.scale,
-        noise=KeyedNoise([StreamKey(seed, image, repetition) for image in images]),
-        models=loaded.models,
-        images=images,
+def identify(assignment: Assignment, testset: TestSet) -> RunSpec:
+    """The run that an assignment makes on a test set."""
+    configured = assignment.configured()
+    return RunSpec(
+        method=assignment.method,
+        revision=configured.method.revision,
+        settings=configured.facts(),
+        testset=testset.manifest.sha256,
+        weights=assignment.hashes,
+        seed=assignment.seed,
+        repetition=assignment.repetition,
     )
-    with torch.no_grad():
-        restored = configured.restore(problem)
-    _check(configured.method.name, restored, (len(images), 3, problem.size, problem.size))
-    return dict(zip(images, to_pixels(restored), strict=True))
 
 
-def _check(name: str, restored: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(restored.shape) != shape:
-        raise BenchError(
-            f"{name} returned a tensor of shape {list(restored.shape)}, not {list(shape)}."
-        )
-    if not restored.isfinite().all():
-        raise BenchError(f"{name} returned values that are not finite numbers.")
+def describe(name: str, failed: Mapping[str, str]) -> str:
+    """Sentences about a method's failures, which are not empty: how many, and the first."""
+    image, reason = next(iter(failed.items()))
+    what = "1 image" if len(failed) == 1 else f"{len(failed)} images"
+    return f"{name} failed on {what}: {image}: {reason.rstrip('.')}."
 
 
-def _peak_memory(method: Method[Any], device: torch.device) -> int:
-    """Most memory in use so far: of this process, on the GPU where it has one; or of a program."""
-    if method.fingerprint:
-        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
-
-
-def _batches(images: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [images[start : start + size] for start in range(0, len(images), size)]
+def _units(testset: TestSet, images: Sequence[str], batch: int) -> Iterator[Unit]:
+    """Images in their order, `batch` at a time; LR pictures are read when they are asked for."""
+    for start in range(0, len(images), batch):
+        names = tuple(images[start : start + batch])
+        yield Unit(names, tuple(testset.lr(image) for image in names))
 
 
 def require(configured: Configured, size: int, weights: Weights) -> None:
@@ -170,6 +163,8 @@ def run_suite(
     seed: int,
     batch: int,
     repetitions: int = 1,
+    strict: bool = False,
+    executor: Executor | None = None,
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
 
@@ -181,11 +176,12 @@ def run_suite(
     plan = testset.manifest.plan
     needed = []
     for name in dict.fromkeys((*names, *settings)):
-        configured = configure(find_method(name), plan.scale, plan.size, settings)
+        configured = find_configured(name, plan.scale, plan.size, settings)
         if name in names:
             needed.append(configured)
     for configured in needed:  # behind the names, whose mistakes are mended sooner
         require(configured, plan.size, weights)
+    executor = executor or ThisProcess()
     return [
         run_method(
             name,
@@ -197,6 +193,8 @@ def run_suite(
             batch,
             settings,
             repetition,
+            strict,
+            executor,
         )
         for name in dict.fromkeys(names)
         for repetition in range(repetitions)

@@ -113,7 +113,8 @@ def table_of(
     seed = runs[0].spec.seed  # other seeds are told in the labels
     images = len(testset.manifest.images)
     scale = plan.scale if plan.scale > 1 else None  # blind ones differ from image to image
-    return Table(name, scale, images, seed, tuple(columns), tuple(rows), protocol=protocol)
+    notes = tuple(note for r, row in zip(results, rows, strict=True) for note in _lost(r, row))
+    return Table(name, scale, images, seed, tuple(columns), tuple(rows), "", notes, protocol)
 
 
 def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
@@ -280,6 +281,17 @@ def _row(
         whole=whole,
         undefined={name: of for name, of in undefined.items() if of},
     )
+
+
+def _lost(result: _Results, row: Row) -> list[str]:
+    """A sentence for each reason for which a method could not restore images."""
+    images: dict[str, list[str]] = {}
+    for image, reason in result.run.failures(result.records).items():
+        images.setdefault(reason.rstrip("."), []).append(image)
+    return [
+        f"{row.title} failed on {len(names)} of the images, such as {names[0]}: {reason}."
+        for reason, names in images.items()
+    ]
 
 
 def _found(metric: Measured, result: _Results, siblings: Sequence[_Results]) -> pd.DataFrame:

@@ -1,0 +1,76 @@
+"""A method of a test's own, run as users run theirs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+import bench.engine.work
+from bench.config import Weights
+from bench.engine.run import Finished, run_method
+from bench.images import resize_bicubic_batch
+from bench.method import Method, Problem
+from bench.testset.manifest import TestSet
+
+
+@dataclass(frozen=True)
+class Strength:
+    strength: float = 0.1
+
+
+@dataclass
+class Noisy:
+    """Bicubic with noise; raises when it meets the image numbered `stop_at`, in order of calls."""
+
+    stop_at: int = 1000
+    batches: list[int] = field(default_factory=list)
+    spoil: Callable[[Tensor], Tensor] = lambda x: x
+
+    def restore(self, problem: Problem, settings: Strength) -> Tensor:
+        self.batches.append(len(problem.lr))
+        if sum(self.batches) > self.stop_at:
+            raise KeyboardInterrupt
+        up = resize_bicubic_batch(problem.lr, problem.size)
+        return self.spoil(up + settings.strength * problem.noise.normal_like(up))
+
+    def method(self, **facts: Any) -> Method[Strength]:
+        return Method("noisy", "Noisy", lambda scale: Strength(), self.restore, **facts)
+
+
+@dataclass
+class Bench:
+    """Runs a method of the test on a test set, with its results below `results`."""
+
+    monkeypatch: pytest.MonkeyPatch
+    testset: TestSet
+    results: Path
+
+    def run(
+        self,
+        noisy: Noisy,
+        batch: int = 2,
+        seed: int = 0,
+        strength: float = 0.1,
+        strict: bool = False,
+        **facts: Any,
+    ) -> Finished:
+        method = noisy.method(**facts)
+        self.monkeypatch.setattr(bench.engine.work, "find_method", lambda name: method)
+        settings = {"strength": strength}
+        return run_method(
+            "noisy",
+            settings,
+            self.testset,
+            self.results,
+            Weights(),
+            seed=seed,
+            batch=batch,
+            strict=strict,
+        )
+
+
+def pictures(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*.png")}
