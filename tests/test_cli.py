@@ -249,6 +249,9 @@ def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPat
     good("prepare", "celeba", "--source", "photos", "--scale", 4)
     shared = ("--data", "photos", "--out", "nets", "--size", 16, "--steps", 2, "--batch", 2)
     assert good("train", "prior", *shared).out == "Wrote nets/prior-16.safetensors\n"
+    more = (*shared[:-4], "--steps", 3, "--batch", 2, "--precision", "bfloat16", "--every", 1)
+    good("train", "prior", *more, "--out", "other", "--steps", 2)
+    assert good("train", "prior", *more, "--out", "other").out.startswith("Wrote")  # it goes on
     crt = ("train", "crt", *shared, "--scale", 4, "--form", "released")
     assert good(*crt).out == "Wrote nets/corrector-16-x4.safetensors\n"
     training = read_checkpoint(home / "nets" / "corrector-16-x4.safetensors", "corrector").card

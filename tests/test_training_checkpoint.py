@@ -3,6 +3,7 @@
 import errno
 import shutil
 from collections import namedtuple
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,18 @@ def test_other_images_are_refused_unless_told(tmp_path: Path) -> None:
     state = other.load(changed_data=True)
     assert state is not None
     assert state["step"] == 3
+
+
+def test_facts_are_kept_as_plain_values_whatever_type_they_came_in(tmp_path: Path) -> None:
+    class Precision(StrEnum):
+        BFLOAT16 = "bfloat16"
+
+    facts = {"precision": Precision.BFLOAT16, "factors": (1, 2)}
+    checkpoint(tmp_path, **facts).save({"step": 3})
+    for again in (facts, {"precision": "bfloat16", "factors": [1, 2]}):
+        state = checkpoint(tmp_path, **again).load()
+        assert state is not None
+        assert state["step"] == 3
 
 
 @pytest.mark.parametrize("data", [b"", b"torn", b"PK\x03\x04"])

@@ -110,7 +110,7 @@ def _train(
         learning_rate=learning_rate,
         ema=ema,
         seed=seed,
-        precision=precision,
+        precision=precision and precision.value,
         compiled=compiled,
     )
     if path := run_task(task, data, settings, out, start, every, changed_data):

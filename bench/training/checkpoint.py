@@ -1,5 +1,6 @@
 """The state of an unfinished training on disk: whole or absent, and refused where it misleads."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ BYTES_PER_PARAMETER = 16  # weights, their average, and AdamW's two moments, in 
 class TrainingCheckpoint:
     """Where a training keeps its state, and the facts that a state must agree with.
 
-    `facts` are JSON values: settings, network, objective, and the hash of the data.
+    `facts` are settings, network, objective, and the hash of the data. They are kept and compared
+    as JSON, since nothing but plain values is read back: a pickle may hold code.
     """
 
     path: Path
@@ -35,22 +37,23 @@ class TrainingCheckpoint:
             return None
         try:
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
-            there = dict(state["facts"])
+            there = _as_json(state["facts"])
         except Exception as error:  # noqa: BLE001 - damaged pickles raise a wide variety of types
             raise BenchError(
                 f"{self.path} is damaged ({type(error).__name__}): remove it to start anew."
             ) from None
+        facts = _as_json(self.facts)
         differing = [
-            f"{name} {there.get(name)} there, {self.facts.get(name)} now"
-            for name in sorted({*there, *self.facts} - {"data_sha256"})
-            if there.get(name) != self.facts.get(name)
+            f"{name} {there.get(name)} there, {facts.get(name)} now"
+            for name in sorted({*there, *facts} - {"data_sha256"})
+            if there.get(name) != facts.get(name)
         ]
         if differing:
             raise BenchError(
                 f"{self.path} belongs to another training ({'; '.join(differing)}): "
                 "give the same, or another --out."
             )
-        if there["data_sha256"] != self.facts["data_sha256"] and not changed_data:
+        if there["data_sha256"] != facts["data_sha256"] and not changed_data:
             raise BenchError(
                 f"The images are not those that {self.path} was trained on: give the same, or say "
                 "--changed-data if the training is to go on with these."
@@ -65,7 +68,7 @@ class TrainingCheckpoint:
             OSError: the disk is full.
         """
         with replacing(self.path) as temporary:
-            torch.save({**state, "facts": dict(self.facts)}, temporary)
+            torch.save({**state, "facts": _as_json(self.facts)}, temporary)
 
     def check_room(self, network: nn.Module) -> None:
         """See that the state will fit on the disk, before hours are spent.
@@ -81,3 +84,8 @@ class TrainingCheckpoint:
                 f"{self.path.parent} has {free / 2**20:.0f} MiB free, but the training's state "
                 f"needs {needed / 2**20:.0f}: make room, or give another --out."
             )
+
+
+def _as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(facts))
+    return plain
