@@ -250,7 +250,7 @@ def test_no_name_changes_the_form_of_a_table(text: str) -> None:
     assert to_markdown(table).count("\n") == to_markdown(plain).count("\n")
     assert [len(row) for row in latex_rows(to_latex(table))] == [2, 2, 2]
     assert to_latex(table).count("\n") == to_latex(plain).count("\n")
-    assert [len(line) for line in csv.reader(io.StringIO(to_csv(table)))] == [16, 16, 16]
+    assert [len(line) for line in csv.reader(io.StringIO(to_csv(table)))] == [30, 30, 30]
     assert json_value(to_json(table))["title"] == one_line(text)
     for drawn in (terminal_text(table), to_markdown(table), to_latex(table), to_csv(table)):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", drawn)

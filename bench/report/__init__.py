@@ -1,8 +1,8 @@
 """Tables and picture strips from measured values, and the numbers that papers printed.
 
-The layers: `statistics` and `verdict` are arithmetic, `table` has the cells, `layout` the words, and
-`terminal`, `latex` and `plain` each draw what these two say, so that every format shows the same
-numbers.
+The layers: `statistics` and `verdict` are arithmetic, `table` has the cells, `layout` the words,
+and `terminal`, `latex` and `plain` each draw what these two say, so that every format shows the
+same numbers.
 """
 
 from bench.report.latex import to_latex

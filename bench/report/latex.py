@@ -3,32 +3,38 @@
 import re
 
 from bench.report.escape import latex_text
-from bench.report.layout import ABSENT, INFINITE, Layout, lay_out
+from bench.report.layout import ABSENT, INFINITE, UNSEPARATED, Layout, lay_out
 from bench.report.table import Cell, Mark, Table
 
 _HEAD = r"""% Needs \usepackage{booktabs} and \usepackage{xcolor}.
-% Define \best and \second before this table to mark in another way.
+% Define \best, \second and \tied before this table to mark in another way.
 \providecommand{\best}[1]{\textcolor{red}{\textbf{#1}}}
-\providecommand{\second}[1]{\textcolor{blue}{\underline{#1}}}"""
+\providecommand{\second}[1]{\textcolor{blue}{\underline{#1}}}
+\providecommand{\tied}[1]{#1\rlap{$^\approx$}}"""
 
 _MARKS = {Mark.BEST: r"\best{%s}", Mark.SECOND: r"\second{%s}", Mark.NONE: "%s"}
 
 
-def to_latex(table: Table) -> str:
-    r"""A `table` float with booktabs rules, marked by \best and \second, for \input in a paper.
+def to_latex(table: Table, *, intervals: bool = False, beside: bool = False) -> str:
+    r"""A `table` float with booktabs rules, marked by \best, \second and \tied, for \input.
 
     It needs the packages booktabs and xcolor, as its first line says, and nothing else. Text from
-    outside is escaped.
+    outside is escaped. With intervals or published values it is set smaller.
     """
-    layout = lay_out(table)
-    headers = ["Method", *(latex_text(header) for header in layout.headers)]
+    layout = lay_out(table, intervals=intervals, beside=beside)
+    headers, aligned = ["Method"], "l"
+    for header, extras in zip(layout.headers, layout.extras, strict=True):
+        headers += [latex_text(header), *(latex_text(extra.header) for extra in extras)]
+        aligned += "r" + "l" * len(extras)
+    small = [r"\scriptsize", r"\setlength{\tabcolsep}{3pt}"] if any(layout.extras) else []
     lines = [
         _HEAD,
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{latex_text(layout.caption)}}}",
         rf"  \label{{{_reference(table)}}}",
-        rf"  \begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        *(f"  {line}" for line in small),
+        rf"  \begin{{tabular}}{{{aligned}}}",
         r"    \toprule",
         f"    {_joined(headers)}",
         r"    \midrule",
@@ -42,15 +48,14 @@ def to_latex(table: Table) -> str:
 
 
 def _rows(layout: Layout) -> list[str]:
-    return [
-        _joined(
-            [
-                latex_text(label),
-                *(_number(layout, c, n) for c, n in zip(cells, numbers, strict=True)),
-            ]
-        )
-        for label, cells, numbers in zip(layout.labels, layout.cells, layout.numbers, strict=True)
-    ]
+    rows = []
+    for j, label in enumerate(layout.labels):
+        texts = [latex_text(label)]
+        for i, extras in enumerate(layout.extras):
+            texts.append(_number(layout, layout.cells[j][i], layout.numbers[j][i]))
+            texts += [latex_text(extra.texts[j]) for extra in extras]
+        rows.append(_joined(texts))
+    return rows
 
 
 def _joined(texts: list[str]) -> str:
@@ -64,7 +69,8 @@ def _number(layout: Layout, cell: Cell, number: str) -> str:
     digits = number.removeprefix("-")
     shown = latex_text(digits) if digits == INFINITE else digits
     minus = "$-$" if number.startswith("-") else ""
-    return _MARKS[cell.mark] % f"{minus}{shown}"
+    marked = _MARKS[cell.mark] % f"{minus}{shown}"
+    return rf"\tied{{{marked}}}" if cell.tied else marked
 
 
 def _underneath(layout: Layout) -> list[str]:
@@ -72,7 +78,9 @@ def _underneath(layout: Layout) -> list[str]:
         rf"\textsuperscript{{{i}}} {latex_text(reason)}"
         for i, reason in enumerate(layout.reasons, start=1)
     ]
-    notes = [*numbered, *(latex_text(note) for note in layout.notes)]
+    legend = [r"\best{best}, \second{second best}"] if layout.marked else []
+    legend = [rf"{legend[0]}, $\approx$ {UNSEPARATED}"] if layout.tied else legend
+    notes = [*legend, *numbered, *(latex_text(note) for note in layout.notes)]
     return [rf"\par\smallskip{{\footnotesize {note}\par}}" for note in notes]
 
 

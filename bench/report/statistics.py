@@ -1,4 +1,4 @@
-"""What means over images can tell: their intervals, and which methods the data can't separate. Pure.
+"""What means over images tell: their intervals, and which methods can't be separated. Pure.
 
 All methods of a metric are resampled together, with the same images each time, so that how hard an
 image is takes no part in their differences.
@@ -132,7 +132,7 @@ def signed_rank(one: Array, other: Array) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for their number (Holm: A Simple Sequentially Rejective Procedure, 1979).
+    """Correct p values for their number (Holm: A Simple Sequentially Rejective Procedure, 1979).
 
     The smallest is multiplied by their number, the next by one less, and so on; none comes out
     smaller than one before it, or above 1.
