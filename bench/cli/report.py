@@ -125,7 +125,7 @@ def _paper_tables(here: Workspace, on: str | None, number: int, protocol: Shown)
     metrics = chosen_metrics(here, [metric.measure for metric in printed.metrics.values()])
     plans = {name: read_manifest(here.testsets / name).plan for name in prepared(here)}
     tables = []
-    for name in [on] if on else paper.testsets_for(printed, plans):
+    for name in [on] if on else paper.choose_testsets(printed, plans):
         testset = open_testset_named(here, name)
         columns = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
         tables.append(paper.paper_table(printed, testset, here.results, columns, protocol))

@@ -6,11 +6,14 @@ from bench.report.escape import latex_text
 from bench.report.layout import ABSENT, INFINITE, UNSEPARATED, Layout, lay_out
 from bench.report.table import Cell, Mark, Table
 
-_HEAD = r"""% Needs \usepackage{booktabs} and \usepackage{xcolor}.
+_HEAD = r"""% Needs \usepackage{booktabs} and \usepackage{xcolor}%s.
 % Define \best, \second and \tied before this table to mark in another way.
 \providecommand{\best}[1]{\textcolor{red}{\textbf{#1}}}
 \providecommand{\second}[1]{\textcolor{blue}{\underline{#1}}}
 \providecommand{\tied}[1]{#1\rlap{$^\approx$}}"""
+
+# A table with intervals or published values is made as narrow as the text, if it is wider.
+_NARROW = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 _MARKS = {Mark.BEST: r"\best{%s}", Mark.SECOND: r"\second{%s}", Mark.NONE: "%s"}
 
@@ -18,29 +21,29 @@ _MARKS = {Mark.BEST: r"\best{%s}", Mark.SECOND: r"\second{%s}", Mark.NONE: "%s"}
 def to_latex(table: Table, *, intervals: bool = False, beside: bool = False) -> str:
     r"""A `table` float with booktabs rules, marked by \best, \second and \tied, for \input.
 
-    It needs the packages booktabs and xcolor, as its first line says, and nothing else. Text from
-    outside is escaped. With intervals or published values it is set smaller.
+    It needs the packages that its first line names: booktabs and xcolor, and graphicx where there
+    are intervals, spreads or published values, which are set smaller. Text from outside is escaped.
     """
     layout = lay_out(table, intervals=intervals, beside=beside)
     headers, aligned = ["Method"], "l"
     for header, extras in zip(layout.headers, layout.extras, strict=True):
         headers += [latex_text(header), *(latex_text(extra.header) for extra in extras)]
         aligned += "r" + "l" * len(extras)
-    small = [r"\scriptsize", r"\setlength{\tabcolsep}{3pt}"] if any(layout.extras) else []
+    wide = any(layout.extras)
     lines = [
-        _HEAD,
+        _HEAD.replace("%s", r" and \usepackage{graphicx}" if wide else ""),
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{latex_text(layout.caption)}}}",
         rf"  \label{{{_reference(table)}}}",
-        *(f"  {line}" for line in small),
+        *([r"  \footnotesize", rf"  {_NARROW}"] if wide else []),
         rf"  \begin{{tabular}}{{{aligned}}}",
         r"    \toprule",
         f"    {_joined(headers)}",
         r"    \midrule",
         *(f"    {line}" for line in _rows(layout)),
         r"    \bottomrule",
-        r"  \end{tabular}",
+        r"  \end{tabular}" + "}" * wide,
         *(f"  {line}" for line in _underneath(layout)),
         r"\end{table}",
     ]

@@ -25,7 +25,7 @@ def find_printed(published: Published, number: int) -> PublishedTable:
     return tables[label]
 
 
-def testsets_for(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[str]:
+def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[str]:
     """Which of the test sets that are prepared, name -> plan, a table is laid out on.
 
     Those of its own families; where there are none, those of its scales, which are other faces.
