@@ -4,7 +4,7 @@ A random half of the images, each picture together with its original, is drawn a
 the metric computed of it. Without replacement the scatter over halves is the standard error for all
 images (the delete-d jackknife: Shao and Wu, A General Theory for Jackknife Variance Estimation,
 1989). The bootstrap won't do: FID depends on how many different pictures there are, which changes
-from draw to draw. Where the true error was known from simulated features, it gave 1.3 to 4 times as
+from draw to draw. Where the true error was known from simulated features, it gave 1.1 to 4 times as
 much, and halves 0.9 to 1.8 times.
 """
 

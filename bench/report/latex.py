@@ -84,7 +84,7 @@ def _underneath(layout: Layout) -> list[str]:
     legend = [r"\best{best}, \second{second best}"] if layout.marked else []
     legend = [rf"{legend[0]}, $\approx$ {UNSEPARATED}"] if layout.tied else legend
     notes = [*legend, *numbered, *(latex_text(note) for note in layout.notes)]
-    return [rf"\par\smallskip{{\footnotesize {note}\par}}" for note in notes]
+    return [rf"\par\smallskip{{\footnotesize\raggedright {note}\par}}" for note in notes]
 
 
 def _reference(table: Table) -> str:
