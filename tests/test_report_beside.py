@@ -271,6 +271,19 @@ def test_the_run_with_the_published_settings_is_the_row(
     assert [d.text for d in row.departures["psnr"]] == ["Of bytes."]
 
 
+def test_no_run_has_two_rows(testset: TestSet, store: Store, tmp_path: Path) -> None:
+    published(tmp_path)
+    file = tmp_path / "published" / "table1.toml"
+    overlapping = file.read_text().replace(", unlike = { tau = 0 }", "")
+    file.write_text(overlapping)
+    scored(store, "dpi", settings={"weighted": True, "tau": 0.0})
+    scored(store, "dpi", settings={"weighted": False, "tau": 0.0})
+    tables = read_published(file.parent)
+    rows = {row.title: row for row in paper(testset, store, tables).rows}
+    assert rows["DPI (Ours)"].repetitions == rows["w/o Stage II"].repetitions == ()
+    assert rows["DPI (Ours)"].scores["psnr"] == rows["w/o Stage II"].scores["psnr"]
+
+
 def test_what_was_not_measured_names_the_command(
     testset: TestSet, store: Store, tmp_path: Path
 ) -> None:

@@ -167,12 +167,8 @@ def whole(name: str, value: float, error: float | None) -> Row:
 
 
 def test_values_of_sets_are_separated_by_their_errors() -> None:
-    best, alike, worse, unknown = column(
-        FID,
-        whole("a", 20.0, 1.0),
-        whole("b", 21.0, 1.0),
-        whole("c", 40.0, 1.0),
-        whole("d", 9.0, None),
+    best, alike, worse = column(
+        FID, whole("a", 20.0, 1.0), whole("b", 21.0, 1.0), whole("c", 40.0, 1.0)
     )
     assert best.interval is not None
     assert (best.interval.low, best.interval.high) == pytest.approx((18.04, 21.96), abs=0.01)
@@ -180,7 +176,16 @@ def test_values_of_sets_are_separated_by_their_errors() -> None:
     # 1 / sqrt(2) deviations, two-sided; the largest p of three is multiplied by one.
     assert alike.p_value == pytest.approx(0.4795, abs=1e-4)
     assert not worse.tied
-    assert (unknown.mark, unknown.interval, unknown.tied) == (Mark.BEST, None, False)
+
+
+def test_beside_a_value_without_an_error_nothing_is_separated() -> None:
+    known, alike, unknown = column(
+        FID, whole("a", 20.0, 1.0), whole("b", 21.0, 1.0), whole("c", 9.0, None)
+    )
+    assert known.interval is not None
+    assert alike.interval is not None
+    assert (unknown.mark, unknown.interval) == (Mark.BEST, None)
+    assert [cell.p_value for cell in (known, alike, unknown)] == [None, None, None]
 
 
 def test_errors_of_zero_separate_all_but_equals() -> None:

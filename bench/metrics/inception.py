@@ -200,11 +200,11 @@ class StandardError(SetMetric):
 
     Attributes:
         of: the metric.
-        statistic: its value for resamples of features of pictures and originals.
+        statistic: its value for parts of the images, from features of pictures and originals.
     """
 
     of: InceptionMetric
-    statistic: Callable[[resampling.Array, resampling.Array], resampling.Statistic]
+    statistic: resampling.OfFeatures
 
     @property
     def extractor(self) -> NetworkExtractor:
@@ -229,7 +229,7 @@ class StandardError(SetMetric):
         return resampling.standard_error(self.statistic(x, y), len(order))
 
 
-def _error_of(metric: InceptionMetric, statistic: Any) -> StandardError:
+def _error_of(metric: InceptionMetric, statistic: resampling.OfFeatures) -> StandardError:
     return StandardError(
         f"{metric.name}-error",
         f"Standard error of {metric.title}",

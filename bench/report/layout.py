@@ -85,7 +85,7 @@ def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> L
         notes=(
             *_partial_notes(table, grid),
             *_undefined_notes(table),
-            *_repetition_notes(table),
+            *_repetition_notes(table, grid),
             *(_published_notes(table, grid) if beside else ()),
             *table.notes,
         ),
@@ -181,14 +181,15 @@ def _undefined_notes(table: Table) -> list[str]:
     ]
 
 
-def _repetition_notes(table: Table) -> list[str]:
+def _repetition_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
     """One sentence for each number of repetitions."""
     titles: dict[int, list[str]] = {}
     for row in table.rows:
         titles.setdefault(len(row.repetitions), []).append(row.title)
+    spread = any(cell.spread is not None for row in grid for cell in row)
+    behind = f", {SPREAD} the standard deviation of their values" if spread else ""
     return [
-        f"{', '.join(names)}: means over {count} repetitions, {SPREAD} the standard deviation of"
-        " their values."
+        f"{', '.join(names)}: means over {count} repetitions{behind}."
         for count, names in titles.items()
         if count
     ]

@@ -61,14 +61,14 @@ def paper_table(
     """A printed table with our values, on one test set, and with its own beside.
 
     A method has the row of the run whose settings are the published ones, where there is one, and
-    else of all its runs; without any, a row that says which command makes one. `metrics` are the
-    table's, as `protocol` measures them.
+    else of all its runs; without any, a row that says which command makes one. No run has two rows.
+    `metrics` are the table's, as `protocol` measures them.
     """
-    every = runs_on(testset, results)
-    chosen = {
-        name: _chosen(printed, selection, testset, every)
-        for name, selection in printed.selections.items()
-    }
+    left = runs_on(testset, results)
+    chosen = {}
+    for name, selection in printed.selections.items():
+        chosen[name] = _chosen(printed, selection, testset, left)
+        left = [run for run in left if run not in chosen[name]]
     runs = [run for of in chosen.values() for run in of]
     table = table_of(testset, runs, metrics, protocol)
     first = [group[0] for group in repeated(runs)]
@@ -118,11 +118,14 @@ def _absent(
         plain = [n for n, s in printed.selections.items() if not chosen[n] and s.method == n]
         reason = f"It was not run: `bench run {' '.join(plain)} --testset {testset.name}`."
     else:
+        whole = printed.selections.get(selection.method, Selection(selection.method))
         options = "".join(
             f" --set {selection.method}.{key}={_toml(value)}"
             for key, value in selection.settings.items()
+            if whole.settings.get(key) != value
         )
-        other = " and ".join(f"another {key} than {v}" for key, v in selection.unlike.items())
+        apart = {k: v for k, v in selection.unlike.items() if whole.unlike.get(k) != v}
+        other = " and ".join(f"another {key} than {value}" for key, value in apart.items())
         condition = f", with {other}" if other else ""
         command = f"bench run {selection.method}{options} --testset {testset.name}"
         reason = f"It was not run: `{command}`{condition}."

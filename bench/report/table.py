@@ -197,6 +197,8 @@ def _standings(
         errors = [rows[i].errors[metric] for i in known]
         values = [rows[i].whole[metric] for i in known]
         made = standings_by_error(values, errors, column.higher_is_better) if known else []
+        if known != finite:  # the best one may be among those of which nothing is known
+            made = [Standing(standing.interval) for standing in made]
     for i, standing in zip(known, made, strict=True):
         found[i] = standing
     return found
