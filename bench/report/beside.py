@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 
 from bench.files import sha256_file
 from bench.registry.records import find_record, records
@@ -155,13 +156,13 @@ class _Place:
 
 def known_as(sha256: str) -> str:
     """What a checkpoint of this hash is called: an embedded one, a public one, or by its hash."""
-    if embedded := _embedded().get(sha256):
+    if embedded := _embedded(checkpoints()).get(sha256):
         return f"the embedded {embedded}"
     public = (record.name for record in records().values() if record.sha256 == sha256)
     return next(public, f"another ({sha256[:8]})")
 
 
 @cache
-def _embedded() -> dict[str, str]:
+def _embedded(folder: Path) -> dict[str, str]:
     """Hash -> name."""
-    return {sha256_file(file): file.stem for file in sorted(checkpoints().glob("*.safetensors"))}
+    return {sha256_file(file): file.stem for file in sorted(folder.glob("*.safetensors"))}
