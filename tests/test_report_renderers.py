@@ -208,6 +208,23 @@ def test_what_can_not_be_compared_is_said_once_and_of_whom() -> None:
     assert "A match is" not in text
 
 
+def test_a_sentence_names_the_rows_or_the_columns_that_it_is_about() -> None:
+    def row(name: str, psnr: tuple[str, ...], lpips: tuple[str, ...] | None) -> Row:
+        said = {"psnr": psnr} if lpips is None else {"psnr": psnr, "lpips": lpips}
+        return Row(
+            name,
+            name,
+            {metric: {"1": 1.0} for metric in said},
+            1,
+            published={metric: published(metric, "1.0") for metric in said},
+            departures={m: tuple(Departure(text) for text in texts) for m, texts in said.items()},
+        )
+
+    rows = (row("A", ("r.", "one."), ("r.", "c.")), row("B", (), ("c.",)), row("C", ("q.",), None))
+    text = terminal_text(Table("set", 4, 1, 0, (PSNR, LPIPS), rows), beside=True)
+    assert "n.c.): A: r. A; PSNR: one. LPIPS: c. C: q." in text
+
+
 def test_repetitions_are_one_row_with_their_spread() -> None:
     repeated = tuple(Row("a", "A", {"psnr": {"1": v}}, 1) for v in (20.0, 21.0))
     row = Row("a", "A", {"psnr": {"1": 20.5}}, 1, repetitions=repeated)

@@ -226,15 +226,19 @@ def _published_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[s
 
 
 def _about(table: Table, where: list[tuple[int, int]], compared: list[tuple[int, int]]) -> str:
-    """The rows, then the columns, that a sentence is about, where it is not about all."""
+    """The rows that a sentence is about, the columns, or both; nothing where it is about all."""
+    if set(where) == set(compared):
+        return ""
     names = []
     for axis, titles in enumerate(
         ([row.title for row in table.rows], [column.title for column in table.columns])
     ):
         of = dict.fromkeys(place[axis] for place in where)
-        if set(of) != {place[axis] for place in compared}:
-            names.append(", ".join(titles[i] for i in of))
-    return f"{'; '.join(names)}: " if names else ""
+        named = ", ".join(titles[i] for i in of)
+        if set(where) == {place for place in compared if place[axis] in of}:
+            return f"{named}: "
+        names.append(named)
+    return f"{'; '.join(names)}: "
 
 
 def _listed(names: tuple[str, ...]) -> str:
