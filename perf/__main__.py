@@ -58,6 +58,7 @@ def main() -> None:
         ("perf.preparing", "1", "basicsr", "prepare, 1 scale", "a loop like BasicSR's"),
         ("perf.preparing", "3", "basicsr", "prepare, 3 scales", "a loop like BasicSR's"),
         ("perf.metrics", "frechet", "plain", "Frechet distance", "scipy's root of a matrix"),
+        ("perf.reporting", "statistics", "plain", "report, statistics", "scipy.stats, by cell"),
         ("perf.metrics", "pictures", "plain", "all metrics", "the packages' calls, by image"),
     ):
         ours, theirs = compare(module, work, other)

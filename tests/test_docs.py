@@ -154,6 +154,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir(parents=True)
     for recipe in (ROOT / "datasets").glob("*.toml"):
         shutil.copy(recipe, tmp_path / "datasets")
+    published = "results/published"
+    shutil.copytree(ROOT / published, tmp_path / published)
     for name, content in files.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     config = (ROOT / "bench.toml").read_text(encoding="utf-8")

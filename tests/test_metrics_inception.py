@@ -278,3 +278,28 @@ def test_without_weights_the_command_is_named(
 def test_without_package_the_command_is_named() -> None:
     absent = replace(FID, source=Clean("x-fid", "no_such_module", "inception-clean-fid"))
     assert absent.unavailable() == "no_such_module not installed: run `pip install -e '.[fid]'`."
+
+
+def test_fid_and_kid_have_errors_of_halves_of_the_same_images(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    cache = FeatureCache(tmp_path)
+    features = random.standard_normal((2, 12, 5))
+    # The orders of hashes of the two sides are told apart from that of the images.
+    names = [[f"{side}{order:02}" for order in random.permutation(12)] for side in "sh"]
+    for side in range(2):
+        for name, values in zip(names[side], features[side], strict=True):
+            cache.write("e", name, {"pooled": values})
+
+    def tables(order: list[int]) -> tuple[FeatureTable, FeatureTable]:
+        sr, hr = (FeatureTable(cache, "e", tuple(of[i] for i in order)) for of in names)
+        return sr, hr
+
+    for metric in (FID, KID):
+        assert metric.error is not None
+        found = metric.error.measure(*tables(list(range(12))))
+        assert isinstance(found, float)
+        assert found > 0
+        assert metric.error.measure(*tables(list(reversed(range(12))))) == pytest.approx(found)
+        few = metric.error.measure(*tables([0, 1, 2]))
+        assert few == "It is computed of 4 to 2000 pictures, and there are 3."
+    assert IS.error is None

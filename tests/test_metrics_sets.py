@@ -303,3 +303,47 @@ def test_keys_tell_jpeg_from_png() -> None:
     assert "JPEG quality 75 4:2:0" in metric.under(PAPER).key
     assert kept_as(Brightness(), jpeg=True) != kept_as(Brightness(), jpeg=False)
     assert replace(metric, jpeg=True) == metric.under(PAPER)
+
+
+@dataclass(frozen=True)
+class Pairs(SetMetric):
+    """The sum of products of the means of pictures and of their own originals."""
+
+    of: Brightness
+
+    @property
+    def identity(self) -> str:
+        return "pairs"
+
+    @property
+    def extractor(self) -> Brightness:
+        return self.of
+
+    def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
+        rows = range(len(sr))
+        return float((sr.rows("mean", rows) * hr.rows("mean", rows)).sum())
+
+
+@dataclass(frozen=True)
+class WithError(Total):
+    """A total whose error is measured too."""
+
+    @property
+    def error(self) -> Pairs:
+        return Pairs("total-error", "Error", False, "", 1, 0, self.of)
+
+
+def test_the_error_of_a_set_s_value_is_measured_with_it(testset: TestSet, tmp_path: Path) -> None:
+    run = new_run(testset, tmp_path)
+    brightness = Brightness()
+    metric = WithError("total", "Total", True, "", 1, 0, brightness)
+    score_runs(testset, tmp_path / "results", [metric])
+    scores = run.scores()
+    assert scores is not None
+    found = scores.set_index("identity")["value"]
+    expected = sum(
+        float(np.float32(picture(100 + i).mean())) * float(np.float32(testset.hr(name).mean()))
+        for i, name in enumerate(testset.entries)
+    )
+    assert found["pairs"] == pytest.approx(expected)
+    assert sum(brightness.calls) == 8  # every picture and original once, for both

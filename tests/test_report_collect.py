@@ -41,6 +41,8 @@ class Measure:
     def title(self) -> str:
         return self.name.upper()
 
+    error: "Measure | None" = None
+
     def unavailable(self) -> str | None:
         return self.reason
 
@@ -287,10 +289,12 @@ def test_a_pair_of_repetitions_counts_for_both(testset: TestSet, store: Store) -
             ("face-0", "diversity 1", files[2][0], "0" * 64, 9.9, ""),
         ],
     )
-    rows = table_of(testset, runs, [diversity]).rows
-    assert [row.title for row in rows] == [f"DPI (repetition {number})" for number in range(3)]
-    for row in rows:
-        assert row.scores["diversity"] == {"face-0": pytest.approx(0.3)}
+    (row,) = table_of(testset, runs, [diversity]).rows
+    assert (row.title, len(row.repetitions)) == ("DPI", 3)
+    assert row.scores["diversity"] == {"face-0": pytest.approx(0.3)}
+    # It is of all of them, so that a spread between them would be nonsense.
+    ((cell,),) = cells(table_of(testset, runs, [diversity]))
+    assert cell.spread is None
     alone = table_of(testset, [store.run("ilvr")], [diversity]).rows[0]
     assert alone.missing == {"diversity": ONE_REPETITION}
 

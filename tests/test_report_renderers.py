@@ -7,6 +7,7 @@ import math
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from bench.report import (
     Column,
+    Departure,
     PublishedValue,
     Row,
     Table,
@@ -30,6 +32,7 @@ from bench.report.escape import one_line
 
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
+MINUS = "\N{MINUS SIGN}"
 
 HOSTILE = (
     r"\input{secret}",
@@ -76,8 +79,8 @@ DPI = Row(
 TRUTH = Row("truth", "Truth", {"psnr": {"1": math.inf, "2": math.inf}}, images_done=2)
 TABLE = Table("CelebA", 16, 2, 0, (PSNR, LPIPS, FID), (BICUBIC, DPI, TRUTH), notes=("Strict.",))
 PRINTED = [
-    ["21.50", "0.5500", DASH],
-    ["20.56", "0.1500", DASH],
+    ["21.50", "0.5500≈", DASH],  # of two images nothing can be separated
+    ["20.56≈", "0.1500", DASH],
     ["∞", DASH, DASH],
 ]
 
@@ -86,7 +89,14 @@ def hostile_table(text: str) -> Table:
     """A table with the text wherever text from outside can be."""
     column = Column("psnr", text, higher_is_better=True, digits=2, unit=text)
     rows = (
-        Row(text, text, {"psnr": {"1": 1.0}}, 1, published={"psnr": published("psnr", "1.0")}),
+        Row(
+            text,
+            text,
+            {"psnr": {"1": 1.0}},
+            1,
+            published={"psnr": replace(published("psnr", "1.0"), source=text)},
+            departures={"psnr": (Departure(text),)},
+        ),
         Row("b", text, {}, 0, missing={"psnr": text}),
     )
     return Table(text, 4, 2, 0, (column,), rows, title=text, notes=(text,))
@@ -142,10 +152,12 @@ def test_the_terminal_marks_by_style_or_by_sign() -> None:
     assert "\x1b[4;34m20.56\x1b[0m" in stream.getvalue()
     assert "\x1b[1;31m0.1500\x1b[0m" in stream.getvalue()
     _, bicubic, dpi, truth = terminal_rows(terminal_text(TABLE, styled=False))
-    assert bicubic[1:3] == ["21.50**", "0.5500*"]
-    assert dpi[1:3] == ["20.56*", "0.1500**"]
+    assert bicubic[1:3] == ["21.50**", "0.5500*≈"]
+    assert dpi[1:3] == ["20.56*≈", "0.1500**"]
     assert truth[1] == "∞"
-    assert "best**, second best*" in terminal_text(TABLE, styled=False)
+    assert "best**, second best*, ≈ not separated from the best by the data" in terminal_text(
+        TABLE, styled=False
+    )
 
 
 def test_a_terminal_that_is_too_narrow_loses_nothing() -> None:
@@ -156,10 +168,73 @@ def test_published_values_stand_beside_ours_when_asked() -> None:
     text = terminal_text(TABLE, beside=True)
     header, bicubic, dpi, _ = terminal_rows(text)
     assert header == ["Method", "PSNR (dB) ↑", "LPIPS ↓", "published", "FID ↓"]
-    assert (bicubic[3], dpi[3]) == ("", "0.1927")
+    assert (bicubic[3], dpi[3]) == ("", f"0.1927 ({MINUS}0.0427, match)")
     assert "Published: DPI (AAAI-25), Table 1." in text
+    assert "A match is within the rounding" in text
     assert "0.1927" not in terminal_text(TABLE)
     assert "Published" not in terminal_text(TABLE)
+    assert markdown_rows(to_markdown(TABLE, beside=True))[3][3] == f"0.1927 ({MINUS}0.0427, match)"
+    assert latex_rows(to_latex(TABLE, beside=True))[2][3] == "0.1927 ($-$0.0427, match)"
+
+
+def test_intervals_stand_behind_the_numbers_when_asked() -> None:
+    header, bicubic, *_ = terminal_rows(terminal_text(TABLE, intervals=True))
+    assert header == ["Method", "PSNR (dB) ↑", "95 %", "LPIPS ↓", "95 %", "FID ↓"]
+    assert bicubic[2] == "21.00 to 22.00"
+    assert markdown_rows(to_markdown(TABLE, intervals=True))[2][2] == "21.00 to 22.00"
+    assert latex_rows(to_latex(TABLE, intervals=True))[1][2] == "21.00 to 22.00"
+    assert "95 %" not in terminal_text(TABLE)
+
+
+def test_what_can_not_be_compared_is_said_once_and_of_whom() -> None:
+    small, other = Departure("It is small."), Departure("The prior is another.")
+    known = Departure("It is of 2 images.", comparable=True)
+
+    def row(name: str, *departures: Departure) -> Row:
+        return Row(
+            name,
+            name.upper(),
+            {"psnr": {"1": 1.0, "2": 2.0}},
+            images_done=2,
+            published={"psnr": published("psnr", "1.50")},
+            departures={"psnr": departures},
+        )
+
+    rows = (row("a", small, known), row("b", small, other))
+    text = terminal_text(Table("set", 4, 2, 0, (PSNR,), rows), beside=True)
+    assert "Not comparable (n.c.): It is small. B: The prior is another." in text
+    assert "To be known: A: It is of 2 images." in text
+    assert "1.50 (+0.00, n.c.)" in text
+    assert "A match is" not in text
+
+
+def test_a_sentence_names_the_rows_or_the_columns_that_it_is_about() -> None:
+    def row(name: str, psnr: tuple[str, ...], lpips: tuple[str, ...] | None) -> Row:
+        said = {"psnr": psnr} if lpips is None else {"psnr": psnr, "lpips": lpips}
+        return Row(
+            name,
+            name,
+            {metric: {"1": 1.0} for metric in said},
+            1,
+            published={metric: published(metric, "1.0") for metric in said},
+            departures={m: tuple(Departure(text) for text in texts) for m, texts in said.items()},
+        )
+
+    rows = (row("A", ("r.", "one."), ("r.", "c.")), row("B", (), ("c.",)), row("C", ("q.",), None))
+    text = terminal_text(Table("set", 4, 1, 0, (PSNR, LPIPS), rows), beside=True)
+    assert "n.c.): A: r. A; PSNR: one. LPIPS: c. C: q." in text
+
+
+def test_repetitions_are_one_row_with_their_spread() -> None:
+    repeated = tuple(Row("a", "A", {"psnr": {"1": v}}, 1) for v in (20.0, 21.0))
+    row = Row("a", "A", {"psnr": {"1": 20.5}}, 1, repetitions=repeated)
+    table = Table("set", 4, 1, 0, (PSNR,), (row,))
+    text = terminal_text(table)
+    assert terminal_rows(text) == [["Method", "PSNR (dB) ↑", "±"], ["A", "20.50", "0.71"]]
+    assert "A: means over 2 repetitions, ± the standard deviation" in text
+    assert latex_rows(to_latex(table))[1] == ["A", "20.50", "0.71"]
+    score = json_value(to_json(table))["methods"][0]["scores"]["psnr"]
+    assert (score["repetitions"], score["spread"]) == (2, pytest.approx(0.5**0.5))
 
 
 def test_markdown_shows_the_printed_numbers_and_marks() -> None:
@@ -168,8 +243,8 @@ def test_markdown_shows_the_printed_numbers_and_marks() -> None:
     assert header == ["Method", "PSNR (dB) ↑", "LPIPS ↓", "FID ↓"]
     assert rule == [":---", "---:", "---:", "---:"]
     assert [row[1:] for row in rows] == [
-        ["**21.50**", "*0.5500*", f"{DASH} (1)"],
-        ["*20.56*", "**0.1500**", f"{DASH} (1)"],
+        ["**21.50**", "*0.5500* ≈", f"{DASH} (1)"],
+        ["*20.56* ≈", "**0.1500**", f"{DASH} (1)"],
         ["∞", f"{DASH} (2)", f"{DASH} (2)"],
     ]
     assert "(1) It needs weights." in text
@@ -182,8 +257,8 @@ def test_latex_shows_the_printed_numbers_and_marks() -> None:
     header, *rows = latex_rows(text)
     assert header == ["Method", r"PSNR (dB) $\uparrow$", r"LPIPS $\downarrow$", r"FID $\downarrow$"]
     assert [row[1:] for row in rows] == [
-        [r"\best{21.50}", r"\second{0.5500}", r"--\textsuperscript{1}"],
-        [r"\second{20.56}", r"\best{0.1500}", r"--\textsuperscript{1}"],
+        [r"\best{21.50}", r"\tied{\second{0.5500}}", r"--\textsuperscript{1}"],
+        [r"\tied{\second{20.56}}", r"\best{0.1500}", r"--\textsuperscript{1}"],
         [r"$\infty$", r"--\textsuperscript{2}", r"--\textsuperscript{2}"],
     ]
     assert r"\caption{CelebA, $\times$16, N = 2, seed 0}" in text
@@ -210,6 +285,14 @@ def test_csv_and_json_hold_the_same_full_numbers_as_the_table() -> None:
         assert line["mark"] == (score["mark"] or "")
         assert line["reason"] == (score["reason"] or "")
         assert line["better"] == metric["better"]
+        low, high = score["interval"] or ("", "")
+        assert (line["low"], line["high"]) == (str(low), str(high))
+        for name in ("repetitions", "spread", "tied", "p_value", "effect"):
+            assert line[name] == ("" if score[name] is None else str(score[name]))
+        told = score["published"] or {}
+        assert line["published"] == told.get("printed", "")
+        assert line["difference"] == str(told.get("difference", ""))
+        assert line["verdict"] == told.get("verdict", "")
     by_key = {(line["method"], line["metric"]): line for line in lines}
     assert float(by_key["dpi", "psnr"]["value"]) == math.fsum([20.123456, 21.0]) / 2
     assert by_key["dpi", "psnr"]["count"] == "2"
@@ -217,11 +300,14 @@ def test_csv_and_json_hold_the_same_full_numbers_as_the_table() -> None:
     assert by_key["dpi", "lpips"]["better"] == "lower"
     assert by_key["dpi", "lpips"]["mark"] == "best"
     assert by_key["truth", "psnr"]["value"] == "Infinity"
+    assert by_key["dpi", "lpips"]["verdict"] == "match"
+    assert by_key["bicubic", "lpips"]["tied"] == "True"
+    assert float(by_key["bicubic", "lpips"]["p_value"]) == 0.5
     assert by_key["dpi", "fid"]["value"] == ""
     assert by_key["dpi", "fid"]["reason"] == "It needs weights."
     assert value["methods"][1]["scores"]["fid"]["value"] is None
     assert (value["test_set"], value["scale"], value["seed"]) == ("CelebA", 16, 0)
-    assert value["notes"] == ["Strict."]
+    assert value["notes"][-1] == "Strict."
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=5), st.integers(0, 5))
@@ -250,7 +336,7 @@ def test_no_name_changes_the_form_of_a_table(text: str) -> None:
     assert to_markdown(table).count("\n") == to_markdown(plain).count("\n")
     assert [len(row) for row in latex_rows(to_latex(table))] == [2, 2, 2]
     assert to_latex(table).count("\n") == to_latex(plain).count("\n")
-    assert [len(line) for line in csv.reader(io.StringIO(to_csv(table)))] == [16, 16, 16]
+    assert [len(line) for line in csv.reader(io.StringIO(to_csv(table)))] == [30, 30, 30]
     assert json_value(to_json(table))["title"] == one_line(text)
     for drawn in (terminal_text(table), to_markdown(table), to_latex(table), to_csv(table)):
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\ud800-\udfff]", drawn)
@@ -260,8 +346,9 @@ def test_no_name_changes_the_form_of_a_table(text: str) -> None:
 
 def test_a_name_that_looks_like_markup_is_shown_as_it_is() -> None:
     text = terminal_text(hostile_table("[red]:smile:[/red]"), beside=True)
-    # Twice in the caption, twice in the header, two labels, a reason, a column's note, a note.
-    assert text.count("[red]:smile:[/red]") == 9
+    # Twice in the caption, twice in the header, two labels, a reason, a column's note, the source,
+    # a departure, a note.
+    assert text.count("[red]:smile:[/red]") == 11
 
 
 @given(st.text(st.sampled_from("=+-@\t\r\n\x00 ") | st.characters(), max_size=9))
@@ -287,11 +374,13 @@ def test_the_latex_compiles_whatever_the_names_are(tmp_path: Path) -> None:
     if not compiler:
         pytest.skip("needs pdflatex (Debian: texlive-latex-recommended) or tectonic")
     every_letter = "".join(chr(code) for code in range(0x20, 0x180))
-    text = "\n".join(to_latex(t) for t in (TABLE, *map(hostile_table, (*HOSTILE, every_letter))))
+    tables = (TABLE, *map(hostile_table, (*HOSTILE, every_letter)))
+    text = "\n".join(to_latex(t) + to_latex(t, intervals=True, beside=True) for t in tables)
     (tmp_path / "secret.tex").write_text("leaked")
     # The user's own \best wins over the table's; floats in plenty need room.
     (tmp_path / "paper.tex").write_text(
         "\\documentclass{article}\n\\usepackage{booktabs}\n\\usepackage{xcolor}\n"
+        "\\usepackage{graphicx}\n"
         "\\newcommand{\\best}[1]{\\typeout{MINE #1}\\textbf{#1}}\n"
         f"\\begin{{document}}\n{text.replace('end{table}', 'end{table}' + chr(92) + 'clearpage')}"
         "\\end{document}\n",

@@ -1,10 +1,9 @@
-"""The commands of the product but the first: run, evaluate, report."""
+"""The commands that make results: run, evaluate."""
 
 from __future__ import annotations
 
 import tomllib
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from bench.config import Weights, Workspace
     from bench.metrics import Measure
-    from bench.report import Table
     from bench.testset.manifest import TestSet
 
 
@@ -27,22 +25,6 @@ class Choice(StrEnum):
     STRICT = "strict"
     PAPER = "paper"
     BOTH = "both"
-
-
-class Shown(StrEnum):
-    """By which protocol a table's values were measured."""
-
-    STRICT = "strict"
-    PAPER = "paper"
-
-
-class Format(StrEnum):
-    """How a table is printed."""
-
-    LATEX = "latex"
-    CSV = "csv"
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 ProtocolOption = Annotated[
@@ -92,7 +74,7 @@ def run(
         raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
     here = workspace()
     config = here.config
-    metrics = _metrics(here)  # an unknown one is to be found before the work
+    metrics = chosen_metrics(here)  # an unknown one is to be found before the work
     testset = open_testset_named(here, on)
     plan = testset.manifest.plan
     settings = _merged(config.settings, changes or [])
@@ -134,54 +116,14 @@ def evaluate(
 ) -> None:
     """Score every result on a test set by the metrics that it lacks."""
     here = workspace()
-    metrics = _metrics(here, names)
+    metrics = chosen_metrics(here, names)
     testset = open_testset_named(here, on)
     if require_all and (reasons := _reasons(testset, metrics, protocol)):
         raise BenchError(" ".join(reasons))
     _score(here, testset, metrics, protocol)
 
 
-def report(
-    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else all.")] = None,
-    on: TestsetOption = None,
-    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Every number at full precision.")] = False,
-    strip: Annotated[
-        Path | None, typer.Option(help="Also save a strip of faces, LR to GT, as PNG.")
-    ] = None,
-    faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
-    protocol: Annotated[Shown, typer.Option(help="By which it was measured.")] = Shown.STRICT,
-    names: MetricOption = None,
-    costs: Annotated[
-        bool, typer.Option("--costs", help="Add seconds, network calls and peak memory.")
-    ] = False,
-) -> None:
-    """Print the table of a test set's results, with best and second best marked."""
-    from bench.files import write_bytes
-    from bench.images import encode_png
-    from bench.metrics.protocol import protocols
-    from bench.metrics.scoring import as_measured
-    from bench.report import collect
-
-    here = workspace()
-    flags = dict(zip(Format, (latex, csv, markdown, json), strict=True))
-    chosen = [kind for kind, wanted in flags.items() if wanted]
-    if len(chosen) > 1:
-        raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
-    metrics = _metrics(here, names)
-    testset = open_testset_named(here, on)
-    runs = collect.find_runs(testset, here.results, methods or (), here.config.methods)
-    columns = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
-    table = collect.table_of(testset, runs, columns, protocol, costs)
-    _print(table, chosen[0] if chosen else None)
-    if strip:
-        write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
-        typer.echo(f"Saved {strip}", err=True)
-
-
-def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
+def chosen_metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
     """The metrics of these names, or those that bench.toml names.
 
     Raises:
@@ -256,21 +198,3 @@ def _chosen(weights: Weights, choices: list[str], **options: str | None) -> Weig
             raise WrongUsage(f"--weights {choice} is not of the form KIND=FILE.")
         chosen[kind] = file
     return override(weights, chosen, "--weights")
-
-
-def _print(table: Table, kind: Format | None) -> None:
-    from rich.console import Console
-
-    from bench import report
-
-    if kind is None:
-        console = Console()
-        console.print(report.to_terminal(table, styled=console.is_terminal), soft_wrap=True)
-        return
-    render = {
-        Format.LATEX: report.to_latex,
-        Format.CSV: report.to_csv,
-        Format.MARKDOWN: report.to_markdown,
-        Format.JSON: report.to_json,
-    }
-    typer.echo(render[kind](table), nl=False)

@@ -259,8 +259,7 @@ def _measure(members: list[Task], cache: FeatureCache) -> _Value:
     """The value of a set."""
     metric = members[0].measure
     assert isinstance(metric, SetMetric)
-    sr = tuple(sorted(task.sr.sha256 for task in members))
-    hr = tuple(sorted(task.reference.sha256 for task in members))
+    sr, hr = zip(*sorted((task.sr.sha256, task.reference.sha256) for task in members), strict=True)
     made_by, originals = _made_by(metric)
     return _noted(
         metric.measure(FeatureTable(cache, made_by, sr), FeatureTable(cache, originals, hr))

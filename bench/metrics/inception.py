@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from bench.errors import BenchError
-from bench.metrics import distributions
+from bench.metrics import distributions, resampling
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Extractor, Features, FeatureTable
 from bench.metrics.metric import Measure, Reference, SetMetric, batches, package_version
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _SIZE = 299
 _BATCH_PIXELS = 8 * _SIZE * _SIZE  # at most; the network has each at 299 px
 _SPLITS = 10
+_RESAMPLED = 2000  # pictures at most: of more, the matrices of all pairs grow too large
 
 Network = Callable[["Tensor"], Sequence["Tensor"]]
 """[B, 3, H, W] in 0 to 255 to pooled features [B, D] and, of some networks, logits [B, C]."""
@@ -193,8 +194,61 @@ class InceptionMetric(SetMetric):
         """`measure` of enough pictures."""
 
 
+@dataclass(frozen=True)
+class StandardError(SetMetric):
+    """How much a metric owes to the choice of images, by drawing them again.
+
+    Attributes:
+        of: the metric.
+        statistic: its value for parts of the images, from features of pictures and originals.
+    """
+
+    of: InceptionMetric
+    statistic: resampling.OfFeatures
+
+    @property
+    def extractor(self) -> NetworkExtractor:
+        return self.of.source
+
+    @property
+    def identity(self) -> str:
+        return (
+            f"standard error over {resampling.RESAMPLES} halves of the images, {self.of.identity}"
+        )
+
+    def unavailable(self) -> str | None:
+        return self.of.unavailable()
+
+    def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
+        least = 2 * self.of.least  # for a half of them
+        if not least <= len(sr) <= _RESAMPLED:
+            return f"It is computed of {least} to {_RESAMPLED} pictures, and there are {len(sr)}."
+        # In the originals' order, so that every method has the same images drawn.
+        order = sorted(range(len(hr)), key=lambda i: hr.pictures[i])
+        x, y = (table.rows("pooled", order) for table in (sr, hr))
+        return resampling.standard_error(self.statistic(x, y), len(order))
+
+
+def _error_of(metric: InceptionMetric, statistic: resampling.OfFeatures) -> StandardError:
+    return StandardError(
+        f"{metric.name}-error",
+        f"Standard error of {metric.title}",
+        higher_is_better=False,
+        unit=metric.unit,
+        digits=metric.digits,
+        place=metric.place,
+        jpeg=metric.jpeg,
+        of=metric,
+        statistic=statistic,
+    )
+
+
 class Frechet(InceptionMetric):
     """Heusel and others: GANs Trained by a Two Time-Scale Update Rule (2017)."""
+
+    @property
+    def error(self) -> StandardError:
+        return _error_of(self, resampling.frechet_statistic)
 
     def _arithmetic(self) -> str:
         return "Frechet distance of pooled features, float64, covariance by n - 1, to the originals"
@@ -206,6 +260,10 @@ class Frechet(InceptionMetric):
 
 class Kernel(InceptionMetric):
     """Binkowski and others: Demystifying MMD GANs (2018)."""
+
+    @property
+    def error(self) -> StandardError:
+        return _error_of(self, resampling.kernel_statistic)
 
     def _arithmetic(self) -> str:
         return "unbiased polynomial MMD of degree 3 over all pairs, float64, to the originals"

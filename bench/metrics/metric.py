@@ -65,6 +65,11 @@ class Measure(ABC):
         return f"{self.identity}, pictures as {jpeg_identity()}" if self.jpeg else self.identity
 
     @property
+    def error(self) -> "Measure | None":
+        """Of a metric of whole sets, what measures its standard error, if anything does."""
+        return None
+
+    @property
     def reference_jpeg(self) -> bool:
         """Whether references pass through JPEG too, as restored ones do."""
         return self.jpeg and self.reference in {"itself", "repetitions"}
@@ -168,7 +173,10 @@ class SetMetric(Measure):
 
     @abstractmethod
     def measure(self, sr: "FeatureTable", hr: "FeatureTable") -> float | str:
-        """The value of the pictures against the originals, or why these have none."""
+        """The value of the pictures against the originals, or why these have none.
+
+        Row i of both is of one image.
+        """
 
 
 def size(pixels: "Pixels") -> str:

@@ -40,7 +40,12 @@ def score_runs(
 
     keep_freed_memory()
     adapted = as_measured(metrics, testset, protocols)
-    measures = {m.key: m for m in adapted if m.unavailable() is None}
+    measures = {
+        measure.key: measure
+        for metric in adapted
+        for measure in (metric, metric.error)
+        if measure is not None and measure.unavailable() is None
+    }
     runs = [
         (run, run.records())
         for run in list_runs(results, testset.name)

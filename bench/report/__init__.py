@@ -1,7 +1,8 @@
 """Tables and picture strips from measured values, and the numbers that papers printed.
 
-The layers: `table` has the arithmetic, `layout` the words, and `terminal`, `latex` and `plain` each
-draw what these two say, so that every format shows the same numbers.
+The layers: `statistics` and `verdict` are arithmetic, `table` has the cells, `layout` the words,
+and `terminal`, `latex` and `plain` each draw what these two say, so that every format shows the
+same numbers.
 """
 
 from bench.report.latex import to_latex
@@ -13,13 +14,17 @@ from bench.report.published import (
     PublishedValue,
     read_published,
 )
+from bench.report.statistics import Interval
 from bench.report.strip import picture_strip
 from bench.report.table import Cell, Column, Mark, Row, Table, cells
 from bench.report.terminal import to_terminal
+from bench.report.verdict import Departure, Verdict
 
 __all__ = [
     "Cell",
     "Column",
+    "Departure",
+    "Interval",
     "Mark",
     "Published",
     "PublishedMetric",
@@ -27,6 +32,7 @@ __all__ = [
     "PublishedValue",
     "Row",
     "Table",
+    "Verdict",
     "cells",
     "picture_strip",
     "read_published",

@@ -1,4 +1,4 @@
-"""From the store to a table or a strip: every run on a test set is a row or a column."""
+"""From the store to a table, with a row for a run and its repetitions, or to a strip."""
 
 import json
 import math
@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.errors import BenchError
 from bench.images import Pixels, read_image
+from bench.report.repetitions import fold
 from bench.report.strip import picture_strip
 from bench.report.table import Column, Row, Table
 from bench.store import Record, Run, list_runs, set_sha256
@@ -50,6 +51,10 @@ class Measured(Protocol):
     @property
     def reference(self) -> str: ...
     def unavailable(self) -> str | None: ...
+    @property
+    def error(self) -> "Measured | None":
+        """Of a metric of whole sets, what measures its standard error, if anything does."""
+        ...
 
 
 def impossible(metric: Measured, testset: TestSet) -> str | None:
@@ -57,6 +62,29 @@ def impossible(metric: Measured, testset: TestSet) -> str | None:
     if metric.reference == "hr" and not testset.ground_truth:
         return NO_GROUND_TRUTH
     return metric.unavailable()
+
+
+def runs_on(testset: TestSet, results: Path) -> list[Run]:
+    """All runs on a test set as it is, repetitions of a run behind each other."""
+    digest = testset.manifest.sha256
+    runs = [run for run in list_runs(results, testset.name) if run.spec.testset == digest]
+    return sorted(runs, key=_place)
+
+
+def repeated(runs: Sequence[Run]) -> list[list[Run]]:
+    """Repetitions of one run together, in the order of the first of each."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_repeated_identity(run), []).append(run)
+    return list(groups.values())
+
+
+def _repeated_identity(run: Run) -> str:
+    return replace(run.spec, repetition=0).identity
+
+
+def _place(run: Run) -> tuple[str, str, int]:
+    return run.spec.method, _repeated_identity(run), run.spec.repetition
 
 
 def find_runs(
@@ -67,9 +95,7 @@ def find_runs(
     Raises:
         BenchError: there are none.
     """
-    runs = [
-        r for r in list_runs(results, testset.name) if r.spec.testset == testset.manifest.sha256
-    ]
+    runs = runs_on(testset, results)
     there = {run.spec.method for run in runs}
     absent = [name for name in methods if name not in there]
     if absent or not runs:
@@ -77,12 +103,8 @@ def find_runs(
         raise BenchError(f"There are no results{what} on {testset.name}: `bench run` first.")
     ranks = {name: rank for rank, name in enumerate(methods or order)}
     wanted = [run for run in runs if not methods or run.spec.method in methods]
-
-    def place(run: Run) -> tuple[int, str, int]:
-        first = replace(run.spec, repetition=0)
-        return ranks.get(first.method, len(ranks)), first.identity, run.spec.repetition
-
-    return sorted(wanted, key=place)
+    # Sorting is stable: within a rank the order stays.
+    return sorted(wanted, key=lambda run: ranks.get(run.spec.method, len(ranks)))
 
 
 def table_of(
@@ -92,14 +114,17 @@ def table_of(
     protocol: str = "",
     costs: bool = False,
 ) -> Table:
-    """The table of runs by metrics; scores by another metric than these are left out.
+    """The table of runs by metrics, repetitions of a run in one row.
 
-    `metrics` are as `protocol` measures them; `costs` adds what runs say of themselves.
+    `metrics` are as `protocol` measures them, and scores by others are left out; `costs` adds what
+    runs say of themselves.
     """
-    results = [_Results(run, testset) for run in runs]
+    groups = [[_Results(run, testset) for run in group] for group in repeated(runs)]
+    labels = _labels([results[0] for results in groups])
+    between = {m.name for m in metrics if m.reference == "repetitions"}
     rows = [
-        _row(result, label, metrics, [r for r in results if _repeats(r.run, result.run)])
-        for result, label in zip(results, _labels(results), strict=True)
+        fold([_row(result, label, metrics, results) for result in results], between)
+        for results, label in zip(groups, labels, strict=True)
     ]
     columns = [
         Column(m.name, m.title, m.higher_is_better, m.digits, m.unit, m.per) for m in metrics
@@ -110,7 +135,7 @@ def table_of(
     made_up = testset.name == plan.name  # then scale and size are in it, and told anyway
     kind = "" if plan.degradation == "bicubic" else f", {plan.degradation}"
     name = f"{plan.recipe}, {plan.size} px{kind}" if made_up else testset.name
-    seed = runs[0].spec.seed  # other seeds are told in the labels
+    seed = runs[0].spec.seed if runs else 0  # other seeds are told in the labels
     images = len(testset.manifest.images)
     scale = plan.scale if plan.scale > 1 else None  # blind ones differ from image to image
     notes = tuple(note for r, row in zip(results, rows, strict=True) for note in _lost(r, row))
@@ -247,6 +272,7 @@ def _row(
     undefined: dict[str, dict[str, str]] = {}
     memory = result.run.description.get("outcome", {}).get("peak_memory_bytes")
     whole = {"memory": memory / 2**30} if memory else {}
+    errors: dict[str, float] = {}
     for metric in (m for m in metrics if m.name not in missing):
         if metric.per == "image":
             found = _found(metric, result, siblings)
@@ -266,6 +292,9 @@ def _row(
                     missing[metric.name] = note
                 else:
                     whole[metric.name] = value
+            if metric.error:
+                for error in result.of(metric.error)["value"].dropna():
+                    errors[metric.name] = float(error)
     for cost in ("seconds", "evaluations"):
         scores[cost] = {
             image: value
@@ -280,6 +309,7 @@ def _row(
         missing=missing,
         whole=whole,
         undefined={name: of for name, of in undefined.items() if of},
+        errors=errors,
     )
 
 
@@ -301,7 +331,3 @@ def _found(metric: Measured, result: _Results, siblings: Sequence[_Results]) -> 
     current = [record.sha256 for sibling in siblings for record in sibling.records.values()]
     rows = pd.concat([sibling.of(metric) for sibling in siblings])
     return rows[rows["reference_sha256"].isin(current)]
-
-
-def _repeats(one: Run, other: Run) -> bool:
-    return replace(one.spec, repetition=other.spec.repetition) == other.spec

@@ -3,38 +3,47 @@
 import re
 
 from bench.report.escape import latex_text
-from bench.report.layout import ABSENT, INFINITE, Layout, lay_out
+from bench.report.layout import ABSENT, INFINITE, UNSEPARATED, Layout, lay_out
 from bench.report.table import Cell, Mark, Table
 
-_HEAD = r"""% Needs \usepackage{booktabs} and \usepackage{xcolor}.
-% Define \best and \second before this table to mark in another way.
+_HEAD = r"""% Needs \usepackage{booktabs} and \usepackage{xcolor}%s.
+% Define \best, \second and \tied before this table to mark in another way.
 \providecommand{\best}[1]{\textcolor{red}{\textbf{#1}}}
-\providecommand{\second}[1]{\textcolor{blue}{\underline{#1}}}"""
+\providecommand{\second}[1]{\textcolor{blue}{\underline{#1}}}
+\providecommand{\tied}[1]{#1\rlap{$^\approx$}}"""
+
+# A table with intervals or published values is made as narrow as the text, if it is wider.
+_NARROW = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
 
 _MARKS = {Mark.BEST: r"\best{%s}", Mark.SECOND: r"\second{%s}", Mark.NONE: "%s"}
 
 
-def to_latex(table: Table) -> str:
-    r"""A `table` float with booktabs rules, marked by \best and \second, for \input in a paper.
+def to_latex(table: Table, *, intervals: bool = False, beside: bool = False) -> str:
+    r"""A `table` float with booktabs rules, marked by \best, \second and \tied, for \input.
 
-    It needs the packages booktabs and xcolor, as its first line says, and nothing else. Text from
-    outside is escaped.
+    It needs the packages that its first line names: booktabs and xcolor, and graphicx where there
+    are intervals, spreads or published values, which are set smaller. Text from outside is escaped.
     """
-    layout = lay_out(table)
-    headers = ["Method", *(latex_text(header) for header in layout.headers)]
+    layout = lay_out(table, intervals=intervals, beside=beside)
+    headers, aligned = ["Method"], "l"
+    for header, extras in zip(layout.headers, layout.extras, strict=True):
+        headers += [latex_text(header), *(latex_text(extra.header) for extra in extras)]
+        aligned += "r" + "l" * len(extras)
+    wide = any(layout.extras)
     lines = [
-        _HEAD,
+        _HEAD.replace("%s", r" and \usepackage{graphicx}" if wide else ""),
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{latex_text(layout.caption)}}}",
         rf"  \label{{{_reference(table)}}}",
-        rf"  \begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        *([r"  \footnotesize", rf"  {_NARROW}"] if wide else []),
+        rf"  \begin{{tabular}}{{{aligned}}}",
         r"    \toprule",
         f"    {_joined(headers)}",
         r"    \midrule",
         *(f"    {line}" for line in _rows(layout)),
         r"    \bottomrule",
-        r"  \end{tabular}",
+        r"  \end{tabular}" + "}" * wide,
         *(f"  {line}" for line in _underneath(layout)),
         r"\end{table}",
     ]
@@ -42,15 +51,14 @@ def to_latex(table: Table) -> str:
 
 
 def _rows(layout: Layout) -> list[str]:
-    return [
-        _joined(
-            [
-                latex_text(label),
-                *(_number(layout, c, n) for c, n in zip(cells, numbers, strict=True)),
-            ]
-        )
-        for label, cells, numbers in zip(layout.labels, layout.cells, layout.numbers, strict=True)
-    ]
+    rows = []
+    for j, label in enumerate(layout.labels):
+        texts = [latex_text(label)]
+        for i, extras in enumerate(layout.extras):
+            texts.append(_number(layout, layout.cells[j][i], layout.numbers[j][i]))
+            texts += [latex_text(extra.texts[j]) for extra in extras]
+        rows.append(_joined(texts))
+    return rows
 
 
 def _joined(texts: list[str]) -> str:
@@ -64,7 +72,8 @@ def _number(layout: Layout, cell: Cell, number: str) -> str:
     digits = number.removeprefix("-")
     shown = latex_text(digits) if digits == INFINITE else digits
     minus = "$-$" if number.startswith("-") else ""
-    return _MARKS[cell.mark] % f"{minus}{shown}"
+    marked = _MARKS[cell.mark] % f"{minus}{shown}"
+    return rf"\tied{{{marked}}}" if cell.tied else marked
 
 
 def _underneath(layout: Layout) -> list[str]:
@@ -72,8 +81,10 @@ def _underneath(layout: Layout) -> list[str]:
         rf"\textsuperscript{{{i}}} {latex_text(reason)}"
         for i, reason in enumerate(layout.reasons, start=1)
     ]
-    notes = [*numbered, *(latex_text(note) for note in layout.notes)]
-    return [rf"\par\smallskip{{\footnotesize {note}\par}}" for note in notes]
+    legend = [r"\best{best}, \second{second best}"] if layout.marked else []
+    legend = [rf"{legend[0]}, $\approx$ {UNSEPARATED}"] if layout.tied else legend
+    notes = [*legend, *numbered, *(latex_text(note) for note in layout.notes)]
+    return [rf"\par\smallskip{{\footnotesize\raggedright {note}\par}}" for note in notes]
 
 
 def _reference(table: Table) -> str:

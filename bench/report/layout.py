@@ -1,25 +1,44 @@
 """The words and numbers of a table, the same for every way to draw it."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bench.report.table import Cell, Column, Mark, Row, Table, cells
+from bench.report.verdict import Departure, Verdict
 
 ABSENT = "\N{EN DASH}"
 INFINITE = "\N{INFINITY}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 UP = "\N{UPWARDS ARROW}"
 DOWN = "\N{DOWNWARDS ARROW}"
+MINUS = "\N{MINUS SIGN}"
+TIED = "\N{ALMOST EQUAL TO}"
+SPREAD = "\N{PLUS-MINUS SIGN}"
+
+UNSEPARATED = "not separated from the best by the data"
+VERDICTS = {Verdict.NOT_COMPARABLE: "n.c."} | {
+    verdict: verdict.value for verdict in (Verdict.MATCH, Verdict.NEAR, Verdict.OFF)
+}
 
 _NAMED = 10  # images named in a note
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A column of texts, [rows], that stands behind the numbers of a metric."""
+
+    header: str
+    texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Layout:
     """A table ready to be drawn; nothing is escaped yet.
 
-    `cells` and `numbers` are [rows][columns], `numbers` as printed. `reasons` are the numbered
-    notes, each once; `notes` the others.
+    `cells` and `numbers` are [rows][columns], `numbers` as printed. `extras` are, for each column,
+    what stands behind its numbers: spreads, intervals, published values. `reasons` are the
+    numbered notes, each once; `notes` the others.
     """
 
     caption: str
@@ -29,6 +48,12 @@ class Layout:
     numbers: tuple[tuple[str, ...], ...]
     reasons: tuple[str, ...]
     notes: tuple[str, ...]
+    extras: tuple[tuple[Extra, ...], ...]
+
+    @property
+    def tied(self) -> bool:
+        """Whether any cell is a tie with the best, so that the legend must say what that is."""
+        return any(cell.tied for row in self.cells for cell in row)
 
     @property
     def marked(self) -> bool:
@@ -40,8 +65,11 @@ class Layout:
         return self.reasons.index(cell.reason) + 1 if cell.value is None else None
 
 
-def lay_out(table: Table) -> Layout:
-    """Compute the cells and put every word of the table in place."""
+def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> Layout:
+    """Compute the cells and put every word of the table in place.
+
+    `intervals` and `beside` are whether 95 % intervals and published values are shown.
+    """
     grid = cells(table)
     absent = [cell.reason for row in grid for cell in row if cell.value is None]
     return Layout(
@@ -54,8 +82,46 @@ def lay_out(table: Table) -> Layout:
             for row in grid
         ),
         reasons=tuple(dict.fromkeys(absent)),
-        notes=(*_partial_notes(table, grid), *_undefined_notes(table), *table.notes),
+        notes=(
+            *_partial_notes(table, grid),
+            *_undefined_notes(table),
+            *_repetition_notes(table, grid),
+            *(_published_notes(table, grid) if beside else ()),
+            *table.notes,
+        ),
+        extras=tuple(
+            tuple(_extras(column, [row[i] for row in grid], intervals, beside))
+            for i, column in enumerate(table.columns)
+        ),
     )
+
+
+def _extras(column: Column, cells: list[Cell], intervals: bool, beside: bool) -> Iterator[Extra]:
+    if any(cell.spread is not None for cell in cells):
+        yield Extra(
+            SPREAD, tuple(number(c.spread, column) if c.spread is not None else "" for c in cells)
+        )
+    if intervals and any(cell.interval for cell in cells):
+        yield Extra("95 %", tuple(interval_text(cell, column) for cell in cells))
+    if beside and any(cell.published for cell in cells):
+        yield Extra("published", tuple(published_text(cell, column) for cell in cells))
+
+
+def interval_text(cell: Cell, column: Column) -> str:
+    """The interval as printed, "20.10 to 21.90"; nothing where there is none."""
+    if cell.interval is None:
+        return ""
+    return f"{number(cell.interval.low, column)} to {number(cell.interval.high, column)}"
+
+
+def published_text(cell: Cell, column: Column) -> str:
+    """The published value digit for digit, our difference from it and the verdict."""
+    if cell.published is None:
+        return ""
+    if cell.difference is None or cell.verdict is None:
+        return cell.published.printed
+    difference = f"{cell.difference:+.{column.digits}f}".replace("-", MINUS)
+    return f"{cell.published.printed} ({difference}, {VERDICTS[cell.verdict]})"
 
 
 def number(mean: float | None, column: Column) -> str:
@@ -113,6 +179,66 @@ def _undefined_notes(table: Table) -> list[str]:
         f" ({_listed(names)})."
         for (row, reason, names), titles in images.items()
     ]
+
+
+def _repetition_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
+    """One sentence for each number of repetitions."""
+    titles: dict[int, list[str]] = {}
+    for row in table.rows:
+        titles.setdefault(len(row.repetitions), []).append(row.title)
+    spread = any(cell.spread is not None for row in grid for cell in row)
+    behind = f", {SPREAD} the standard deviation of their values" if spread else ""
+    return [
+        f"{', '.join(names)}: means over {count} repetitions{behind}."
+        for count, names in titles.items()
+        if count
+    ]
+
+
+def _published_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
+    """The sources, what verdicts mean, and each departure once, with the cells it is about."""
+    places: dict[Departure, list[tuple[int, int]]] = {}
+    compared = []
+    for i, row in enumerate(grid):
+        for j, cell in enumerate(row):
+            if cell.verdict is not None:
+                compared.append((i, j))
+                for departure in cell.departures:
+                    places.setdefault(departure, []).append((i, j))
+    published = (cell.published for row in grid for cell in row if cell.published)
+    sources = dict.fromkeys(value.source for value in published)
+    known = {cell.verdict for row in grid for cell in row}
+    notes = [f"Published: {'; '.join(sources)}."] if sources else []
+    if known & {Verdict.MATCH, Verdict.NEAR, Verdict.OFF}:
+        notes.append(
+            "A match is within the rounding of the printed number and our 95 % interval, near"
+            " within twice of that."
+        )
+    for comparable, heading in ((False, "Not comparable (n.c.)"), (True, "To be known")):
+        sentences = [
+            _about(table, where, compared) + departure.text
+            for departure, where in places.items()
+            if departure.comparable == comparable
+        ]
+        if sentences:
+            notes.append(f"{heading}: {' '.join(sentences)}")
+    return notes
+
+
+def _about(table: Table, where: list[tuple[int, int]], compared: list[tuple[int, int]]) -> str:
+    """The rows that a sentence is about, the columns, or both; nothing where it is about all."""
+    if set(where) == set(compared):
+        return ""
+    names = []
+    for axis, titles in enumerate(
+        ([row.title for row in table.rows], [column.title for column in table.columns])
+    ):
+        of = dict.fromkeys(place[axis] for place in where)
+        named = ", ".join(titles[i] for i in of)
+        if set(where) == {place for place in compared if place[axis] in of}:
+            return f"{named}: "
+        names.append(named)
+    return f"{'; '.join(names)}: "
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -8,12 +8,14 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
+from bench.report.conditions import FILE_NAME as CONDITIONS
+from bench.report.conditions import Conditions, read_conditions
 
 # A test set whose images have no common scale, such as photographs from the world, has this one.
 UNSCALED = "real"
@@ -43,11 +45,34 @@ class PublishedValue:
 
 @dataclass(frozen=True)
 class PublishedMetric:
-    """How a table heads a metric's column, and which direction its arrow gives."""
+    """How a table heads a metric's column, which direction its arrow gives, and our name of it."""
 
     title: str
     higher_is_better: bool
+    measure: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which runs a printed row is about: those of a method with `settings`, and not `unlike`."""
+
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    unlike: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def about(self) -> set[str]:
+        """The settings by which runs are chosen."""
+        return {*self.settings, *self.unlike}
+
+    def takes(self, method: str, settings: Mapping[str, Any]) -> bool:
+        """Whether a run of a method with these settings is one of them."""
+        return (
+            method == self.method
+            and all(settings.get(name) == value for name, value in self.settings.items())
+            and all(settings.get(name) != value for name, value in self.unlike.items())
+        )
 
 
 @dataclass(frozen=True)
@@ -64,6 +89,13 @@ class PublishedTable:
     methods: Mapping[str, str]
     values: tuple[PublishedValue, ...]
     notes: tuple[str, ...] = ()
+    selections: Mapping[str, Selection] = field(default_factory=dict)
+    conditions: Conditions | None = None
+
+    @property
+    def source(self) -> str:
+        """What notes call it: "DPI (AAAI-25), Table 1"."""
+        return f"{self.paper} ({self.venue}), {self.label}"
 
 
 @dataclass(frozen=True)
@@ -87,10 +119,12 @@ def read_published(folder: Path) -> Published:
         BenchError: the folder has no such file; one can't be read or has a key that means nothing;
             two tables print different numbers for the same thing.
     """
-    files = sorted(folder.glob("*.toml"))
+    files = sorted(file for file in folder.glob("*.toml") if file.name != CONDITIONS)
     if not files:
         raise BenchError(f"{folder} holds no published table: give the folder of the *.toml files.")
-    tables = tuple(read_published_table(file) for file in files)
+    conditions = read_conditions(folder)
+    read = [read_published_table(file) for file in files]
+    tables = tuple(replace(table, conditions=conditions.get(table.paper)) for table in read)
     index: dict[tuple[str, int | None, str, str], PublishedValue] = {}
     for value in (value for table in tables for value in table.values):
         key = (value.family, value.scale, value.method, value.metric)
@@ -127,12 +161,12 @@ def _table(document: Mapping[str, Any], where: str) -> PublishedTable:
     keys = ("paper", "title", "venue", "label", "caption")
     _check_keys(source, (*keys, "notes"), within)
     metrics = {
-        name: _metric(value, f"{where}, metric {name}")
+        name: _metric(name, value, f"{where}, metric {name}")
         for name, value in _section(document, "metrics", where).items()
     }
     test_sets = _section(document, "test_sets", where)
     methods = {
-        name: _labelled(value, f"{where}, method {name}")
+        name: _method(name, value, f"{where}, method {name}")
         for name, value in _section(document, "methods", where).items()
     }
     notes = source.get("notes", [])
@@ -147,7 +181,8 @@ def _table(document: Mapping[str, Any], where: str) -> PublishedTable:
         caption=caption,
         metrics=metrics,
         test_sets={name: _text(test_sets, name, f"{where}, [test_sets]") for name in test_sets},
-        methods={name: printed for name, (printed, _) in methods.items()},
+        methods={name: printed for name, (printed, _, _) in methods.items()},
+        selections={name: selection for name, (_, _, selection) in methods.items()},
         values=tuple(
             PublishedValue(
                 family=family,
@@ -206,25 +241,38 @@ def _printed(number: object, where: str) -> str:
     return str(number)
 
 
-def _metric(value: object, where: str) -> PublishedMetric:
+def _metric(name: str, value: object, where: str) -> PublishedMetric:
     if not isinstance(value, dict):
         raise BenchError(f"{where}: write {{ title = ..., higher_is_better = ... }}.")
-    _check_keys(value, ("title", "higher_is_better", "note"), where)
+    _check_keys(value, ("title", "higher_is_better", "measure", "note"), where)
     direction = value.get("higher_is_better")
     if not isinstance(direction, bool):
         raise BenchError(f'{where}: "higher_is_better" must be true or false.')
     note = _text(value, "note", where) if "note" in value else ""
-    return PublishedMetric(_text(value, "title", where), direction, note)
+    measure = _text(value, "measure", where) if "measure" in value else name
+    return PublishedMetric(_text(value, "title", where), direction, measure, note)
 
 
-def _labelled(value: object, where: str) -> tuple[str, str]:
-    """A printed name and a note: `"ILVR"`, or `{ label = "ILVR", note = "..." }`."""
+def _method(name: str, value: object, where: str) -> tuple[str, str, Selection]:
+    """A printed name, a note, and which runs are meant.
+
+    `"ILVR"`, or `{ label = "ILVR", note = ..., method = ..., settings = ..., unlike = ... }`.
+    """
     if isinstance(value, str):
-        return value, ""
+        return value, "", Selection(name)
     if not isinstance(value, dict):
         raise BenchError(f'{where}: write its printed name, or {{ label = "...", note = "..." }}.')
-    _check_keys(value, ("label", "note"), where)
-    return _text(value, "label", where), _text(value, "note", where)
+    _check_keys(value, ("label", "note", "method", "settings", "unlike"), where)
+    settings, unlike = (
+        # Of what is read as printed numbers, these are settings.
+        {key: float(v) if isinstance(v, Decimal) else v for key, v in of.items()}
+        for of in (
+            _section(value, key, where) if key in value else {} for key in ("settings", "unlike")
+        )
+    )
+    method = _text(value, "method", where) if "method" in value else name
+    note = _text(value, "note", where) if "note" in value else ""
+    return _text(value, "label", where), note, Selection(method, settings, unlike)
 
 
 def _section(parent: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

@@ -1,12 +1,23 @@
 """What a table of results is, and the arithmetic of its cells. Pure: no drawing, no files."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal
 
+import numpy as np
+
 from bench.report.published import PublishedValue
+from bench.report.statistics import (
+    SIGNIFICANT,
+    Interval,
+    Standing,
+    standings,
+    standings_by_error,
+)
+from bench.report.verdict import Departure, Verdict, judge
 
 NOT_MEASURED = "It was not measured."
 NOTHING_IN_COMMON = "No image has a value for every method, so there is nothing to compare on."
@@ -33,10 +44,16 @@ class Row:
     """One method on the test set.
 
     `scores` is metric name -> image id -> value; `whole` is metric name -> the value of the whole
-    set or run. `missing` is metric name -> why there is no value, a sentence, and is read only for
-    metrics without any; `undefined` is metric name -> image id -> why this image has none, in
-    words. `images_done` is how many of the test set's images the method has restored; `published`
-    is metric name -> the value a paper printed.
+    set or run, and `errors` that value's standard error. `missing` is metric name -> why there is
+    no value, a sentence, and is read only for metrics without any; `undefined` is metric name ->
+    image id -> why this image has none, in words. `images_done` is how many of the test set's
+    images the method has restored.
+
+    A method that was repeated is one row: values are means over `repetitions`, which holds the row
+    of each, and is empty where there is one.
+
+    `published` is metric name -> the value a paper printed, `departures` metric name -> in what
+    ours is another measurement than that one.
     """
 
     name: str
@@ -47,6 +64,9 @@ class Row:
     whole: Mapping[str, float] = field(default_factory=dict)
     undefined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     published: Mapping[str, PublishedValue] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+    repetitions: "tuple[Row, ...]" = ()
+    departures: Mapping[str, tuple[Departure, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,12 +102,37 @@ class Cell:
     """A mean over `count` images, or the one value of all of them.
 
     Where there is none (`value` None, `count` 0) `reason` says why.
+
+    Attributes:
+        tied: whether the data can't separate it from the best one of its column.
+        interval: of the value, 95 %, for another choice of images.
+        behind: of how much better the best one of the column is, 95 %, on the same images.
+        p_value: of being like the best one: Wilcoxon's signed-rank test, corrected for all pairs of
+            methods by Holm. None for the best one itself, and where nothing can be tested.
+        effect: the matched-pairs rank-biserial correlation with the best one, 1 where that is
+            better on every image.
+        spread: standard deviation of the values of `repetitions` repetitions, where there are two.
+        published: what a paper printed for it.
+        difference: the value less the published one.
+        verdict: what that means.
+        departures: in what the published one is another measurement.
     """
 
     value: float | None
     count: int
     mark: Mark = Mark.NONE
     reason: str = ""
+    tied: bool = False
+    interval: Interval | None = None
+    behind: Interval | None = None
+    p_value: float | None = None
+    effect: float | None = None
+    spread: float | None = None
+    repetitions: int = 1
+    published: PublishedValue | None = None
+    difference: float | None = None
+    verdict: Verdict | None = None
+    departures: tuple[Departure, ...] = ()
 
 
 def cells(table: Table) -> tuple[tuple[Cell, ...], ...]:
@@ -103,15 +148,82 @@ def cells(table: Table) -> tuple[tuple[Cell, ...], ...]:
 
 def column_cells(column: Column, rows: Sequence[Row]) -> tuple[Cell, ...]:
     """The cells of one metric, one per row, marked."""
-    if column.per == "image":
-        common = common_images(column.name, rows)
-        bare = [_mean_cell(column.name, row, common) for row in rows]
-    else:
-        bare = [_whole_cell(column.name, row) for row in rows]
+    common = common_images(column.name, rows)
+    bare = [_bare_cell(column, row, common) for row in rows]
     marks = marks_of([cell.value for cell in bare], column)
+    standing = _standings(column, rows, bare, common)
     return tuple(
-        Cell(cell.value, cell.count, mark, cell.reason)
-        for cell, mark in zip(bare, marks, strict=True)
+        _beside(
+            replace(
+                cell,
+                mark=mark,
+                tied=mark is not Mark.BEST and (known.p_value or 0) >= SIGNIFICANT,
+                interval=known.interval,
+                behind=known.behind,
+                p_value=known.p_value,
+                effect=known.effect,
+                spread=_spread(column, row, common),
+                repetitions=max(1, len(row.repetitions)),
+            ),
+            row,
+            column.name,
+        )
+        for row, cell, mark, known in zip(rows, bare, marks, standing, strict=True)
+    )
+
+
+def _bare_cell(column: Column, row: Row, common: Sequence[str]) -> Cell:
+    """The value, or why there is none."""
+    if column.per == "image":
+        return _mean_cell(column.name, row, common)
+    return _whole_cell(column.name, row)
+
+
+def _standings(
+    column: Column, rows: Sequence[Row], bare: Sequence[Cell], common: Sequence[str]
+) -> list[Standing]:
+    """What the data tell of each row; of one without a finite value, or its error, nothing."""
+    metric = column.name
+    found = [Standing()] * len(rows)
+    finite = [
+        i for i, cell in enumerate(bare) if cell.value is not None and math.isfinite(cell.value)
+    ]
+    if column.per == "image":
+        known = finite
+        scores = [[rows[i].scores[metric][image] for image in common] for i in known]
+        made = standings(np.array(scores), column.higher_is_better) if known else []
+    else:
+        known = [i for i in finite if metric in rows[i].errors]
+        errors = [rows[i].errors[metric] for i in known]
+        values = [rows[i].whole[metric] for i in known]
+        made = standings_by_error(values, errors, column.higher_is_better) if known else []
+        if known != finite:  # the best one may be among those of which nothing is known
+            made = [Standing(standing.interval) for standing in made]
+    for i, standing in zip(known, made, strict=True):
+        found[i] = standing
+    return found
+
+
+def _spread(column: Column, row: Row, common: Sequence[str]) -> float | None:
+    """Standard deviation of the repetitions' values, where all of them have one."""
+    values = [_bare_cell(column, one, common).value for one in row.repetitions]
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return statistics.stdev(known) if len(known) == len(values) > 1 else None
+
+
+def _beside(cell: Cell, row: Row, metric: str) -> Cell:
+    """The cell with what is published for it, and what that says of it."""
+    published = row.published.get(metric)
+    if published is None:
+        return cell
+    departures = tuple(row.departures.get(metric, ()))
+    cell = replace(cell, published=published, departures=departures)
+    if cell.value is None or not math.isfinite(cell.value):
+        return cell
+    return replace(
+        cell,
+        difference=cell.value - published.value,
+        verdict=judge(cell.value, cell.interval, published.printed, departures),
     )
 
 

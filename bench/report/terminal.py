@@ -5,7 +5,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.report.escape import one_line
-from bench.report.layout import Layout, lay_out
+from bench.report.layout import TIED, UNSEPARATED, Layout, lay_out
 from bench.report.table import Cell, Mark, Table
 
 # The paper's colours; weight and underline tell them apart where there is no colour.
@@ -16,26 +16,26 @@ SIGNS = {Mark.BEST: "**", Mark.SECOND: "*", Mark.NONE: ""}
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def to_terminal(table: Table, *, beside: bool = False, styled: bool = True) -> RenderableType:
+def to_terminal(
+    table: Table, *, intervals: bool = False, beside: bool = False, styled: bool = True
+) -> RenderableType:
     """Methods by metrics, the best and second best marked, reasons and notes underneath.
 
     Args:
         table: what to draw; its text may hold anything, none of it is taken for markup.
-        beside: show published values in a column of their own, where any row has one.
+        intervals: show 95 % intervals.
+        beside: show published values, differences and verdicts.
         styled: mark by style; without it (give `console.is_terminal`) by asterisks.
 
     Nothing is shortened to fit: print with `soft_wrap=True`, so that the lines of a table wider
     than the terminal are wrapped and not cut off.
     """
-    layout = lay_out(table)
+    layout = lay_out(table, intervals=intervals, beside=beside)
     columns = [("Method", [_text(label) for label in layout.labels])]
-    for i, (column, header) in enumerate(zip(table.columns, layout.headers, strict=True)):
+    for i, (header, extras) in enumerate(zip(layout.headers, layout.extras, strict=True)):
         numbers = zip(layout.cells, layout.numbers, strict=True)
         columns.append((header, [_number(layout, c[i], n[i], styled) for c, n in numbers]))
-        printed = [row.published.get(column.name) for row in table.rows]
-        if beside and any(printed):
-            texts = [_text(value.printed if value else "", "dim") for value in printed]
-            columns.append(("published", texts))
+        columns += [(extra.header, [_text(t, "dim") for t in extra.texts]) for extra in extras]
     widths = [max(text.cell_len for text in (_text(header), *texts)) for header, texts in columns]
     # Of a table wider than the terminal rich drops whole columns, unless told how wide it is.
     drawn = RichTable(title=_text(layout.caption), width=sum(widths) + 3 * len(widths) + 1)
@@ -43,28 +43,25 @@ def to_terminal(table: Table, *, beside: bool = False, styled: bool = True) -> R
         drawn.add_column(_text(header), justify="right" if i else "left", width=widths[i])
     for line in zip(*(texts for _, texts in columns), strict=True):
         drawn.add_row(*line)
-    return Group(drawn, *_underneath(layout, styled), *_sources(table, beside))
+    return Group(drawn, *_underneath(layout, styled))
 
 
 def _number(layout: Layout, cell: Cell, number: str, styled: bool) -> Text:
     note = layout.note_number(cell)
-    return _marked(number, cell.mark, styled) + Text(_superscript(note) if note else "")
+    behind = _superscript(note) if note else TIED if cell.tied else ""
+    # Where any number has a sign behind it, digits stay under digits.
+    return _marked(number, cell.mark, styled) + Text(behind or " " * layout.tied)
 
 
 def _underneath(layout: Layout, styled: bool) -> list[Text]:
     legend = [_marked("best", Mark.BEST, styled), _marked("second best", Mark.SECOND, styled)]
+    legend += [Text(f"{TIED} {UNSEPARATED}")] if layout.tied else []
     reasons = enumerate(layout.reasons, start=1)
     return [
         *([Text(", ").join(legend)] if layout.marked else []),
         *(Text(f"{_superscript(i)} {one_line(reason)}") for i, reason in reasons),
         *(_text(note) for note in layout.notes),
     ]
-
-
-def _sources(table: Table, beside: bool) -> list[Text]:
-    values = [row.published.get(column.name) for row in table.rows for column in table.columns]
-    sources = dict.fromkeys(value.source for value in values if value)
-    return [_text(f"Published: {'; '.join(sources)}.")] if beside and sources else []
 
 
 def _marked(text: str, mark: Mark, styled: bool) -> Text:

@@ -1,0 +1,70 @@
+"""Standard errors of FID and KID: how much they owe to the choice of images, by resampling these.
+
+A random half of the images, each picture together with its original, is drawn again and again, and
+the metric computed of it. Without replacement the scatter over halves is the standard error for all
+images (the delete-d jackknife: Shao and Wu, A General Theory for Jackknife Variance Estimation,
+1989). The bootstrap won't do: FID depends on how many different pictures there are, which changes
+from draw to draw. Where the true error was known from simulated features, it gave 1.1 to 4 times as
+much, and halves 0.9 to 1.8 times.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+Statistic = Callable[[Indices], float]
+"""Some of N images, by their indices, to the value for these."""
+OfFeatures = Callable[[Array, Array], Statistic]
+"""Features of pictures and of their originals, [N, D] both, to the statistic of these images."""
+
+RESAMPLES = 100  # the error's own error is then 7 %
+_SEED = 0
+
+
+def standard_error(statistic: Statistic, images: int) -> float:
+    """Of a statistic of so many images; for the same number always of the same halves."""
+    random = np.random.default_rng(_SEED)
+    halves = [random.permutation(images)[: images // 2] for _ in range(RESAMPLES)]
+    drawn, left = images // 2, images - images // 2
+    return float(np.std([statistic(half) for half in halves], ddof=1) * np.sqrt(drawn / left))
+
+
+def frechet_statistic(x: Array, y: Array) -> Statistic:
+    """Frechet distances of parts of features [N, D]; row i of both is of one image.
+
+    With centred rows for roots A and B of the covariances, see `distributions.frechet_distance`,
+    AB' is X Y' less the means of its rows and columns: one product serves all parts.
+    """
+    x, y = x - x.mean(axis=0), y - x.mean(axis=0)
+    products = x @ y.T
+
+    def distance(part: Indices) -> float:
+        import scipy.linalg
+
+        product = products[np.ix_(part, part)]
+        product = product - product.mean(axis=0) - product.mean(axis=1)[:, None] + product.mean()
+        shared = scipy.linalg.svdvals(product).sum() / (len(part) - 1)
+        apart = x[part].mean(axis=0) - y[part].mean(axis=0)
+        variances = (table[part].var(axis=0, ddof=1).sum() for table in (x, y))
+        return float(np.square(apart).sum() + sum(variances) - 2 * shared)
+
+    return distance
+
+
+def kernel_statistic(x: Array, y: Array) -> Statistic:
+    """Squared maximum mean discrepancies of parts, see `distributions.kernel_distance`."""
+    within_x, within_y, between = (
+        (a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))
+    )
+    within = within_x + within_y
+    np.fill_diagonal(within, 0)
+
+    def distance(part: Indices) -> float:
+        count, chosen = len(part), np.ix_(part, part)
+        of_pairs = within[chosen].sum() / (count * (count - 1))
+        return float(of_pairs - 2 * between[chosen].mean())
+
+    return distance

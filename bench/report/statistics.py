@@ -1,0 +1,165 @@
+"""What means over images tell: their intervals, and which methods can't be separated. Pure.
+
+All methods of a metric are resampled together, with the same images each time, so that how hard an
+image is takes no part in their differences.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+
+SIGNIFICANT = 0.05  # intervals cover 95 %
+RESAMPLES = 2000
+_SEED = 0
+_NORMAL = 1.959963984540054  # the normal distribution's 97.5 % quantile
+_SMALLEST = 2  # images, for an interval
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """From `low` to `high`, both included; it covers 95 % unless its place says otherwise."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is known of one method's value beside the best one.
+
+    `interval` is of the value, `behind` of how much better the best one is. `p_value` is of the
+    hypothesis that the two are alike, corrected for all pairs of methods. `effect` is the
+    matched-pairs rank-biserial correlation: 1 where the best one is better on every image, 0 where
+    as often and as much worse. None is what can't be told; of the best one that is all but the
+    first.
+    """
+
+    interval: Interval | None = None
+    behind: Interval | None = None
+    p_value: float | None = None
+    effect: float | None = None
+
+
+def standings(scores: Array, higher_is_better: bool) -> list[Standing]:
+    """Of methods by images [M, N], all finite: the best is that of the best mean.
+
+    Intervals are percentiles of the means over resampled images (Efron and Tibshirani: An
+    Introduction to the Bootstrap, 1993); p values are those of Wilcoxon's signed-rank test.
+    """
+    if scores.shape[1] < _SMALLEST:
+        return [Standing()] * len(scores)
+    means = resampled_means(scores)
+    order = np.argsort(scores.mean(axis=1), kind="stable")
+    best = int(order[-1 if higher_is_better else 0])
+    sign = 1 if higher_is_better else -1
+    pairs = list(combinations(range(len(scores)), 2))
+    found = {pair: signed_rank(*(scores[i] for i in pair)) for pair in pairs}
+    corrected = dict(zip(pairs, holm([p for p, _ in found.values()]), strict=True))
+    made = []
+    for method in range(len(scores)):
+        interval = _percentiles(means[:, method])
+        if method == best:
+            made.append(Standing(interval))
+            continue
+        pair = min(best, method), max(best, method)
+        effect = found[pair][1] * sign * (1 if pair[0] == best else -1)
+        behind = _percentiles(sign * (means[:, best] - means[:, method]))
+        made.append(Standing(interval, behind, corrected[pair], effect))
+    return made
+
+
+def standings_by_error(
+    values: Sequence[float], errors: Sequence[float], higher_is_better: bool
+) -> list[Standing]:
+    """Of values that are no means, with their standard errors.
+
+    Intervals and tests take the normal distribution. That the methods restored the same images is
+    not made use of, so that a difference must be larger to count.
+    """
+    best = (max if higher_is_better else min)(range(len(values)), key=lambda i: values[i])
+    pairs = list(combinations(range(len(values)), 2))
+    spreads = [math.hypot(errors[i], errors[j]) for i, j in pairs]
+    p_values = [
+        _normal_p(values[i] - values[j], spread)
+        for (i, j), spread in zip(pairs, spreads, strict=True)
+    ]
+    corrected = dict(zip(pairs, holm(p_values), strict=True))
+    sign = 1 if higher_is_better else -1
+    made = []
+    for i, (value, error) in enumerate(zip(values, errors, strict=True)):
+        interval = around(value, error)
+        if i == best:
+            made.append(Standing(interval))
+            continue
+        behind = around(sign * (values[best] - value), math.hypot(error, errors[best]))
+        made.append(Standing(interval, behind, corrected[min(best, i), max(best, i)]))
+    return made
+
+
+def around(value: float, error: float) -> Interval:
+    """The interval of a value with a standard error, by the normal distribution."""
+    return Interval(value - _NORMAL * error, value + _NORMAL * error)
+
+
+def resampled_means(scores: Array) -> Array:
+    """Means over images drawn with replacement, the same for all methods: [M, N] to [R, M]."""
+    count = scores.shape[1]
+    return np.asarray(_counts(count) @ scores.T / count)
+
+
+def signed_rank(one: Array, other: Array) -> tuple[float, float]:
+    """Wilcoxon's two-sided p value of paired scores [N], and the rank-biserial correlation.
+
+    The correlation (Kerby: The Simple Difference Formula, 2014) is 1 where `one` is larger
+    throughout. Equal pairs take no part; of nothing else p is 1 and the correlation 0.
+    """
+    from scipy.stats import rankdata, wilcoxon
+
+    differences = one - other
+    differences = differences[differences != 0]
+    if not len(differences):
+        return 1.0, 0.0
+    ranks = rankdata(np.abs(differences))
+    correlation = float((np.sign(differences) * ranks).sum() / ranks.sum())
+    return float(wilcoxon(differences).pvalue), correlation
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p values for their number (Holm: A Simple Sequentially Rejective Procedure, 1979).
+
+    The smallest is multiplied by their number, the next by one less, and so on; none comes out
+    smaller than one before it, or above 1.
+    """
+    corrected = [1.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected
+
+
+@lru_cache(maxsize=4)
+def _counts(images: int) -> Array:
+    """How often each image is drawn in each resample, [R, N]."""
+    random = np.random.default_rng(_SEED)
+    drawn = random.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
+    return drawn.astype(np.float64)
+
+
+def _percentiles(values: Array) -> Interval:
+    low, high = np.quantile(values, (SIGNIFICANT / 2, 1 - SIGNIFICANT / 2))
+    return Interval(float(low), float(high))
+
+
+def _normal_p(difference: float, spread: float) -> float:
+    """Two-sided, of a difference with a standard error."""
+    if difference == 0:
+        return 1.0
+    return math.erfc(abs(difference) / spread / math.sqrt(2)) if spread else 0.0

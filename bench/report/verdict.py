@@ -1,0 +1,61 @@
+"""Whether our value agrees with a printed one, and why the two may not be compared. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+from bench.report.statistics import Interval
+
+
+class Verdict(Enum):
+    """How a value lies to the printed one.
+
+    MATCH: within the tolerance. NEAR: within twice the tolerance. OFF: further away.
+    NOT_COMPARABLE: the two are not of the same thing.
+    """
+
+    MATCH = "match"
+    NEAR = "near"
+    OFF = "off"
+    NOT_COMPARABLE = "not comparable"
+
+
+@dataclass(frozen=True)
+class Departure:
+    """One fact, a sentence, in which a measurement differs from the printed one's.
+
+    `comparable` where the two may still be held beside each other.
+    """
+
+    text: str
+    comparable: bool = False
+
+
+def judge(
+    value: float, interval: Interval | None, printed: str, departures: Sequence[Departure]
+) -> Verdict:
+    """The verdict on a value beside a number as it is printed.
+
+    The tolerance is half a unit of the last printed digit, for the number stands for all that round
+    to it, and as far as our interval, where there is one, reaches on that side: so much the value
+    owes to the choice of images.
+    """
+    if not all(departure.comparable for departure in departures):
+        return Verdict.NOT_COMPARABLE
+    difference = float(printed) - value
+    reach = 0.0
+    if interval is not None:
+        reach = interval.high - value if difference > 0 else value - interval.low
+    # Half a unit of the last digit is met exactly in print, and missed by an ulp in binary.
+    tolerance = rounding_of(printed) * (1 + 1e-9) + max(reach, 0.0)
+    if abs(difference) <= tolerance:
+        return Verdict.MATCH
+    return Verdict.NEAR if abs(difference) <= 2 * tolerance else Verdict.OFF
+
+
+def rounding_of(printed: str) -> float:
+    """Half a unit of the last printed digit: 0.005 of "22.80"."""
+    exponent = Decimal(printed).as_tuple().exponent
+    assert isinstance(exponent, int)  # no infinity and no NaN is ever printed
+    return 0.5 * 10.0**exponent
