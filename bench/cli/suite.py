@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, value_of, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -207,11 +206,7 @@ def _merged(
         method, dot, name = target.partition(".")
         if not (equals and dot and method and name):
             raise WrongUsage(f"--set {change} is not of the form METHOD.NAME=VALUE.")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text  # a bare word is a text
-        merged.setdefault(method, {})[name] = value
+        merged.setdefault(method, {})[name] = value_of(text)
     return merged
 
 

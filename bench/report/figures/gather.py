@@ -1,0 +1,143 @@
+"""From the store to what figures are drawn of: a run and its repetitions are one thing here."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bench.errors import BenchError, WrongUsage
+from bench.images import read_image
+from bench.report.collect import Measured, run_labels, table_of
+from bench.report.figures.points import Point
+from bench.report.figures.tradeoff import SweptRun
+from bench.report.table import Column, Row, cells
+
+if TYPE_CHECKING:
+    from bench.images import Pixels
+    from bench.store import Run
+    from bench.testset.manifest import TestSet
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run with its repetitions.
+
+    `run` is the first of them. `values` has what a table says, column -> mean over the repetitions,
+    `reasons` why a column has none, and `scores` metric -> image -> mean over the repetitions.
+    """
+
+    label: str
+    run: Run
+    values: Mapping[str, float]
+    reasons: Mapping[str, str]
+    scores: Mapping[str, Mapping[str, float]]
+
+
+def first_repetitions(runs: Sequence[Run]) -> list[Run]:
+    """Of every run and its repetitions the first."""
+    first: dict[str, Run] = {}
+    for run in runs:
+        first.setdefault(_same(run), run)
+    return list(first.values())
+
+
+def results_of(
+    testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured], protocol: str
+) -> tuple[list[Result], dict[str, Column]]:
+    """What is known of runs, and the columns by their names: the metrics, and what runs cost."""
+    table = table_of(testset, runs, metrics, protocol, costs=True)
+    grid = cells(table)
+    groups: dict[str, list[int]] = {}
+    for number, run in enumerate(runs):
+        groups.setdefault(_same(run), []).append(number)
+    firsts = [runs[numbers[0]] for numbers in groups.values()]
+    results = []
+    for run, label, numbers in zip(firsts, run_labels(firsts), groups.values(), strict=True):
+        values, reasons = {}, {}
+        for place, column in enumerate(table.columns):
+            found = [grid[number][place] for number in numbers]
+            there = [cell.value for cell in found if cell.value is not None]
+            if there:
+                values[column.name] = statistics.fmean(there)
+            else:
+                reasons[column.name] = found[0].reason
+        scores = _mean_scores([table.rows[number] for number in numbers])
+        results.append(Result(label, run, values, reasons, scores))
+    return results, {column.name: column for column in table.columns}
+
+
+def points_of(results: Sequence[Result], x: str, y: str) -> tuple[list[Point], list[str]]:
+    """The results between two columns, and a sentence for each that has no place there."""
+    points, absent = [], []
+    for result in results:
+        lacking = [name for name in (x, y) if name not in result.values]
+        if lacking:
+            absent.append(f"{result.label} is left out: {result.reasons[lacking[0]]}")
+        else:
+            points.append(Point(result.label, result.values[x], result.values[y]))
+    return points, absent
+
+
+def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
+    """A metric of two results, for each image that both have.
+
+    Raises:
+        WrongUsage: there are not two results, or the metric is not of single images.
+    """
+    if len(results) != 2:
+        there = "; ".join(f"{result.run.folder.name} is {result.label}" for result in results)
+        raise WrongUsage(
+            "Two runs are compared: name two methods that have one run each, or two folders of "
+            f"runs. Named are {len(results)}: {there}."
+        )
+    if column.per != "image":
+        raise WrongUsage(f"{column.title} is of all images together: choose one of each image.")
+    one, other = (result.scores.get(column.name, {}) for result in results)
+    return [(one[image], other[image]) for image in one if image in other]
+
+
+def sweep_of(results: Sequence[Result], x: str, y: str, image: str) -> list[SweptRun]:
+    """The runs of one method between two columns, with their pictures of an image.
+
+    Raises:
+        BenchError: a run has no value, with the reason.
+    """
+    swept = []
+    for result in results:
+        for name in (x, y):
+            if name not in result.values:
+                raise BenchError(f"{result.label} has no {name}: {result.reasons[name]}")
+        swept.append(
+            SweptRun(
+                settings=result.run.spec.settings,
+                x=result.values[x],
+                y=result.values[y],
+                picture=_picture(result.run, image),
+                variant=", ".join(result.run.variants),
+            )
+        )
+    return swept
+
+
+def _same(run: Run) -> str:
+    """What a run and its repetitions have in common."""
+    return replace(run.spec, repetition=0).identity
+
+
+def _picture(run: Run, image: str) -> Pixels | None:
+    return read_image(run.picture(image)) if image in run.records() else None
+
+
+def _mean_scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Metric -> image -> mean over the rows that have a value."""
+    collected: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        for metric, scores in row.scores.items():
+            for image, value in scores.items():
+                collected.setdefault(metric, {}).setdefault(image, []).append(value)
+    return {
+        metric: {image: statistics.fmean(values) for image, values in images.items()}
+        for metric, images in collected.items()
+    }
