@@ -77,14 +77,14 @@ def pareto(
     width: WidthOption = None,
 ) -> None:
     """Draw quality against seconds per image, and the methods that no other one beats in both."""
-    from bench.report.figures.gather import points_of
+    from bench.report.figures.gather import between
     from bench.report.figures.points import pareto
 
     here = _ready(out)
     results, columns = _results(here, on, methods, [metric], protocol)
-    points, absent = points_of(results, "seconds", metric)
-    for sentence in absent:
-        typer.echo(sentence, err=True)
+    placed, absent = between(results, "seconds", metric)
+    _tell(absent)
+    points = [point for _, point in placed]
     _save(out, lambda: pareto(points, columns[metric], width))
 
 
@@ -119,14 +119,16 @@ def tradeoff(
     width: WidthOption = None,
 ) -> None:
     """Draw what the settings of a method do: consistency against diversity, and to one face."""
-    from bench.report.figures.gather import sweep_of
+    from bench.report.figures.gather import between, swept_run
     from bench.report.figures.tradeoff import tradeoff
 
     here = _ready(out)
     testset = open_testset_named(here, on)
     (face,) = _faces(testset, image and [image], 1)
     results, columns = _results(here, on, [method], [x, y], protocol, testset)
-    runs = sweep_of(results, x, y, face)
+    placed, absent = between(results, x, y)
+    _tell(absent)
+    runs = [swept_run(result, place, face) for result, place in placed]
     _save(out, lambda: tradeoff(runs, columns[x], columns[y], width))
 
 
@@ -239,6 +241,11 @@ def _zoom(text: str) -> Zoom:
             "picture, such as 0.2,0.3,0.25."
         )
     return Part(left, top, side)
+
+
+def _tell(absent: Sequence[str]) -> None:
+    for sentence in absent:
+        typer.echo(sentence, err=True)
 
 
 def _save(out: Path, draw: Callable[[], Figure]) -> None:

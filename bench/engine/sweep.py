@@ -5,6 +5,7 @@ Every point is a run like any other, with an identity of its own, so that none i
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from bench.errors import BenchError, WrongUsage
 from bench.files import sha256_json
 from bench.method import Configured, Method, configure, find_method
 from bench.progress import notice
-from bench.testset.manifest import TestSet
+from bench.testset.manifest import Plan, TestSet
 
 Point = Mapping[str, Any]
 """What is changed of a method's settings: setting -> value."""
@@ -66,34 +67,49 @@ def run_sweep(
         BenchError: as `run_suite`, or none of the points can be run.
     """
     method, plan = find_method(name), testset.manifest.plan
-    planned = {}
-    for point in points:
-        merged = {**settings, name: {**settings.get(name, {}), **point}}
-        configured = configure(method, plan.scale, plan.size, merged)
-        same = sha256_json(configured.facts())
-        planned.setdefault(same, (_words(method, point), merged, configured))
-    possible, reasons = [], []
-    for words, merged, configured in planned.values():
-        if reason := _impossible(configured, plan.size, weights):
-            reasons.append(f"{words} is left out: {reason}")
-        else:
-            possible.append((words, merged))
-    if not possible:
-        raise BenchError(" ".join(reasons))
-    for reason in reasons:
-        notice(reason)
+    planned = _planned(method, points, settings, plan)
+    reasons = {run.words: _impossible(run.configured, plan.size, weights) for run in planned}
+    if all(reasons.values()):
+        raise BenchError(" ".join(dict.fromkeys(filter(None, reasons.values()))))
+    for words, reason in reasons.items():
+        if reason:
+            notice(f"{words} is left out: {reason}")
+    possible = [run for run in planned if not reasons[run.words]]
     finished: list[Finished] = []
-    for number, (words, merged) in enumerate(possible, start=1):
-        notice(f"{number} of {len(possible)}: {words}")
-        finished += run_suite((name,), merged, testset, results, weights, seed, batch, repetitions)
-    for item in finished:
-        item.run.note_variants(method.variants_of(item.run.spec.settings))
+    for number, run in enumerate(possible, start=1):
+        notice(f"{number} of {len(possible)}: {run.words}")
+        made = run_suite((name,), run.settings, testset, results, weights, seed, batch, repetitions)
+        for item in made:
+            item.run.note_variants(method.variants_of(item.run.spec.settings))
+        finished += made
     return finished
 
 
-def _words(method: Method[Any], point: Point) -> str:
-    changes = [f"{setting} {value}" for setting, value in point.items()]
-    return ", ".join([method.title, *(changes or ["settings as they are"])])
+@dataclass(frozen=True)
+class _Planned:
+    """A run to be made: what it is in words, the settings of all methods, and what they make."""
+
+    words: str
+    settings: Mapping[str, Mapping[str, Any]]
+    configured: Configured
+
+
+def _planned(
+    method: Method[Any],
+    points: Sequence[Point],
+    settings: Mapping[str, Mapping[str, Any]],
+    plan: Plan,
+) -> list[_Planned]:
+    """A run for each point, but one for those that come to the same settings."""
+    planned: dict[str, _Planned] = {}
+    for point in points:
+        merged = {**settings, method.name: {**settings.get(method.name, {}), **point}}
+        configured = configure(method, plan.scale, plan.size, merged)
+        changes = [f"{setting} {value}" for setting, value in point.items()]
+        words = ", ".join([method.title, *(changes or ["settings as they are"])])
+        same = sha256_json(configured.facts())
+        planned.setdefault(same, _Planned(words, merged, configured))
+    return list(planned.values())
 
 
 def _impossible(configured: Configured, size: int, weights: Weights) -> str | None:

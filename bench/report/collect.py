@@ -98,7 +98,7 @@ def _is_called(run: Run, name: str) -> bool:
 def _by_size(settings: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     """What sorts runs by their settings: numbers by their size, before texts."""
     sizes = []
-    for name, value in sorted(_settings(settings)):
+    for name, value in _settings(settings):
         try:
             sizes.append((name, float(value), ""))
         except ValueError:

@@ -17,6 +17,8 @@ from bench.resources import missing_packages
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
+    from matplotlib.transforms import Bbox
 
 COLUMN = 3.25
 """Inches: the width of one of two columns of a paper."""
@@ -26,6 +28,14 @@ SUBSCRIPTED = FONT / 0.7  # with this size Matplotlib's subscripts are not below
 DPI = 300
 SUFFIXES = (".pdf", ".png")
 
+# Where a label may stand beside its point: distance in points, to the right, upwards.
+PLACES = tuple(
+    (distance, x, y)
+    for distance in (4, 10, 18)
+    for x, y in ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
+)
+
+DOTS = "\N{HORIZONTAL ELLIPSIS}"
 INK = "black"
 FAINT = "0.75"
 # Okabe and Ito (2008), "Color Universal Design": told apart with any colour vision. Their yellow is
@@ -33,7 +43,7 @@ FAINT = "0.75"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the same on every machine
     "font.size": FONT,
     "axes.titlesize": FONT,
@@ -121,7 +131,7 @@ def blank(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="none")
+    figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
 
@@ -140,68 +150,85 @@ def text_width(text: str, size: float = FONT) -> float:
 def wrapped(label: str, width: float, lines: int = 3) -> str:
     """A label in at most so many lines of `width` inches; what is too long ends in dots."""
     label = one_line(label)
-    characters = len(label)
-    while characters > 1:
-        kept = textwrap.wrap(
-            label, characters, max_lines=lines, placeholder="\N{HORIZONTAL ELLIPSIS}"
-        )
+    for characters in range(max(len(label), 1), 1, -1):
+        kept = textwrap.wrap(label, characters, max_lines=lines, placeholder=DOTS)
         if all(text_width(line) <= width for line in kept):
             return "\n".join(kept)
-        characters -= 1
-    return "\N{HORIZONTAL ELLIPSIS}"
+    return label if text_width(label) <= width else DOTS
+
+
+def fit(axes: Axes, left: float, bottom: float, right: float, top: float) -> None:
+    """Place axes so that they fill a part of the figure, in inches, their titles included.
+
+    How wide numbers are shows only when they are drawn, so the limits must be set before.
+    """
+    figure: Any = axes.figure
+    width, height = figure.get_size_inches()
+    frame = [left + 0.4, bottom + 0.4, right, top]
+    for _ in range(2):  # other ticks may come with another size
+        x0, y0, x1, y1 = frame
+        axes.set_position((x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height))
+        tight: Any = axes.get_tightbbox(figure.canvas.get_renderer())
+        frame[0] += left - tight.x0 / DPI
+        frame[1] += bottom - tight.y0 / DPI
+        frame[2] += right - tight.x1 / DPI
+        frame[3] += top - tight.y1 / DPI
+    x0, y0, x1, y1 = frame
+    axes.set_position((x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height))
 
 
 def label_points(
-    axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str], **style: Any
-) -> None:
-    """Write a label beside each point, where it hides no other point or label, if there is room.
+    axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str]
+) -> list[Annotation]:
+    """Write a label beside each point that has room for one; returns those that were written.
 
-    The places around a point are tried in turn, the nearest first; in data coordinates, so the
-    limits of the axes must be set before.
+    The places around a point are tried in turn, the nearest first, for one within the axes that
+    hides no other point or label, nor the legend. The axes must have their place and limits.
     """
+    from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
-    figure: Any = axes.figure
-    renderer = figure.canvas.get_renderer()
+    renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     frame = axes.get_window_extent(renderer)
-    unit = DPI / 72  # pixels in a point
-    marks = [
-        Bbox.from_bounds(x - 2 * unit, y - 2 * unit, 4 * unit, 4 * unit)
+    mark = 2 * DPI / 72  # pixels from the middle of a point to its edge
+    taken = [
+        Bbox.from_extents(x - mark, y - mark, x + mark, y + mark)
         for x, y in axes.transData.transform(points)
     ]
-    taken: list[Bbox] = []
-    sides = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+    if legend := axes.get_legend():
+        taken.append(legend.get_window_extent(renderer))
+    written = []
     for point, label in zip(points, labels, strict=True):
-        best: tuple[float, Any, Bbox] | None = None
-        for distance in (4, 9):
-            for x, y in sides:
-                note = axes.annotate(
-                    one_line(label),
-                    point,
-                    xytext=(distance * x, distance * y),
-                    textcoords="offset points",
-                    ha={1: "left", 0: "center", -1: "right"}[x],
-                    va={1: "bottom", 0: "center", -1: "top"}[y],
-                    annotation_clip=False,
-                    bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
-                    arrowprops={"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkB": 2},
-                    **style,
-                )
-                box = note.get_window_extent(renderer)
-                cost = sum(_shared(box, other) for other in (*marks, *taken))
-                cost += box.width * box.height - _shared(box, frame)
-                if best is None or cost < best[0] - 1e-9:
-                    if best:
-                        best[1].remove()
-                    best = (cost, note, box)
-                else:
-                    note.remove()
-        if best:
-            taken.append(best[2])
+        for distance, x, y in PLACES:
+            note = _note(axes, one_line(label), point, distance, x, y)
+            note.update_positions(renderer)
+            box = Text.get_window_extent(note, renderer)  # without the line that leads to it
+            if _within(box, frame) and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                written.append(note)
+                break
+            note.remove()
+    return written
 
 
-def _shared(one: Any, other: Any) -> float:
-    """Area that two boxes share, in square pixels."""
-    width = min(one.x1, other.x1) - max(one.x0, other.x0)
-    height = min(one.y1, other.y1) - max(one.y0, other.y0)
-    return float(max(width, 0) * max(height, 0))
+def _note(
+    axes: Axes, label: str, point: tuple[float, float], distance: int, x: int, y: int
+) -> Annotation:
+    """A label on one side of a point; a line leads to it where it is not close."""
+    line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+    return axes.annotate(
+        label,
+        point,
+        xytext=(distance * x, distance * y),
+        textcoords="offset points",
+        ha={1: "left", 0: "center", -1: "right"}[x],
+        va={1: "bottom", 0: "center", -1: "top"}[y],
+        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.3},
+        arrowprops=line if distance > PLACES[0][0] else None,
+    )
+
+
+def _within(box: Bbox, frame: Bbox) -> bool:
+    return bool(
+        box.x0 >= frame.x0 and box.x1 <= frame.x1 and box.y0 >= frame.y0 and box.y1 <= frame.y1
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.errors import BenchError, WrongUsage
+from bench.errors import WrongUsage
 from bench.images import read_image
 from bench.report.collect import Measured, run_labels, table_of
 from bench.report.figures.points import Point
@@ -15,7 +15,6 @@ from bench.report.figures.tradeoff import SweptRun
 from bench.report.table import Column, Row, cells
 
 if TYPE_CHECKING:
-    from bench.images import Pixels
     from bench.store import Run
     from bench.testset.manifest import TestSet
 
@@ -68,16 +67,18 @@ def results_of(
     return results, {column.name: column for column in table.columns}
 
 
-def points_of(results: Sequence[Result], x: str, y: str) -> tuple[list[Point], list[str]]:
-    """The results between two columns, and a sentence for each that has no place there."""
-    points, absent = [], []
+def between(
+    results: Sequence[Result], x: str, y: str
+) -> tuple[list[tuple[Result, Point]], list[str]]:
+    """Results with their places between two columns, and a sentence for each that has none."""
+    placed, absent = [], []
     for result in results:
         lacking = [name for name in (x, y) if name not in result.values]
         if lacking:
             absent.append(f"{result.label} is left out: {result.reasons[lacking[0]]}")
         else:
-            points.append(Point(result.label, result.values[x], result.values[y]))
-    return points, absent
+            placed.append((result, Point(result.label, result.values[x], result.values[y])))
+    return placed, absent
 
 
 def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
@@ -98,36 +99,17 @@ def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, flo
     return [(one[image], other[image]) for image in one if image in other]
 
 
-def sweep_of(results: Sequence[Result], x: str, y: str, image: str) -> list[SweptRun]:
-    """The runs of one method between two columns, with their pictures of an image.
-
-    Raises:
-        BenchError: a run has no value, with the reason.
-    """
-    swept = []
-    for result in results:
-        for name in (x, y):
-            if name not in result.values:
-                raise BenchError(f"{result.label} has no {name}: {result.reasons[name]}")
-        swept.append(
-            SweptRun(
-                settings=result.run.spec.settings,
-                x=result.values[x],
-                y=result.values[y],
-                picture=_picture(result.run, image),
-                variant=", ".join(result.run.variants),
-            )
-        )
-    return swept
+def swept_run(result: Result, place: Point, image: str) -> SweptRun:
+    """A result as the figure of a sweep draws it, with its picture of an image if it is there."""
+    run = result.run
+    picture = read_image(run.picture(image)) if image in run.records() else None
+    variant = ", ".join(run.variants)
+    return SweptRun(run.spec.settings, place.x, place.y, picture, variant)
 
 
 def _same(run: Run) -> str:
     """What a run and its repetitions have in common."""
     return replace(run.spec, repetition=0).identity
-
-
-def _picture(run: Run, image: str) -> Pixels | None:
-    return read_image(run.picture(image)) if image in run.records() else None
 
 
 def _mean_scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:

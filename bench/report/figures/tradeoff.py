@@ -27,6 +27,7 @@ Settings = Mapping[str, Any]
 
 GAP = 0.03  # inches
 LARGEST = 0.55  # inches: of a face
+LINE = 1.25 * canvas.FONT / 72  # inches: from one line of text to the next
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,15 @@ class SweptRun:
 
 @dataclass(frozen=True)
 class Line:
-    """The runs that part in one setting alone, in the order of its values."""
+    """Runs that part from one in a single thing, and that one: how they are told apart, in order.
+
+    They are `joined` by a curve if that is one setting with a number; else these are variants.
+    """
 
     name: str
     runs: tuple[SweptRun, ...]
-
-    def values(self) -> list[str]:
-        """Each run's value of the setting."""
-        return [shown(run.settings[self.name]) for run in self.runs]
-
-
-def shown(value: Any) -> str:
-    """A setting's value for people."""
-    return f"{value:g}" if _is_number(value) else str(value)
+    values: tuple[str, ...]
+    joined: bool = True
 
 
 def centre(runs: Sequence[SweptRun]) -> SweptRun:
@@ -70,61 +67,76 @@ def centre(runs: Sequence[SweptRun]) -> SweptRun:
 
 
 def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
-    """For each setting the runs that part from one in that setting alone, and that one."""
-    swept: dict[str, list[SweptRun]] = {}
-    for run in runs:
-        if len(apart := _apart(run, around)) == 1:
-            swept.setdefault(apart[0], [around]).append(run)
-    return [
-        Line(name, tuple(sorted(of, key=lambda run: _size(run.settings[name]))))
-        for name, of in swept.items()
-    ]
+    """For each setting the runs that part from one in that setting alone, and that one.
+
+    Settings that are no numbers have no order, and share a line: the variants.
+    """
+    found = []
+    variants: list[tuple[SweptRun, str]] = []
+    for name, middle in around.settings.items():
+        of = [run for run in runs if _apart(run, around) == [name]]
+        if not _is_number(middle):
+            variants += [(run, run.variant or f"{name} {run.settings[name]}") for run in of]
+        elif of:
+            ordered = tuple(sorted([around, *of], key=lambda run: run.settings[name]))
+            values = tuple(f"{run.settings[name]:g}" for run in ordered)
+            found.append(Line(name, ordered, values))
+    if variants:
+        others, values = zip(*variants, strict=True)
+        found.append(Line("variants", others, values, joined=False))
+    return found
 
 
 def tradeoff(runs: Sequence[SweptRun], x: Column, y: Column, width: float | None = None) -> Figure:
     """The curve of every setting that was swept, and below it a row of one face for each.
 
-    Curves cross in the run that the sweep is around. Runs that part from it in more than one
-    setting, as those of a grid do, are points without a curve.
+    Curves cross in the run that the sweep is around, which is black, and its values bold. Runs that
+    part from it in more than one setting, as those of a grid do, are grey. Points are labelled
+    where there is room.
 
     Raises:
         BenchError: no two runs part in a single setting.
     """
-    around = centre(runs)
-    curves = lines(runs, around)
-    if not curves:
+    around = centre(runs) if runs else None
+    curves = lines(runs, around) if around else []
+    if not around or not curves:
         raise BenchError(
             "No two runs part in one setting alone, so there is no curve: `bench sweep` makes some."
         )
+    width = width or canvas.COLUMN
     rows = [curve for curve in curves if any(run.picture is not None for run in curve.runs)]
     across = max((len(curve.runs) for curve in rows), default=1)
-    width = width or canvas.COLUMN
-    room = max(canvas.text_width(curve.name) for curve in curves) + 0.08
+    room = max(canvas.text_width(curve.name) for curve in curves) + 0.1
     side = min(LARGEST, (width - room) / across - GAP)
-    line = 1.3 * canvas.FONT / 72
-    plot, below = 0.68 * width, len(rows) * (side + line + 2 * GAP)
-    height = plot + below
-    figure = canvas.blank(width, height)
-    axes: Any = figure.add_axes(
-        (0.45 / width, (below + 0.42) / height, 1 - 0.5 / width, (plot - 0.47) / height)
-    )
-    _draw_curves(axes, curves, around, runs)
+    titles = [[canvas.wrapped(v, side, lines=2) for v in curve.values] for curve in rows]
+    heads = [LINE * (1 + max(t.count("\n") for t in of)) + 2 * GAP for of in titles]
+    plot, below = 0.68 * width, sum(heads) + len(rows) * side
+    figure = canvas.blank(width, plot + below)
+    axes = _draw_curves(figure, curves, around, runs)
     axes.set(xlabel=axis_title(x), ylabel=axis_title(y))
-    axes.legend(loc="best", handlelength=1.6, labelspacing=0.3, borderaxespad=0.2)
-    _label(axes, curves, around)
-    for number, curve in enumerate(rows):
-        top = plot + number * (side + line + 2 * GAP) + GAP
-        _draw_row(figure, curve, (room, top, side, line), around)
+    canvas.fit(axes, 0.02, below + 0.06, width - 0.05, plot + below - 0.05)
+    labels = [
+        ((run.x, run.y), value)
+        for curve in curves
+        for run, value in zip(curve.runs, curve.values, strict=True)
+        if run is not around
+    ]
+    canvas.label_points(axes, [at for at, _ in labels], [text for _, text in labels])
+    top = plot
+    for curve, above, head in zip(rows, titles, heads, strict=True):
+        top += head
+        _draw_row(figure, curve, above, (room, top, side), around)
+        top += side
     return figure
 
 
 def _draw_curves(
-    axes: Any, curves: Sequence[Line], around: SweptRun, runs: Sequence[SweptRun]
-) -> None:
+    figure: Figure, curves: Sequence[Line], around: SweptRun, runs: Sequence[SweptRun]
+) -> Any:
+    axes: Any = figure.add_axes((0.2, 0.5, 0.7, 0.4))
     joined = {id(run) for curve in curves for run in curve.runs}
-    for run in runs:
-        if id(run) not in joined:
-            axes.plot(run.x, run.y, marker=".", color=canvas.FAINT, linestyle="", zorder=1)
+    others = [run for run in runs if id(run) not in joined]
+    axes.plot([r.x for r in others], [r.y for r in others], ".", color=canvas.FAINT, zorder=1)
     for number, curve in enumerate(curves):
         look = canvas.Look.number(number)
         axes.plot(
@@ -132,6 +144,7 @@ def _draw_curves(
             [run.y for run in curve.runs],
             marker=look.marker,
             color=look.colour,
+            linestyle="-" if curve.joined else "",
             label=one_line(curve.name),
             zorder=2,
         )
@@ -139,50 +152,36 @@ def _draw_curves(
     axes.margins(0.12)
     axes.grid(color="0.9", linewidth=0.5)
     axes.set_axisbelow(True)
-
-
-def _label(axes: Any, curves: Sequence[Line], around: SweptRun) -> None:
-    labels = [
-        ((run.x, run.y), value if _is_number(run.settings[curve.name]) else run.variant or value)
-        for curve in curves
-        for run, value in zip(curve.runs, curve.values(), strict=True)
-        if run is not around
-    ]
-    canvas.label_points(axes, [at for at, _ in labels], [text for _, text in labels])
+    axes.legend(loc="best", handlelength=1.6, labelspacing=0.3, borderaxespad=0.2)
+    return axes
 
 
 def _draw_row(
-    figure: Figure, curve: Line, place: tuple[float, float, float, float], around: SweptRun
+    figure: Figure,
+    curve: Line,
+    titles: Sequence[str],
+    place: tuple[float, float, float],
+    around: SweptRun,
 ) -> None:
-    """Faces with their values above; `place` is left, top, side, and a line's height, in inches."""
-    left, top, side, line = place
+    """Faces under their titles; `place` is left and top of the first, and the side, in inches."""
+    left, top, side = place
     width, height = figure.get_size_inches()
-    middle = 1 - (top + line + side / 2) / height
+    middle = 1 - (top + side / 2) / height
     figure.text(0.02 / width, middle, one_line(curve.name), ha="left", va="center")
     pixels = round(side * canvas.DPI)
-    for number, (run, value) in enumerate(zip(curve.runs, curve.values(), strict=True)):
+    for number, (run, title) in enumerate(zip(curve.runs, titles, strict=True)):
         start = left + number * (side + GAP)
-        axes: Any = figure.add_axes(
-            (start / width, 1 - (top + line + side) / height, side / width, side / height)
-        )
+        box = (start / width, 1 - (top + side) / height, side / width, side / height)
+        axes: Any = figure.add_axes(box)
         axes.imshow(np.asarray(scaled(run.picture, pixels, 0)), interpolation="none")
         axes.set_axis_off()
-        axes.set_title(
-            canvas.wrapped(value, side, lines=1),
-            pad=2,
-            fontweight="bold" if run is around else "normal",
-        )
+        axes.set_title(title, pad=2, fontweight="bold" if run is around else "normal")
 
 
 def _apart(one: SweptRun, other: SweptRun) -> list[str]:
     """The settings in which two runs part."""
     names = dict.fromkeys((*one.settings, *other.settings))
     return [name for name in names if one.settings.get(name) != other.settings.get(name)]
-
-
-def _size(value: Any) -> tuple[bool, float, str]:
-    """What sorts values: numbers by their size, before all others."""
-    return (False, value, "") if _is_number(value) else (True, 0.0, str(value))
 
 
 def _is_number(value: Any) -> bool:
