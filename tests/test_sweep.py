@@ -13,49 +13,14 @@ from bench.store import list_runs
 from bench.testset.manifest import TestSet
 from tests.command import bench, good
 from tests.small import small_testset
-
-SHADE = '''
-"""Bicubic in the light of another hour: a method with settings that costs nothing to run."""
-
-from dataclasses import dataclass
-from typing import Literal
-
-from bench.images import resize_bicubic_batch
-from bench.method import Method
-
-
-@dataclass(frozen=True)
-class Settings:
-    dark: float = 0.5
-    level: int = 1
-    hour: Literal["noon", "dusk"] = "noon"
-
-
-def restore(problem, settings):
-    return resize_bicubic_batch(problem.lr, problem.size) * settings.dark / settings.level
-
-
-METHOD = Method(
-    name="shade",
-    title="Shade",
-    settings=lambda scale: Settings(),
-    restore=restore,
-    variants={"w/o Light": {"dark": 0.0}, "at Dusk": {"hour": "dusk"}},
-)
-'''
+from tests.small_method import shade_workspace
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace with a method of its own and a test set of two images."""
+    """A workspace with the method shade and a test set of two images."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "bench.toml").write_text(
-        'testset = "tiny-16-x4"\nmetrics = ["psnr"]\n[settings.shade]\nlevel = 2\n'
-    )
-    (tmp_path / "baselines").mkdir()
-    (tmp_path / "baselines" / "shade.py").write_text(SHADE)
-    small_testset(tmp_path, count=2)
-    return tmp_path
+    return shade_workspace(tmp_path)
 
 
 def settings_run(home: Path) -> list[tuple[float, int, str]]:

@@ -81,7 +81,8 @@ def pareto(
     from bench.report.figures.points import pareto
 
     here = _ready(out)
-    results, columns = _results(here, on, methods, [metric], protocol)
+    testset = open_testset_named(here, on)
+    results, columns = _results(here, testset, methods or (), [metric], protocol)
     placed, absent = between(results, "seconds", metric)
     _tell(absent)
     points = [point for _, point in placed]
@@ -102,7 +103,8 @@ def scatter(
     from bench.report.figures.points import scatter
 
     here = _ready(out)
-    results, columns = _results(here, on, [one, other], [metric], protocol)
+    testset = open_testset_named(here, on)
+    results, columns = _results(here, testset, [one, other], [metric], protocol)
     pairs = pairs_of(results, columns[metric])
     across, up = (result.label for result in results)
     _save(out, lambda: scatter(pairs, (across, up), columns[metric], width))
@@ -125,7 +127,7 @@ def tradeoff(
     here = _ready(out)
     testset = open_testset_named(here, on)
     (face,) = _faces(testset, image and [image], 1)
-    results, columns = _results(here, on, [method], [x, y], protocol, testset)
+    results, columns = _results(here, testset, [method], [x, y], protocol)
     placed, absent = between(results, x, y)
     _tell(absent)
     runs = [swept_run(result, place, face) for result, place in placed]
@@ -187,20 +189,19 @@ def _ready(out: Path) -> Workspace:
 
 def _results(
     here: Workspace,
-    on: str | None,
-    methods: Sequence[str] | None,
+    testset: TestSet,
+    methods: Sequence[str],
     names: list[str],
     protocol: Shown,
-    testset: TestSet | None = None,
 ) -> tuple[list[Result], dict[str, Column]]:
+    """Runs with their repetitions, measured, and the columns by their names."""
     from bench.metrics.protocol import protocols
     from bench.metrics.scoring import as_measured
     from bench.report.collect import find_runs
     from bench.report.figures.gather import results_of
 
     metrics = _metrics(here, names)
-    testset = testset or open_testset_named(here, on)
-    runs = find_runs(testset, here.results, methods or (), here.config.methods)
+    runs = find_runs(testset, here.results, methods, here.config.methods)
     measures = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
     return results_of(testset, runs, measures, protocol)
 

@@ -12,7 +12,7 @@ from bench.images import read_image
 from bench.report.collect import Measured, run_labels, table_of
 from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
-from bench.report.table import Column, Row, cells
+from bench.report.table import NOT_MEASURED, Column, Row, cells
 
 if TYPE_CHECKING:
     from bench.store import Run
@@ -70,15 +70,23 @@ def results_of(
 def between(
     results: Sequence[Result], x: str, y: str
 ) -> tuple[list[tuple[Result, Point]], list[str]]:
-    """Results with their places between two columns, and a sentence for each that has none."""
-    placed, absent = [], []
+    """Results with their places between two columns, and sentences on those that have none."""
+    placed = []
+    absent: dict[str, list[str]] = {}
     for result in results:
         lacking = [name for name in (x, y) if name not in result.values]
         if lacking:
-            absent.append(f"{result.label} is left out: {result.reasons[lacking[0]]}")
+            reason = _remedied(result.reasons[lacking[0]], lacking)
+            absent.setdefault(reason, []).append(result.label)
         else:
             placed.append((result, Point(result.label, result.values[x], result.values[y])))
-    return placed, absent
+    return placed, [f"Left out: {'; '.join(of)}. {reason}" for reason, of in absent.items()]
+
+
+def _remedied(reason: str, lacking: Sequence[str]) -> str:
+    """Why values are lacking; where nobody has asked for them yet, with the command that does."""
+    options = " ".join(f"--metric {name}" for name in lacking)
+    return f"{reason} `bench evaluate {options}` does that." if reason == NOT_MEASURED else reason
 
 
 def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
