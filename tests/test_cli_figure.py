@@ -1,6 +1,6 @@
 """`bench figure`: from the store to a file, and what is refused."""
 
-import io
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,16 @@ from bench.engine.run import run_suite
 from bench.errors import BenchError
 from bench.images import read_image
 from bench.report.collect import find_runs, table_of
-from bench.report.figures.gather import between, first_repetitions, pairs_of, results_of, swept_run
-from bench.report.table import Column
-from bench.store import list_runs
+from bench.report.figures.gather import (
+    Result,
+    between,
+    first_repetitions,
+    pairs_of,
+    results_of,
+    swept_run,
+)
+from bench.report.table import NOT_MEASURED, Column
+from bench.store import Run, list_runs
 from bench.testset.manifest import open_testset
 from tests.command import bench, good
 from tests.small import small_testset
@@ -61,9 +68,9 @@ def test_every_figure_is_drawn_from_the_store(home: Path) -> None:
             outcome = good("figure", *arguments, "--out", file)
             assert outcome.err.splitlines()[1:] == [f"Saved {file}"]
             assert file.read_bytes()[:4] in (b"\x89PNG", b"%PDF")
-    assert Image.open(home / "grid.png").width == 975
+    assert read_image(home / "grid.png").shape[1] == 975
     good("figure", "pareto", "--metric", "psnr", "--width", 5, "--out", home / "wide.png")
-    assert Image.open(home / "wide.png").width == 1500
+    assert read_image(home / "wide.png").shape[1] == 1500
 
 
 def test_repetitions_are_one_result_and_its_values_their_mean(home: Path) -> None:
@@ -98,6 +105,20 @@ def test_a_result_without_a_value_is_left_out_with_the_reason(home: Path) -> Non
     assert "Left out: Shade (dark 0.25, level 2); Shade (dark 0.5, level 1); " in outcome.err
     assert "It was not measured. `bench evaluate --metric diversity` does that." in outcome.err
     assert "there is no curve" in outcome.err
+
+
+def test_only_what_can_be_measured_is_told_to_be_measured() -> None:
+    nothing = Run(Path("none"))
+    imported = Result("A", nothing, {"psnr": 20.0}, {"seconds": NOT_MEASURED}, {})
+    perfect = Result("B", nothing, {"psnr": math.inf, "seconds": 1.0}, {}, {})
+    unscored = Result("C", nothing, {"seconds": 1.0}, {"psnr": NOT_MEASURED}, {})
+    placed, absent = between([imported, perfect, unscored], "seconds", "psnr")
+    assert placed == []
+    assert absent == [
+        f"Left out: A. {NOT_MEASURED}",
+        "Left out: B. Its value is infinite.",
+        f"Left out: C. {NOT_MEASURED} `bench evaluate --metric psnr` does that.",
+    ]
 
 
 def test_pairs_are_of_two_runs_and_of_images_that_both_have(home: Path) -> None:
@@ -150,4 +171,4 @@ def test_conditions_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     options = ["--set", "dpi.steps=2", "--faces", "1", "--out", "c.png"]
     good("figure", "conditions", "--testset", testset.name, *options)
-    assert Image.open(io.BytesIO((tmp_path / "c.png").read_bytes())).width == 975
+    assert read_image(tmp_path / "c.png").shape[1] == 975

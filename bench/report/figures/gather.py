@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import WrongUsage
 from bench.images import read_image
-from bench.report.collect import Measured, run_labels, table_of
+from bench.report.collect import COSTS, Measured, run_labels, table_of
 from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
 from bench.report.table import NOT_MEASURED, Column, Row, cells
@@ -74,19 +75,22 @@ def between(
     placed = []
     absent: dict[str, list[str]] = {}
     for result in results:
-        lacking = [name for name in (x, y) if name not in result.values]
+        lacking = [n for n in (x, y) if not math.isfinite(result.values.get(n, math.nan))]
         if lacking:
-            reason = _remedied(result.reasons[lacking[0]], lacking)
-            absent.setdefault(reason, []).append(result.label)
+            absent.setdefault(_reason(result, lacking), []).append(result.label)
         else:
             placed.append((result, Point(result.label, result.values[x], result.values[y])))
     return placed, [f"Left out: {'; '.join(of)}. {reason}" for reason, of in absent.items()]
 
 
-def _remedied(reason: str, lacking: Sequence[str]) -> str:
-    """Why values are lacking; where nobody has asked for them yet, with the command that does."""
-    options = " ".join(f"--metric {name}" for name in lacking)
-    return f"{reason} `bench evaluate {options}` does that." if reason == NOT_MEASURED else reason
+def _reason(result: Result, lacking: Sequence[str]) -> str:
+    """Why values are lacking; of metrics that nobody asked for yet, with the command that does."""
+    reason = result.reasons.get(lacking[0], "Its value is infinite.")
+    costs = {column.name for column in COSTS}
+    if reason != NOT_MEASURED or lacking[0] in costs:
+        return reason
+    options = " ".join(f"--metric {name}" for name in lacking if name not in costs)
+    return f"{reason} `bench evaluate {options}` does that."
 
 
 def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
