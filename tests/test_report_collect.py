@@ -168,7 +168,7 @@ def test_runs_of_a_method_come_by_their_settings_and_variants_behind(store: Stor
         run.note_variants({"w/o Stage II": ["tau"]} if tau == 0 else {})
     store.run("dpi", settings={"tau": 50.0, "form": "a"})
     found = find_runs(store.testset, store.results, (), ())
-    assert [run.spec.settings["tau"] for run in found] == [50, 30, 200, 1000, 0]
+    assert [run.spec.settings["tau"] for run in found] == [30, 50, 200, 1000, 0]
 
 
 def test_a_single_run_is_named_by_its_folder(store: Store) -> None:
@@ -177,6 +177,9 @@ def test_a_single_run_is_named_by_its_folder(store: Store) -> None:
     assert store.find(runs[1].folder.name[:8], "ilvr") == ["dpi", "ilvr"]
     (found,) = find_runs(store.testset, store.results, (runs[1].folder.name,), ())
     assert found.spec == runs[1].spec
+    like = runs[0].folder.name[:8]  # a method may be called like the beginning of a folder
+    store.run(like)
+    assert store.find(like) == [like]
     for no_run in ("dp", "dpi-zzz", "il", "ilvr_"):
         with pytest.raises(BenchError, match=f"no results of {no_run} on"):
             store.find(no_run)

@@ -72,14 +72,22 @@ def find_runs(
     runs = [
         r for r in list_runs(results, testset.name) if r.spec.testset == testset.manifest.sha256
     ]
-    absent = [name for name in methods if not any(_is_called(run, name) for run in runs)]
+    there = {run.spec.method for run in runs}
+
+    def is_called(run: Run, name: str) -> bool:
+        method = run.spec.method
+        if name in there:
+            return name == method
+        return name.startswith(f"{method}-") and run.folder.name.startswith(name)
+
+    absent = [name for name in methods if not any(is_called(run, name) for run in runs)]
     if absent or not runs:
         what = f" of {', '.join(absent)}" if absent else ""
         raise BenchError(f"There are no results{what} on {testset.name}: `bench run` first.")
     names = methods or order
 
     def rank(run: Run) -> int:
-        return next((i for i, name in enumerate(names) if _is_called(run, name)), len(names))
+        return next((i for i, name in enumerate(names) if is_called(run, name)), len(names))
 
     def place(run: Run) -> tuple[Any, ...]:
         first = replace(run.spec, repetition=0)
@@ -87,12 +95,6 @@ def find_runs(
         return rank(run), first.method, *order, run.spec.repetition
 
     return sorted((run for run in runs if not methods or rank(run) < len(names)), key=place)
-
-
-def _is_called(run: Run, name: str) -> bool:
-    """Whether a name is that of the run's method, or the beginning of that of its folder."""
-    method = run.spec.method
-    return name == method or (name.startswith(f"{method}-") and run.folder.name.startswith(name))
 
 
 def _by_size(settings: Mapping[str, Any]) -> list[tuple[str, float, str]]:
@@ -218,7 +220,9 @@ def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[s
             yield f"{name} revision", str(value["revision"])
             yield from _settings(value["settings"], f"{name} ")
         else:
-            yield inside + key, json.dumps(value).strip('"').removesuffix(".0")
+            text = json.dumps(value)
+            shown = text.removesuffix(".0") if isinstance(value, float) else text.strip('"')
+            yield inside + key, shown
 
 
 def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:
