@@ -1,6 +1,7 @@
 """Figures: what is drawn where, legible, the same each time, and without a trace elsewhere."""
 
 import io
+import itertools
 import math
 import re
 import subprocess
@@ -143,13 +144,13 @@ def test_the_same_figure_is_the_same_file_in_another_process() -> None:
 
 
 def test_neither_a_users_style_nor_ours_leaks() -> None:
-    with mpl.rc_context({"font.size": 30, "lines.linewidth": 9}):
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         with canvas.drawing():
             assert mpl.rcParams["font.size"] == canvas.FONT
-            assert mpl.rcParams["grid.linewidth"] < 9
+            assert mpl.rcParams["axes.facecolor"] == "white"
             inside = canvas.encode(drawn("pareto"), ".png")
         assert mpl.rcParams["font.size"] == 30
-        assert mpl.rcParams["lines.linewidth"] == 9
+        assert mpl.rcParams["axes.facecolor"] == "red"
     assert inside == canvas.encode(drawn("pareto"), ".png")
 
 
@@ -274,13 +275,22 @@ def test_a_curve_for_each_setting_through_the_middle() -> None:
 def test_labels_stand_within_the_axes_and_not_on_each_other() -> None:
     figure = pareto([Point(f"method {i}", 2.0**i, 0.5 + i % 2) for i in range(5)], PSNR)
     (axes,) = figure.axes
+    frame = axes.get_window_extent()
     boxes = [Text.get_window_extent(text) for text in axes.texts]
     assert len(boxes) == 5
-    frame = axes.get_window_extent()
-    for number, box in enumerate(boxes):
-        assert not any(box.overlaps(other) for other in boxes[:number])
-        assert frame.x0 <= box.x0
-        assert frame.x1 >= box.x1
+    assert all(frame.x0 <= box.x0 and box.x1 <= frame.x1 for box in boxes)
+
+
+def test_labels_of_close_points_keep_clear_of_each_other() -> None:
+    axes = canvas.blank(3, 3).add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    points = [(0.5, 0.5), (0.52, 0.5), (0.5, 0.52)]
+    written = canvas.label_points(axes, points, ["one", "two", "three"])
+    boxes = [Text.get_window_extent(text) for text in written]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    places = axes.transData.transform(points)
+    assert not any(box.contains(*place) for box in boxes for place in places)
 
 
 def test_where_labels_have_no_room_they_are_a_legend() -> None:
