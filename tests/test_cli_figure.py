@@ -84,7 +84,8 @@ def test_repetitions_are_one_result_and_its_values_their_mean(home: Path) -> Non
     assert [result.run.spec.repetition for result in results] == [0] * 6
     assert [run.spec for run in first_repetitions(runs)] == [r.run.spec for r in results]
     assert "Shade at Dusk (dark 0.5, level 2)" in {result.label for result in results}
-    rows = table_of(testset, runs[:2], [find_measure("psnr")]).rows
+    metrics = [find_measure("psnr")]
+    rows = [table_of(testset, [run], metrics).rows[0] for run in runs[:2]]
     values = [row.scores["psnr"]["face-0"] for row in rows]
     assert results[0].scores["psnr"]["face-0"] == pytest.approx(sum(values) / 2)
     mean = np.mean([list(row.scores["psnr"].values()) for row in rows])
