@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.shared import TestsetOption, open_testset_named, workspace
-from bench.cli.suite import Shown, _chosen, _merged, _metrics
+from bench.cli.suite import Shown, _metrics, chosen_weights, merged_settings
 from bench.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -163,8 +163,8 @@ def conditions(
         testset,
         chosen,
         timesteps or (500, 50),
-        _merged(config.settings, changes or []),
-        _chosen(config.weights, [], prior=prior, corrector=corrector),
+        merged_settings(config.settings, changes or []),
+        chosen_weights(config.weights, [], prior=prior, corrector=corrector),
         config.seed if seed is None else seed,
     )
     columns = [(_condition(state.t, first=state is kept[0]), state.pictures) for state in kept]

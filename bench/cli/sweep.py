@@ -10,7 +10,14 @@ import typer
 from typer.core import TyperCommand
 
 from bench.cli.shared import TestsetOption, open_testset_named, value_of, workspace
-from bench.cli.suite import Choice, ProtocolOption, _chosen, _merged, _metrics, _score
+from bench.cli.suite import (
+    Choice,
+    ProtocolOption,
+    _metrics,
+    _score,
+    chosen_weights,
+    merged_settings,
+)
 from bench.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -95,10 +102,10 @@ def sweep(
     finished = run_sweep(
         method,
         points,
-        settings=_merged(config.settings, changes or []),
+        settings=merged_settings(config.settings, changes or []),
         testset=testset,
         results=here.results,
-        weights=_chosen(config.weights, weights or [], prior=prior, corrector=corrector),
+        weights=chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector),
         seed=config.seed if seed is None else seed,
         batch=batch or config.batch,
         repetitions=repeat,
