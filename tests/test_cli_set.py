@@ -18,6 +18,7 @@ from bench.errors import WrongUsage
         ("dpi.x=ddim", "ddim"),
         ("dpi.x=[1, 2]", [1, 2]),
         ("dpi.x=a=b", "a=b"),
+        ("dpi.x=2026-02-31", "2026-02-31"),
         ("dpi.x=", ""),
     ],
 )

@@ -15,7 +15,6 @@ from typer.core import TyperGroup
 
 from bench.cli import data, figure, inspect, methods, suite, sweep, train, weights
 from bench.cli.shared import ManyValues
-from bench.cli.sweep import ManySettings
 from bench.errors import BenchError, Terminated, WrongUsage
 
 
@@ -81,9 +80,9 @@ app.command(
     cls=ManyValues, epilog=_example("bench prepare celeba --scale 4 8 16 --source photos/")
 )(data.prepare)
 app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
-app.command(cls=ManySettings, epilog=_example("bench sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4"))(
-    sweep.sweep
-)
+app.command(
+    cls=sweep.ManySettings, epilog=_example("bench sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4")
+)(sweep.sweep)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(suite.report)
 app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(

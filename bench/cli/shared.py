@@ -39,7 +39,7 @@ def value_of(text: str) -> Any:
     """What an option's value means: it is read as TOML, and a bare word is a text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # such as a date that there is not, or [[[[ and so on
         return text
 
 
