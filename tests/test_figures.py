@@ -119,7 +119,7 @@ def test_every_text_is_legible_and_on_the_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_fonts_are_embedded_whole_and_files_bear_no_date(name: str) -> None:
+def test_fonts_are_embedded_as_truetype_and_files_bear_no_date(name: str) -> None:
     pdf = encoded(name, ".pdf")
     assert b"/FontFile2" in pdf
     assert b"/Type3" not in pdf

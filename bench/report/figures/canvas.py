@@ -51,7 +51,6 @@ STYLE: Any = {
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.unicode_minus": True,
     "xtick.labelsize": FONT,
     "ytick.labelsize": FONT,
     "legend.fontsize": FONT,
@@ -59,9 +58,7 @@ STYLE: Any = {
     "lines.linewidth": 1.0,
     "lines.markersize": 4.0,
     "text.parse_math": False,  # a dollar in a method's title is a dollar
-    "text.usetex": False,
-    "pdf.fonttype": 42,  # whole TrueType fonts, which publishers ask for
-    "svg.hashsalt": "bench",
+    "pdf.fonttype": 42,  # fonts embedded as TrueType, as publishers ask for
 }
 
 
@@ -165,7 +162,7 @@ def fit(axes: Axes, left: float, bottom: float, right: float, top: float) -> Non
     figure: Any = axes.figure
     width, height = figure.get_size_inches()
     frame = [left + 0.4, bottom + 0.4, right, top]
-    for _ in range(2):  # other ticks may come with another size
+    for _ in range(3):  # other ticks may come with another size
         x0, y0, x1, y1 = frame
         axes.set_position((x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height))
         tight: Any = axes.get_tightbbox(figure.canvas.get_renderer())
@@ -173,8 +170,6 @@ def fit(axes: Axes, left: float, bottom: float, right: float, top: float) -> Non
         frame[1] += bottom - tight.y0 / DPI
         frame[2] += right - tight.x1 / DPI
         frame[3] += top - tight.y1 / DPI
-    x0, y0, x1, y1 = frame
-    axes.set_position((x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height))
 
 
 def label_points(

@@ -27,11 +27,10 @@ class Point:
     y: float
 
 
-def axis_title(column: Column, directed: bool = True) -> str:
+def axis_title(column: Column) -> str:
     """A metric's name, with its unit and the direction that is better."""
     unit = f" ({column.unit})" if column.unit else ""
-    arrow = f" {UP if column.higher_is_better else DOWN}" if directed else ""
-    return one_line(f"{column.title}{unit}{arrow}")
+    return one_line(f"{column.title}{unit} {UP if column.higher_is_better else DOWN}")
 
 
 def pareto(points: Sequence[Point], quality: Column, width: float | None = None) -> Figure:
