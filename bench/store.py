@@ -142,6 +142,16 @@ class Run:
         """Record that the run was taken up again, perhaps by other code or another machine."""
         self._describe({"resumed": [*self.description.get("resumed", []), provenance]})
 
+    @property
+    def variants(self) -> dict[str, list[str]]:
+        """What tables print behind the method's title -> settings that it stands for."""
+        return dict(self.description.get("variants", {}))
+
+    def note_variants(self, variants: Mapping[str, Sequence[str]]) -> None:
+        """Record which of its method's named variants the run is."""
+        if self.variants != variants:
+            self._describe({"variants": variants})
+
     def _describe(self, changes: Mapping[str, Any]) -> None:
         self.description = {**self.description, **changes}
         write_json(self.folder / "run.json", self.description)

@@ -40,9 +40,10 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
-        *("prepare", "run", "evaluate", "report", "methods", "verify", "sheet", "doctor"),
+        *("prepare", "run", "sweep", "evaluate", "report", "methods", "verify", "sheet", "doctor"),
         *("datasets add",),  # and `datasets` itself, which lists them
         *("import", "new-method", "check-method", "external setup"),
+        *(f"figure {name}" for name in ("grid", "tradeoff", "conditions", "pareto", "scatter")),
         *("train prior", "train crt", "train sr3"),
         *("weights list", "weights get", "weights add", "weights verify"),
     }

@@ -12,7 +12,9 @@ from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 from bench.dpi import masks
-from bench.dpi.sampler import DPISettings, initial_condition, sample, step
+from bench.dpi.sampler import DPISettings, base_condition, initial_condition, sample, states, step
+from bench.images import resize_bicubic, to_model, to_pixels
+from tests.small import picture
 
 PRIOR = Prior(lambda x, t: torch.cat([0.8 * x, torch.zeros_like(x)], 1), Schedule.linear())
 SETTINGS = DPISettings(tau=300, s=1.2, omega=750, steps=20)
@@ -29,6 +31,29 @@ def streams(count: int) -> KeyedNoise:
 
 def faces(count: int, size: int = 16) -> Tensor:
     return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def test_states_are_what_sampling_passes_through() -> None:
+    base = faces(1, 8)
+    passed = list(states(PRIOR, keep, base, SETTINGS, streams(1)))
+    schedule = PRIOR.respaced(SETTINGS.steps).schedule
+    assert [state.t for state in passed] == [*(schedule.timesteps[::-1] + 1), 0]
+    assert torch.equal(passed[0].y, initial_condition(base, SETTINGS))
+    assert torch.equal(passed[-1].x, sample(PRIOR, keep, base, SETTINGS, streams(1)))
+    # Each state is what the next step begins with: the noise is drawn in the same order.
+    noise = streams(1)
+    assert torch.equal(passed[0].x, noise.normal_like(passed[0].y))
+    prior, first = PRIOR.respaced(SETTINGS.steps), passed[0]
+    x, y, _ = step(prior, keep, first.x, first.y, first.y, len(schedule) - 1, SETTINGS, noise)
+    assert torch.equal(passed[1].x, x)
+    assert torch.equal(passed[1].y, y)
+
+
+def test_the_base_condition_has_the_size_of_the_grid() -> None:
+    lr = to_model([picture(size=4), picture(1, size=4)])
+    base = base_condition(lr, 16, SETTINGS)
+    assert base.shape == (2, 3, 8, 8)
+    assert (to_pixels(base)[1] == resize_bicubic(picture(1, size=4), 8)).all()
 
 
 def test_fixed_mask_is_every_kth_pixel() -> None:

@@ -158,6 +158,47 @@ def test_a_label_tells_runs_of_a_method_apart_and_no_more(store: Store) -> None:
     ]
 
 
+def test_a_variant_is_called_by_its_name_in_place_of_its_settings(store: Store) -> None:
+    runs = [
+        store.run("dpi", settings={"tau": 0.0, "steps": 20, "correction": "refined"}),
+        store.run("dpi", settings={"tau": 100.0, "steps": 20, "correction": "refined"}),
+        store.run("dpi", settings={"tau": 100.0, "steps": 50, "correction": "none"}),
+    ]
+    runs[0].note_variants({"w/o Stage II": ["tau"]})
+    runs[2].note_variants({"w/o CRT": ["correction"]})
+    assert run_labels(runs) == [
+        "DPI w/o Stage II (steps 20)",
+        "DPI (steps 20)",
+        "DPI w/o CRT (steps 50)",
+    ]
+    assert run_labels([Run(runs[0].folder), runs[1]]) == ["DPI w/o Stage II", "DPI"]
+    other = store.run("dpi", settings={"tau": 200.0, "steps": 20, "correction": "refined"})
+    assert run_labels([runs[1], other, runs[0]])[:2] == ["DPI (tau 100)", "DPI (tau 200)"]
+
+
+def test_runs_of_a_method_come_by_their_settings_and_variants_behind(store: Store) -> None:
+    for tau in (1000, 0.0, 200.0, 30):
+        run = store.run("dpi", settings={"tau": tau, "form": "paper"})
+        run.note_variants({"w/o Stage II": ["tau"]} if tau == 0 else {})
+    store.run("dpi", settings={"tau": 50.0, "form": "a"})
+    found = find_runs(store.testset, store.results, (), ())
+    assert [run.spec.settings["tau"] for run in found] == [30, 50, 200, 1000, 0]
+
+
+def test_a_single_run_is_named_by_its_folder(store: Store) -> None:
+    runs = [store.run("dpi", settings={"tau": tau}) for tau in (1, 2)]
+    store.run("ilvr")
+    assert store.find(runs[1].folder.name[:8], "ilvr") == ["dpi", "ilvr"]
+    (found,) = find_runs(store.testset, store.results, (runs[1].folder.name,), ())
+    assert found.spec == runs[1].spec
+    like = runs[0].folder.name[:8]  # a method may be called like the beginning of a folder
+    store.run(like)
+    assert store.find(like) == [like]
+    for no_run in ("dp", "dpi-zzz", "il", "ilvr_"):
+        with pytest.raises(BenchError, match=f"no results of {no_run} on"):
+            store.find(no_run)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "labels"),
     [

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import data, inspect, methods, report, suite, train, weights
+from bench.cli import data, figure, inspect, methods, report, suite, sweep, train, weights
 from bench.cli.shared import ManyValues
 from bench.errors import BenchError, Terminated, WrongUsage
 
@@ -80,6 +80,9 @@ app.command(
     cls=ManyValues, epilog=_example("bench prepare celeba --scale 4 8 16 --source photos/")
 )(data.prepare)
 app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
+app.command(
+    cls=sweep.ManySettings, epilog=_example("bench sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4")
+)(sweep.sweep)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(report.report)
 app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(
@@ -91,6 +94,16 @@ app.command(epilog=_example("bench check-method my-method"))(methods.check_metho
 app.command(epilog=_example("bench verify sample-64-x8"))(data.verify)
 app.command(epilog=_example("bench sheet faces.png --testset sample-64-x8"))(data.sheet)
 app.command(epilog=_example("bench doctor"))(inspect.doctor)
+
+figures = typer.Typer(no_args_is_help=True, help="Draw figures for papers, as PDF or PNG.")
+figures.command(epilog=_example("bench figure grid bicubic ddnm dpi --out faces.pdf"))(figure.grid)
+figures.command(epilog=_example("bench figure tradeoff dpi --out tradeoff.pdf"))(figure.tradeoff)
+figures.command(epilog=_example("bench figure conditions --out conditions.pdf"))(figure.conditions)
+figures.command(epilog=_example("bench figure pareto --metric psnr --out pareto.pdf"))(
+    figure.pareto
+)
+figures.command(epilog=_example("bench figure scatter ddnm dpi --out scatter.pdf"))(figure.scatter)
+app.add_typer(figures, name="figure")
 
 recipes = typer.Typer(invoke_without_command=True)
 recipes.callback(epilog=_example("bench datasets"))(data.datasets)

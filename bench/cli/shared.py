@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,14 @@ class ManyValues(TyperCommand):
                 repeated.append("--scale")
             repeated.append(argument)
         return super().parse_args(ctx, repeated)
+
+
+def value_of(text: str) -> Any:
+    """What an option's value means: it is read as TOML, and a bare word is a text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):  # such as a date that there is not, or [[[[ and so on
+        return text
 
 
 def workspace() -> Workspace:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, value_of, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ def run(
     metrics = chosen_metrics(here)  # an unknown one is to be found before the work
     testset = open_testset_named(here, on)
     plan = testset.manifest.plan
-    settings = _merged(config.settings, changes or [])
-    chosen = _chosen(config.weights, weights or [], prior=prior, corrector=corrector)
+    settings = merged_settings(config.settings, changes or [])
+    chosen = chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector)
     finished = run_suite(
         names=(
             runnable(plan.size, plan.scale, settings, chosen)
@@ -99,7 +98,7 @@ def run(
         if item.failed:
             done = f"{item.restored} images restored, {len(item.failed)} failed"
         typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
-    _score(here, testset, metrics, protocol)
+    score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
     lost = [describe(item.run.spec.method, item.failed) for item in finished if item.failed]
     if lost:
@@ -120,7 +119,7 @@ def evaluate(
     testset = open_testset_named(here, on)
     if require_all and (reasons := _reasons(testset, metrics, protocol)):
         raise BenchError(" ".join(reasons))
-    _score(here, testset, metrics, protocol)
+    score(here, testset, metrics, protocol)
 
 
 def chosen_metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
@@ -150,7 +149,7 @@ def _reasons(testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> 
     return [f"No {', '.join(lost)}: {reason}" for reason, lost in titles.items()]
 
 
-def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> None:
+def score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> None:
     """Score all runs on a test set; say which metrics can't be computed here."""
     from bench.metrics.protocol import protocols
     from bench.metrics.scoring import score_runs
@@ -161,7 +160,7 @@ def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protoc
         typer.echo(reason, err=True)
 
 
-def _merged(
+def merged_settings(
     settings: Mapping[str, Mapping[str, Any]], changes: list[str]
 ) -> dict[str, dict[str, Any]]:
     """bench.toml's settings with those of --set, whose values are read as TOML.
@@ -175,15 +174,11 @@ def _merged(
         method, dot, name = target.partition(".")
         if not (equals and dot and method and name):
             raise WrongUsage(f"--set {change} is not of the form METHOD.NAME=VALUE.")
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text  # a bare word is a text
-        merged.setdefault(method, {})[name] = value
+        merged.setdefault(method, {})[name] = value_of(text)
     return merged
 
 
-def _chosen(weights: Weights, choices: list[str], **options: str | None) -> Weights:
+def chosen_weights(weights: Weights, choices: list[str], **options: str | None) -> Weights:
     """bench.toml's checkpoints, with those of the options and of --weights in their place.
 
     Raises:

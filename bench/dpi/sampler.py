@@ -1,5 +1,6 @@
 """Diffusion Prior Interpolation (AAAI-25): Algorithm 1, and the form in which it was released."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from bench.diffusion.prior import (
     posterior_mean,
 )
 from bench.dpi.masks import edge_probability, fixed_mask, on_grid, released_edge_probability
+from bench.images import resize_bicubic_batch
 
 TRAINING_STEPS = 1000
 
@@ -56,6 +58,15 @@ class DPISettings:
         return 1e-6 if self.form == "released" else 0.0
 
 
+@dataclass(frozen=True)
+class State:
+    """Where sampling stands: x_t and y_t, [B, 3, H, W]; t from 1000 down to 0, the result."""
+
+    t: int
+    x: Tensor
+    y: Tensor
+
+
 def sample(
     prior: Prior, corrector: ConditionalNetwork, base: Tensor, settings: DPISettings, noise: Noise
 ) -> Tensor:
@@ -63,12 +74,27 @@ def sample(
 
     All in [-1, 1]; `prior` is on its training schedule and is respaced here.
     """
+    for state in states(prior, corrector, base, settings, noise):
+        last = state
+    return last.x
+
+
+def states(
+    prior: Prior, corrector: ConditionalNetwork, base: Tensor, settings: DPISettings, noise: Noise
+) -> Iterator[State]:
+    """`sample`, and all that it passes through: one state before each step, and the result's."""
     prior = prior.respaced(settings.steps, settings.spacing)
     y = y_T = initial_condition(base, settings)
     x = noise.normal_like(y_T)
     for index in reversed(range(len(prior.schedule))):
+        yield State(int(prior.schedule.timesteps[index]) + 1, x, y)
         x, y, _ = step(prior, corrector, x, y, y_T, index, settings, noise)
-    return x
+    yield State(0, x, y)
+
+
+def base_condition(lr: Tensor, size: int, settings: DPISettings) -> Tensor:
+    """I_L^bc: inputs [B, 3, h, w] brought by PIL to the grid of results of `size`, on 8 bits."""
+    return resize_bicubic_batch(lr, size // settings.k)
 
 
 def initial_condition(base: Tensor, settings: DPISettings) -> Tensor:

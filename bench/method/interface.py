@@ -99,7 +99,9 @@ class Method(Generic[Settings]):
     maps a problem and settings to images [B, 3, H, W] in [-1, 1]. The result for an image may
     depend on nothing else: not on its batch mates, not on a global random state. Whoever changes
     a method's numbers raises its `revision`, so that older results are not taken for the new ones.
-    `inner` is there if the method hands a part of its work to another one.
+    `inner` is there if the method hands a part of its work to another one. `variants` are settings
+    that papers give a name, such as those of an ablation: what tables print behind the title ->
+    setting -> value.
 
     The last two are for a method whose work is done outside of this process. `fingerprint(size,
     scale)` gives the hash of each thing there that the numbers depend on, for the run's identity;
@@ -119,6 +121,7 @@ class Method(Generic[Settings]):
     inner: Inner | None = None
     fingerprint: Callable[[int, int], Mapping[str, str]] | None = None
     batch: int | None = None
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -136,6 +139,14 @@ class Method(Generic[Settings]):
             BenchError: an unknown setting, or a value of the wrong type.
         """
         return override(self.settings(scale), overrides, f"settings.{self.name}")
+
+    def variants_of(self, settings: Mapping[str, Any]) -> dict[str, list[str]]:
+        """The variants that a run's settings are: what tables print -> the settings that say so."""
+        return {
+            label: list(values)
+            for label, values in self.variants.items()
+            if all(settings.get(name) == value for name, value in values.items())
+        }
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,11 @@ def _repeated_identity(run: Run) -> str:
     return replace(run.spec, repetition=0).identity
 
 
-def _place(run: Run) -> tuple[str, str, int]:
-    return run.spec.method, _repeated_identity(run), run.spec.repetition
+def _place(run: Run) -> tuple[Any, ...]:
+    """Methods by name, then runs as they are before variants, by their settings, by repetition."""
+    first = replace(run.spec, repetition=0)
+    order = list(run.variants), _by_size(first.settings), first.identity
+    return first.method, *order, run.spec.repetition
 
 
 def find_runs(
@@ -92,19 +95,42 @@ def find_runs(
 ) -> list[Run]:
     """The runs on a test set of these methods, or of all; in the order given, others behind.
 
+    A single run is named by its folder in place of the method, or by what that begins with.
+
     Raises:
         BenchError: there are none.
     """
     runs = runs_on(testset, results)
     there = {run.spec.method for run in runs}
-    absent = [name for name in methods if name not in there]
+
+    def is_called(run: Run, name: str) -> bool:
+        method = run.spec.method
+        if name in there:
+            return name == method
+        return name.startswith(f"{method}-") and run.folder.name.startswith(name)
+
+    absent = [name for name in methods if not any(is_called(run, name) for run in runs)]
     if absent or not runs:
         what = f" of {', '.join(absent)}" if absent else ""
         raise BenchError(f"There are no results{what} on {testset.name}: `bench run` first.")
-    ranks = {name: rank for rank, name in enumerate(methods or order)}
-    wanted = [run for run in runs if not methods or run.spec.method in methods]
+    names = methods or order
+
+    def rank(run: Run) -> int:
+        return next((i for i, name in enumerate(names) if is_called(run, name)), len(names))
+
     # Sorting is stable: within a rank the order stays.
-    return sorted(wanted, key=lambda run: ranks.get(run.spec.method, len(ranks)))
+    return sorted((run for run in runs if not methods or rank(run) < len(names)), key=rank)
+
+
+def _by_size(settings: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+    """What sorts runs by their settings: numbers by their size, before texts."""
+    sizes = []
+    for name, value in _settings(settings):
+        try:
+            sizes.append((name, float(value), ""))
+        except ValueError:
+            sizes.append((name, math.inf, value))
+    return sizes
 
 
 def table_of(
@@ -138,13 +164,24 @@ def table_of(
     seed = runs[0].spec.seed if runs else 0  # other seeds are told in the labels
     images = len(testset.manifest.images)
     scale = plan.scale if plan.scale > 1 else None  # blind ones differ from image to image
-    notes = tuple(note for r, row in zip(results, rows, strict=True) for note in _lost(r, row))
-    return Table(name, scale, images, seed, tuple(columns), tuple(rows), "", notes, protocol)
+    notes = dict.fromkeys(
+        note
+        for results, row in zip(groups, rows, strict=True)
+        for result in results
+        for note in _lost(result, row)
+    )
+    return Table(name, scale, images, seed, tuple(columns), tuple(rows), "", tuple(notes), protocol)
 
 
 def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
     """The first faces of a test set: LR, every run, GT; a gap where a run lacks the face."""
-    images = list(testset.entries)[:faces]
+    return picture_strip(picture_columns(testset, runs, list(testset.entries)[:faces]))
+
+
+def picture_columns(
+    testset: TestSet, runs: Sequence[Run], images: Sequence[str]
+) -> list[tuple[str, list[Pixels | None]]]:
+    """Label and pictures of these images: LR, every run, GT; None where a run lacks one."""
     columns: list[tuple[str, list[Pixels | None]]] = [("LR", [testset.lr(i) for i in images])]
     results = [_Results(run, testset) for run in runs]
     for result, label in zip(results, _labels(results), strict=True):
@@ -153,7 +190,7 @@ def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
         columns.append((label, [read_image(picture(i)) if i in done else None for i in images]))
     if testset.ground_truth:
         columns.append(("GT", [testset.hr(i) for i in images]))
-    return picture_strip(columns)
+    return columns
 
 
 def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
@@ -172,21 +209,31 @@ def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
 def run_labels(runs: Sequence[Run]) -> list[str]:
     """A label for each run: its method's title, and what differs between runs of that method.
 
+    What the name of a variant stands for ("w/o CRT") is said by that name, in place of the setting.
     The seed is told if it differs between any runs: methods are to be compared on the same noise.
     """
     seeds = {run.spec.seed for run in runs}
     labels = []
     for run in runs:
-        siblings = [_facts(other) for other in runs if other.spec.method == run.spec.method]
+        siblings = [
+            (_facts(other), _named(run) | _named(other))
+            for other in runs
+            if other.spec.method == run.spec.method
+        ]
         apart = [
             f"{key} {value}"
             for key, value in _facts(run).items()
-            if any(_sets_apart(key, value, other) for other in siblings)
+            if any(key not in named and _sets_apart(key, value, of) for of, named in siblings)
             or (key == "seed" and len(seeds) > 1)
         ]
-        title = str(run.description["title"])
+        title = " ".join(filter(None, [str(run.description["title"]), ", ".join(run.variants)]))
         labels.append(f"{title} ({', '.join(apart)})" if apart else title)
     return labels
+
+
+def _named(run: Run) -> set[str]:
+    """Settings that the names of a run's variants stand for."""
+    return {setting for settings in run.variants.values() for setting in settings}
 
 
 def _facts(run: Run) -> dict[str, Any]:
@@ -207,7 +254,9 @@ def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[s
             yield f"{name} revision", str(value["revision"])
             yield from _settings(value["settings"], f"{name} ")
         else:
-            yield inside + key, json.dumps(value).strip('"')
+            text = json.dumps(value)
+            shown = text.removesuffix(".0") if isinstance(value, float) else text.strip('"')
+            yield inside + key, shown
 
 
 def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:

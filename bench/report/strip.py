@@ -42,7 +42,7 @@ def picture_strip(
         BenchError: there is nothing to draw, columns differ in length, or a picture has another
             form.
     """
-    _check(columns)
+    check_columns(columns)
     faces = len(columns[0][1])
     header = tile // 6 + gap
     width = gap + len(columns) * (tile + gap)
@@ -58,16 +58,27 @@ def picture_strip(
         largest = max((len(picture) for picture in row if picture is not None), default=0)
         for x, picture in enumerate(row):
             place = (gap + x * (tile + gap), header + gap + y * (tile + gap))
-            canvas.paste(_tile(picture, tile, largest), place)
+            canvas.paste(scaled(picture, tile, largest), place)
     return np.asarray(canvas)
 
 
-def _tile(picture: "Pixels | None", tile: int, largest: int) -> Image.Image:
+def scaled(
+    picture: "Pixels | None",
+    side: int,
+    largest: int,
+    box: tuple[float, float, float, float] = (0, 0, 1, 1),
+) -> Image.Image:
+    """A picture [S, S, 3] as a square of `side` pixels, grey where there is none.
+
+    One smaller than the `largest` of its row keeps its pixels as visible squares. Of it all, or of
+    a `box` (left, top, right, bottom, as fractions of the picture).
+    """
     if picture is None:
-        return Image.new("RGB", (tile, tile), ABSENT)
+        return Image.new("RGB", (side, side), ABSENT)
     small = len(picture) < largest
     how = Image.Resampling.NEAREST if small else Image.Resampling.BICUBIC
-    return Image.fromarray(picture).resize((tile, tile), how)
+    left, top, right, bottom = (len(picture) * edge for edge in box)
+    return Image.fromarray(picture).resize((side, side), how, box=(left, top, right, bottom))
 
 
 def _font(labels: Sequence[str], width: int) -> Font:
@@ -85,7 +96,12 @@ def _shortened(label: str, font: Font, width: int) -> str:
     return shown
 
 
-def _check(columns: "Sequence[tuple[str, Sequence[Pixels | None]]]") -> None:
+def check_columns(columns: "Sequence[tuple[str, Sequence[Pixels | None]]]") -> None:
+    """Make sure that there are pictures, one for each face in every column, square and RGB.
+
+    Raises:
+        BenchError: there are none, or one of them is not so.
+    """
     if not columns or not columns[0][1]:
         raise BenchError("There are no pictures to draw: name at least one method and one image.")
     for label, pictures in columns:

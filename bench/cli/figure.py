@@ -1,0 +1,259 @@
+"""The commands that draw figures for papers."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.report import Shown
+from bench.cli.shared import TestsetOption, open_testset_named, workspace
+from bench.cli.suite import chosen_metrics, chosen_weights, merged_settings
+from bench.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from matplotlib.figure import Figure
+
+    from bench.config import Workspace
+    from bench.report.figures.gather import Result
+    from bench.report.figures.pictures import Zoom
+    from bench.report.table import Column
+    from bench.testset.manifest import TestSet
+
+MethodsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Methods, or folders of single runs such as dpi-1a2b3c; else all."),
+]
+OutOption = Annotated[Path, typer.Option("--out", help="File to write, .pdf or .png.")]
+WidthOption = Annotated[
+    float | None,
+    typer.Option("--width", help="Inches; else one of two columns, 3.25.", min=1.0, max=40.0),
+]
+ImagesOption = Annotated[
+    list[str] | None, typer.Option("--image", help="Id of a face; may be repeated.")
+]
+FacesOption = Annotated[int, typer.Option("--faces", help="How many of the first faces.", min=1)]
+ShownOption = Annotated[Shown, typer.Option("--protocol", help="By which it was measured.")]
+
+
+def grid(
+    out: OutOption,
+    methods: MethodsArgument = None,
+    on: TestsetOption = None,
+    faces: FacesOption = 4,
+    images: ImagesOption = None,
+    zoom: Annotated[
+        str,
+        typer.Option(
+            help="What is enlarged: LEFT,TOP,SIDE as fractions; 'different', where methods differ "
+            "most; or 'none'."
+        ),
+    ] = "different",
+    width: WidthOption = None,
+) -> None:
+    """Draw faces: the input, methods across, and the original, with a part enlarged."""
+    from bench.report.collect import find_runs, picture_columns
+    from bench.report.figures.gather import first_repetitions
+    from bench.report.figures.pictures import picture_grid
+
+    part = _zoom(zoom)
+    here = _ready(out)
+    testset = open_testset_named(here, on)
+    chosen = _faces(testset, images, faces)
+    runs = find_runs(testset, here.results, methods or (), here.config.methods)
+    columns = picture_columns(testset, first_repetitions(runs), chosen)
+    _save(out, lambda: picture_grid(columns, width, part))
+
+
+def pareto(
+    out: OutOption,
+    methods: MethodsArgument = None,
+    on: TestsetOption = None,
+    metric: Annotated[str, typer.Option(help="The quality.")] = "lpips-alex",
+    protocol: ShownOption = Shown.STRICT,
+    width: WidthOption = None,
+) -> None:
+    """Draw quality against seconds per image, and the methods that no other one beats in both."""
+    from bench.report.figures.gather import between
+    from bench.report.figures.points import pareto
+
+    here = _ready(out)
+    testset = open_testset_named(here, on)
+    results, columns = _results(here, testset, methods or (), [metric], protocol)
+    placed, absent = between(results, "seconds", metric)
+    _tell(absent)
+    points = [point for _, point in placed]
+    _save(out, lambda: pareto(points, columns[metric], width))
+
+
+def scatter(
+    one: Annotated[str, typer.Argument(help="A method, or the folder of a run: across.")],
+    other: Annotated[str, typer.Argument(help="Another one: up.")],
+    out: OutOption,
+    on: TestsetOption = None,
+    metric: Annotated[str, typer.Option(help="What is compared, of each image.")] = "lpips-alex",
+    protocol: ShownOption = Shown.STRICT,
+    width: WidthOption = None,
+) -> None:
+    """Draw two methods against each other, a point for each image, and count who is better."""
+    from bench.report.figures.gather import pairs_of
+    from bench.report.figures.points import scatter
+
+    here = _ready(out)
+    testset = open_testset_named(here, on)
+    results, columns = _results(here, testset, [one, other], [metric], protocol)
+    pairs = pairs_of(results, columns[metric])
+    across, up = (result.label for result in results)
+    _save(out, lambda: scatter(pairs, (across, up), columns[metric], width))
+
+
+def tradeoff(
+    out: OutOption,
+    method: Annotated[str, typer.Argument(help="The method that was swept.")] = "dpi",
+    on: TestsetOption = None,
+    x: Annotated[str, typer.Option(help="Metric across.")] = "lr-psnr",
+    y: Annotated[str, typer.Option(help="Metric up; diversity needs `--repeat 2`.")] = "diversity",
+    image: Annotated[str | None, typer.Option(help="Id of the face shown; else the first.")] = None,
+    protocol: ShownOption = Shown.STRICT,
+    width: WidthOption = None,
+) -> None:
+    """Draw what the settings of a method do: consistency against diversity, and to one face."""
+    from bench.report.figures.gather import between, swept_run
+    from bench.report.figures.tradeoff import tradeoff
+
+    here = _ready(out)
+    testset = open_testset_named(here, on)
+    (face,) = _faces(testset, image and [image], 1)
+    results, columns = _results(here, testset, [method], [x, y], protocol)
+    placed, absent = between(results, x, y)
+    _tell(absent)
+    runs = [swept_run(result, place, face) for result, place in placed]
+    _save(out, lambda: tradeoff(runs, columns[x], columns[y], width))
+
+
+def conditions(
+    out: OutOption,
+    on: TestsetOption = None,
+    timesteps: Annotated[
+        list[int] | None,
+        typer.Option("--t", help="A timestep of 1000; may be repeated. Else 500 and 50."),
+    ] = None,
+    faces: FacesOption = 3,
+    images: ImagesOption = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting, as dpi.NAME=VALUE.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
+    prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
+    corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
+    width: WidthOption = None,
+) -> None:
+    """Draw DPI's condition at the start, at some timesteps, and the result; it is run for this."""
+    from bench.engine.conditions import conditions
+    from bench.report.figures.pictures import picture_grid
+
+    here = _ready(out)
+    config = here.config
+    testset = open_testset_named(here, on)
+    chosen = _faces(testset, images, faces)
+    kept = conditions(
+        testset,
+        chosen,
+        timesteps or (500, 50),
+        merged_settings(config.settings, changes or []),
+        chosen_weights(config.weights, [], prior=prior, corrector=corrector),
+        config.seed if seed is None else seed,
+    )
+    columns = [(_condition(state.t, first=state is kept[0]), state.pictures) for state in kept]
+    if testset.ground_truth:
+        columns.append(("GT", tuple(testset.hr(image) for image in chosen)))
+    _save(out, lambda: picture_grid(columns, width, math=True))
+
+
+def _condition(t: int, first: bool) -> str:
+    """How the paper calls a condition."""
+    return "$y_T$" if first else f"$y_{{{t}}}$" if t else "$x_0$"
+
+
+def _ready(out: Path) -> Workspace:
+    """The workspace, once it is known that a figure can be drawn and saved."""
+    from bench.report.figures.canvas import check_name, require
+
+    check_name(out)
+    require()
+    return workspace()
+
+
+def _results(
+    here: Workspace,
+    testset: TestSet,
+    methods: Sequence[str],
+    names: list[str],
+    protocol: Shown,
+) -> tuple[list[Result], dict[str, Column]]:
+    """Runs with their repetitions, measured, and the columns by their names."""
+    from bench.metrics.protocol import protocols
+    from bench.metrics.scoring import as_measured
+    from bench.report.collect import find_runs
+    from bench.report.figures.gather import results_of
+
+    metrics = chosen_metrics(here, names)
+    runs = find_runs(testset, here.results, methods, here.config.methods)
+    measures = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
+    return results_of(testset, runs, measures, protocol)
+
+
+def _faces(testset: TestSet, images: Sequence[str] | None, count: int) -> list[str]:
+    """The faces of these ids, or the first ones.
+
+    Raises:
+        WrongUsage: the test set has no such face.
+    """
+    there = list(testset.entries)
+    for image in images or ():
+        if image not in there:
+            near = difflib.get_close_matches(image, there, n=1, cutoff=0) or [""]
+            raise WrongUsage(f"{testset.name} has no image {image!r}: did you mean {near[0]!r}?")
+    return list(images) if images else there[:count]
+
+
+def _zoom(text: str) -> Zoom:
+    """What --zoom means.
+
+    Raises:
+        WrongUsage: nothing.
+    """
+    from bench.report.figures.pictures import Part
+
+    if text == "none":
+        return None
+    if text == "different":
+        return "different"
+    try:
+        left, top, side = (float(part) for part in text.split(","))
+    except ValueError:
+        left = top = side = -1.0
+    if not (left >= 0 and top >= 0 and side > 0 and max(left, top) + side <= 1):
+        raise WrongUsage(
+            f"--zoom {text} is neither different, none, nor LEFT,TOP,SIDE as fractions of the "
+            "picture, such as 0.2,0.3,0.25."
+        )
+    return Part(left, top, side)
+
+
+def _tell(absent: Sequence[str]) -> None:
+    for sentence in absent:
+        typer.echo(sentence, err=True)
+
+
+def _save(out: Path, draw: Callable[[], Figure]) -> None:
+    from bench.files import write_bytes
+    from bench.report.figures.canvas import drawing, encode
+
+    with drawing():
+        write_bytes(out, encode(draw(), out.suffix))
+    typer.echo(f"Saved {out}", err=True)

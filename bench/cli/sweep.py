@@ -1,0 +1,138 @@
+"""The command that runs a method with many settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from bench.cli.shared import TestsetOption, open_testset_named, value_of, workspace
+from bench.cli.suite import (
+    Choice,
+    ProtocolOption,
+    chosen_metrics,
+    chosen_weights,
+    merged_settings,
+    score,
+)
+from bench.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from bench.method import Method
+
+SWEPT = "bench.swept"
+"""Where the parsed settings lie in a command's context."""
+
+
+class ManySettings(TyperCommand):
+    """A command whose unknown options are settings of a method, each with values behind it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = {option for parameter in self.get_params(ctx) for option in parameter.opts}
+        rest: list[str] = []
+        swept: dict[str, list[str]] = {}
+        values = None
+        for argument in args:
+            option, equals, value = argument.partition("=")
+            if option.startswith("--"):
+                values = None if option in known else swept.setdefault(option, [])
+            if values is None:
+                rest.append(argument)
+            elif not option.startswith("--"):
+                values.append(argument)
+            elif equals:
+                values.append(value)
+        ctx.meta[SWEPT] = swept
+        return super().parse_args(ctx, rest)
+
+
+def sweep(
+    ctx: typer.Context,
+    method: Annotated[str, typer.Argument(help="The method, before all options.")],
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Run all combinations, not one change at a time.")
+    ] = False,
+    variants: Annotated[
+        bool, typer.Option("--variants", help="Also run the variants that the method names.")
+    ] = False,
+    on: TestsetOption = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of all runs, as METHOD.NAME=VALUE; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Images at a time.", min=1)] = None,
+    prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
+    corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Repetitions, each with noise of its own.", min=1)] = (
+        1
+    ),
+    protocol: ProtocolOption = Choice.STRICT,
+) -> None:
+    """Run a method with many settings, and score its results.
+
+    Every setting of the method is an option that takes several values. Without --grid they are
+    changed one at a time: a run with the settings of bench.toml, and one more for each value. What
+    is done already is kept.
+    """
+    from bench.engine.sweep import Point, combinations, one_at_a_time, run_sweep, variants_of
+    from bench.method import find_method
+
+    here = workspace()
+    config = here.config
+    chosen = find_method(method)
+    metrics = chosen_metrics(here)
+    testset = open_testset_named(here, on)
+    values = _values(chosen, testset.manifest.plan.scale, ctx)
+    points: list[Point] = [*(combinations if grid else one_at_a_time)(values)]
+    if variants:
+        points += variants_of(chosen)
+    elif not values:
+        raise WrongUsage(
+            "Nothing is to be changed: give a setting with its values, such as --steps 20 50, "
+            "or --variants."
+        )
+    finished = run_sweep(
+        method,
+        points,
+        settings=merged_settings(config.settings, changes or []),
+        testset=testset,
+        results=here.results,
+        weights=chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector),
+        seed=config.seed if seed is None else seed,
+        batch=batch or config.batch,
+        repetitions=repeat,
+    )
+    restored = sum(item.restored for item in finished)
+    typer.echo(f"{method}: {len(finished)} runs, {restored} images restored")
+    score(here, testset, metrics, protocol)
+    typer.echo(f"`bench report {method}` prints the table; `bench figure tradeoff` draws it.")
+
+
+def _values(method: Method[Any], scale: int, ctx: typer.Context) -> dict[str, list[Any]]:
+    """Setting -> values of each option that named a setting.
+
+    Raises:
+        WrongUsage: an option that is neither a setting nor the command's, or has no values.
+    """
+    swept: dict[str, list[str]] = ctx.meta[SWEPT]
+    settings = [field.name for field in dataclasses.fields(method.settings(scale))]
+    own = [option for parameter in ctx.command.params for option in parameter.opts]
+    values = {}
+    for option, texts in swept.items():
+        name = option.removeprefix("--").replace("-", "_")
+        if name not in settings:
+            known = [*(f"--{name}" for name in settings), *own]
+            near = difflib.get_close_matches(option, known, n=1) or [f"--{', --'.join(settings)}"]
+            raise WrongUsage(f"{method.name} has no setting {name!r}: did you mean {near[0]}?")
+        if not texts:
+            raise WrongUsage(f"{option} needs values behind it, such as {option} 1 2.")
+        values[name] = [value_of(text) for text in texts]
+    return values

@@ -1,0 +1,104 @@
+"""From the store to what figures are drawn of: a run and its repetitions are one thing here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.errors import WrongUsage
+from bench.images import read_image
+from bench.report.collect import COSTS, Measured, repeated, table_of
+from bench.report.figures.points import Point
+from bench.report.figures.tradeoff import SweptRun
+from bench.report.table import NOT_MEASURED, Column, cells
+
+if TYPE_CHECKING:
+    from bench.store import Run
+    from bench.testset.manifest import TestSet
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run with its repetitions.
+
+    `run` is the first of them. `values` has what a table says, column -> mean over the repetitions,
+    `reasons` why a column has none, and `scores` metric -> image -> mean over the repetitions.
+    """
+
+    label: str
+    run: Run
+    values: Mapping[str, float]
+    reasons: Mapping[str, str]
+    scores: Mapping[str, Mapping[str, float]]
+
+
+def first_repetitions(runs: Sequence[Run]) -> list[Run]:
+    """Of every run and its repetitions the first."""
+    return [group[0] for group in repeated(runs)]
+
+
+def results_of(
+    testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured], protocol: str
+) -> tuple[list[Result], dict[str, Column]]:
+    """What is known of runs, and the columns by their names: the metrics, and what runs cost."""
+    table = table_of(testset, runs, metrics, protocol, costs=True)
+    results = []
+    for run, row, line in zip(first_repetitions(runs), table.rows, cells(table), strict=True):
+        named = dict(zip((column.name for column in table.columns), line, strict=True))
+        values = {name: cell.value for name, cell in named.items() if cell.value is not None}
+        reasons = {name: cell.reason for name, cell in named.items() if cell.value is None}
+        results.append(Result(row.title, run, values, reasons, row.scores))
+    return results, {column.name: column for column in table.columns}
+
+
+def between(
+    results: Sequence[Result], x: str, y: str
+) -> tuple[list[tuple[Result, Point]], list[str]]:
+    """Results with their places between two columns, and sentences on those that have none."""
+    placed = []
+    absent: dict[str, list[str]] = {}
+    for result in results:
+        lacking = [n for n in (x, y) if not math.isfinite(result.values.get(n, math.nan))]
+        if lacking:
+            absent.setdefault(_reason(result, lacking), []).append(result.label)
+        else:
+            placed.append((result, Point(result.label, result.values[x], result.values[y])))
+    return placed, [f"Left out: {'; '.join(of)}. {reason}" for reason, of in absent.items()]
+
+
+def _reason(result: Result, lacking: Sequence[str]) -> str:
+    """Why values are lacking; of metrics that nobody asked for yet, with the command that does."""
+    reason = result.reasons.get(lacking[0], "Its value is infinite.")
+    costs = {column.name for column in COSTS}
+    if reason != NOT_MEASURED or lacking[0] in costs:
+        return reason
+    options = " ".join(f"--metric {name}" for name in lacking if name not in costs)
+    return f"{reason} `bench evaluate {options}` does that."
+
+
+def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
+    """A metric of two results, for each image that both have.
+
+    Raises:
+        WrongUsage: there are not two results, or the metric is not of single images.
+    """
+    if len(results) != 2:
+        there = "; ".join(f"{result.run.folder.name} is {result.label}" for result in results)
+        raise WrongUsage(
+            "Two runs are compared: name two methods that have one run each, or two folders of "
+            f"runs. Named are {len(results)}: {there}."
+        )
+    if column.per != "image":
+        raise WrongUsage(f"{column.title} is of all images together: choose one of each image.")
+    one, other = (result.scores.get(column.name, {}) for result in results)
+    return [(one[image], other[image]) for image in one if image in other]
+
+
+def swept_run(result: Result, place: Point, image: str) -> SweptRun:
+    """A result as the figure of a sweep draws it, with its picture of an image if it is there."""
+    run = result.run
+    picture = read_image(run.picture(image)) if image in run.records() else None
+    variant = ", ".join(run.variants)
+    return SweptRun(run.spec.settings, place.x, place.y, picture, variant)

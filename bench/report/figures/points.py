@@ -1,0 +1,169 @@
+"""Figures made of points: quality against time, and one method against another, face by face."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.report.escape import one_line
+from bench.report.figures import canvas
+from bench.report.layout import DOWN, UP
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bench.report.table import Column
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run between two measures."""
+
+    label: str
+    x: float
+    y: float
+
+
+def axis_title(column: Column) -> str:
+    """A metric's name, with its unit and the direction that is better."""
+    unit = f" ({column.unit})" if column.unit else ""
+    return one_line(f"{column.title}{unit} {UP if column.higher_is_better else DOWN}")
+
+
+def pareto(points: Sequence[Point], quality: Column, width: float | None = None) -> Figure:
+    """Quality (y) against seconds per image (x, logarithmic), and the runs that nothing beats.
+
+    These are filled, and a line bounds what they reach. Labels stand beside the points, or in a
+    legend below where there is no room for all.
+
+    Raises:
+        BenchError: there are no points.
+    """
+    if not points:
+        raise BenchError("No run has both a value and a time, so there is nothing to draw.")
+    width = width or canvas.COLUMN
+    plot = 0.72 * width
+    figure = canvas.blank(width, plot)
+    axes = _pareto_axes(figure, points, quality)
+    canvas.fit(axes, 0.02, 0.02, width - 0.05, plot - 0.03)
+    places = [(point.x, point.y) for point in points]
+    if len(canvas.label_points(axes, places, [p.label for p in points])) == len(points):
+        return figure
+    line = 1.4 * canvas.FONT / 72
+    legend = len(points) * line
+    figure = canvas.blank(width, plot + legend + 0.05)
+    axes = _pareto_axes(figure, points, quality)
+    canvas.fit(axes, 0.02, legend + 0.07, width - 0.05, plot + legend + 0.02)
+    _legend(figure, points, front=pareto_front(points, quality.higher_is_better), line=line)
+    return figure
+
+
+def _pareto_axes(figure: Figure, points: Sequence[Point], quality: Column) -> Any:
+    axes: Any = figure.add_axes((0.2, 0.2, 0.7, 0.7))
+    front = pareto_front(points, quality.higher_is_better)
+    xs, ys = [p.x for p in front], [p.y for p in front]
+    axes.plot(xs, ys, color="0.6", linestyle="--", drawstyle="steps-post", zorder=1)
+    for number, point in enumerate(points):
+        axes.plot(point.x, point.y, **_mark(number, point in front))
+    axes.set(xscale="log", xlabel=f"seconds per image {DOWN}", ylabel=axis_title(quality))
+    axes.margins(0.12)
+    _plain_ticks(axes)
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _mark(number: int, filled: bool) -> dict[str, Any]:
+    look = canvas.Look.number(number)
+    inside = look.colour if filled else "white"
+    return {"marker": look.marker, "color": look.colour, "mfc": inside, "linestyle": ""}
+
+
+def _legend(figure: Figure, points: Sequence[Point], front: Sequence[Point], line: float) -> None:
+    """A row for each point at the foot of a figure, `line` inches high."""
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes((0, 0, 1, len(points) * line / height))
+    axes.set(xlim=(0, width), ylim=(len(points), 0))
+    axes.set_axis_off()
+    for number, point in enumerate(points):
+        axes.plot(0.1, number + 0.5, **_mark(number, point in front))
+        text = canvas.wrapped(point.label, width - 0.25, lines=1)
+        axes.text(0.2, number + 0.5, text, va="center")
+
+
+def pareto_front(points: Sequence[Point], higher_is_better: bool) -> list[Point]:
+    """The points that no other one beats in both measures or in one at equality, quickest first."""
+    sign = -1 if higher_is_better else 1
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.x, sign * p.y)):
+        equal = front and (point.x, point.y) == (front[-1].x, front[-1].y)
+        if not front or sign * point.y < sign * front[-1].y or equal:
+            front.append(point)
+    return front
+
+
+def scatter(
+    pairs: Sequence[tuple[float, float]],
+    labels: tuple[str, str],
+    metric: Column,
+    width: float | None = None,
+) -> Figure:
+    """One metric of two methods, a point for each image, with the diagonal where they are equal.
+
+    On either side is counted on how many images that method is better; equal ones are named.
+
+    Raises:
+        BenchError: there are no pairs of finite values.
+    """
+    finite = [pair for pair in pairs if all(map(math.isfinite, pair))]
+    if not finite:
+        raise BenchError("The two have no image with a value in common: nothing to draw.")
+    width = width or canvas.COLUMN
+    figure = canvas.blank(width, width)
+    axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))
+    values = [value for pair in finite for value in pair]
+    margin = 0.06 * (max(values) - min(values)) or 0.5
+    low, high = min(values) - margin, max(values) + margin
+    axes.plot([low, high], [low, high], color="0.5", linestyle="--", linewidth=0.8, zorder=1)
+    xs, ys = zip(*finite, strict=True)
+    size = 9 if len(finite) <= 200 else 4
+    axes.scatter(xs, ys, s=size, color=canvas.COLOURS[0], alpha=0.7, linewidth=0, zorder=2)
+    title, (across, up) = axis_title(metric), map(one_line, labels)
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    room = width - 0.7
+    axes.set_xlabel(canvas.wrapped(f"{title}, {across}", room, lines=1))
+    axes.set_ylabel(canvas.wrapped(f"{title}, {up}", room, lines=1))
+    above = sum(y > x for x, y in finite)
+    equal = sum(y == x for x, y in finite)
+    below = len(finite) - above - equal
+    upper, lower = (up, across) if metric.higher_is_better else (across, up)
+    canvas.fit(axes, 0.02, 0.02, width - 0.05, width - 0.05)
+    half = 0.55 * room
+    note = f", {equal} equal" if equal else ""
+    for place, side, text in (
+        ((0.03, 0.97), "left", f"{upper} better: {above}"),
+        ((0.97, 0.03), "right", f"{lower} better: {below}{note}"),
+    ):
+        axes.text(
+            *place,
+            canvas.wrapped(text, half),
+            transform=axes.transAxes,
+            ha=side,
+            va="top" if side == "left" else "bottom",
+        )
+    return figure
+
+
+def _plain_ticks(axes: Any) -> None:
+    """Numbers as 0.1 and 10 on a logarithmic axis of x, more of them where it is short."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis = axes.xaxis
+    low, high = axes.get_xlim()
+    steps = (1, 2, 5) if high / low < 300 else (1,)
+    axis.set_major_locator(LogLocator(subs=steps))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,188 @@
+"""The figure of a sweep: what each setting does to two measures, and to one face.
+
+As in Figure 7 of DPI's paper, which shows faces alone; the curve is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.report.escape import one_line
+from bench.report.figures import canvas
+from bench.report.figures.points import axis_title
+from bench.report.strip import scaled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from bench.images import Pixels
+    from bench.report.table import Column
+
+Settings = Mapping[str, Any]
+
+GAP = 0.03  # inches
+LARGEST = 0.55  # inches: of a face
+LINE = 1.25 * canvas.FONT / 72  # inches: from one line of text to the next
+
+
+@dataclass(frozen=True)
+class SweptRun:
+    """A run of a sweep: its settings, what it is named after, two measures, and one face.
+
+    `variant` is the name of the variant that it is, or "".
+    """
+
+    settings: Settings
+    x: float
+    y: float
+    picture: Pixels | None = None
+    variant: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Runs that part from one in a single thing, and that one: how they are told apart, in order.
+
+    They are `joined` by a curve if that is one setting with a number; else these are variants.
+    """
+
+    name: str
+    runs: tuple[SweptRun, ...]
+    values: tuple[str, ...]
+    joined: bool = True
+
+
+def centre(runs: Sequence[SweptRun]) -> SweptRun:
+    """The run that the sweep is around: it parts from the most others in a single setting."""
+
+    def neighbours(run: SweptRun) -> int:
+        return sum(len(_apart(run, other)) == 1 for other in runs)
+
+    return max(runs, key=neighbours)  # the first of those, where there are several
+
+
+def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
+    """For each setting the runs that part from one in that setting alone, and that one.
+
+    Settings that are no numbers have no order, and share a line: the variants.
+    """
+    found = []
+    variants: list[tuple[SweptRun, str]] = []
+    for name, middle in around.settings.items():
+        of = [run for run in runs if _apart(run, around) == [name]]
+        if not _is_number(middle):
+            variants += [(run, run.variant or f"{name} {run.settings[name]}") for run in of]
+        elif of:
+            ordered = tuple(sorted([around, *of], key=lambda run: run.settings[name]))
+            values = tuple(f"{run.settings[name]:g}" for run in ordered)
+            found.append(Line(name, ordered, values))
+    if variants:
+        others, values = zip(*variants, strict=True)
+        found.append(Line("variants", others, values, joined=False))
+    return found
+
+
+def tradeoff(runs: Sequence[SweptRun], x: Column, y: Column, width: float | None = None) -> Figure:
+    """The curve of every setting that was swept, and below it a row of one face for each.
+
+    Curves cross in the run that the sweep is around, which is black, and its values bold. Runs that
+    part from it in more than one setting, as those of a grid do, are grey. Points are labelled
+    where there is room.
+
+    Raises:
+        BenchError: no two runs part in a single setting.
+    """
+    around = centre(runs) if runs else None
+    curves = lines(runs, around) if around else []
+    if not around or not curves:
+        raise BenchError(
+            "No two runs part in one setting alone, so there is no curve: `bench sweep` makes some."
+        )
+    width = width or canvas.COLUMN
+    rows = [curve for curve in curves if any(run.picture is not None for run in curve.runs)]
+    across = max((len(curve.runs) for curve in rows), default=1)
+    room = max(canvas.text_width(curve.name) for curve in curves) + 0.1
+    side = min(LARGEST, (width - room) / across - GAP)
+    titles = [[canvas.wrapped(v, side, lines=2) for v in curve.values] for curve in rows]
+    heads = [LINE * (1 + max(t.count("\n") for t in of)) + 2 * GAP for of in titles]
+    plot, below = 0.68 * width, sum(heads) + len(rows) * side
+    figure = canvas.blank(width, plot + below)
+    axes = _draw_curves(figure, curves, around, runs)
+    axes.set(xlabel=axis_title(x), ylabel=axis_title(y))
+    canvas.fit(axes, 0.02, below + 0.06, width - 0.05, plot + below - 0.05)
+    labels = [
+        ((run.x, run.y), value)
+        for curve in curves
+        for run, value in zip(curve.runs, curve.values, strict=True)
+        if run is not around
+    ]
+    canvas.label_points(axes, [at for at, _ in labels], [text for _, text in labels])
+    top = plot
+    for curve, above, head in zip(rows, titles, heads, strict=True):
+        top += head
+        _draw_row(figure, curve, above, (room, top, side), around)
+        top += side
+    return figure
+
+
+def _draw_curves(
+    figure: Figure, curves: Sequence[Line], around: SweptRun, runs: Sequence[SweptRun]
+) -> Any:
+    axes: Any = figure.add_axes((0.2, 0.5, 0.7, 0.4))
+    joined = {id(run) for curve in curves for run in curve.runs}
+    others = [run for run in runs if id(run) not in joined]
+    axes.plot([r.x for r in others], [r.y for r in others], ".", color=canvas.FAINT, zorder=1)
+    for number, curve in enumerate(curves):
+        look = canvas.Look.number(number)
+        axes.plot(
+            [run.x for run in curve.runs],
+            [run.y for run in curve.runs],
+            marker=look.marker,
+            color=look.colour,
+            linestyle="-" if curve.joined else "",
+            label=one_line(curve.name),
+            zorder=2,
+        )
+    axes.plot(around.x, around.y, marker="o", color=canvas.INK, markersize=5.5, zorder=3)
+    axes.margins(0.12)
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+    axes.legend(loc="best", handlelength=1.6, labelspacing=0.3, borderaxespad=0.2)
+    return axes
+
+
+def _draw_row(
+    figure: Figure,
+    curve: Line,
+    titles: Sequence[str],
+    place: tuple[float, float, float],
+    around: SweptRun,
+) -> None:
+    """Faces under their titles; `place` is left and top of the first, and the side, in inches."""
+    left, top, side = place
+    width, height = figure.get_size_inches()
+    middle = 1 - (top + side / 2) / height
+    figure.text(0.02 / width, middle, one_line(curve.name), ha="left", va="center")
+    pixels = round(side * canvas.DPI)
+    for number, (run, title) in enumerate(zip(curve.runs, titles, strict=True)):
+        start = left + number * (side + GAP)
+        box = (start / width, 1 - (top + side) / height, side / width, side / height)
+        axes: Any = figure.add_axes(box)
+        axes.imshow(np.asarray(scaled(run.picture, pixels, 0)), interpolation="none")
+        axes.set_axis_off()
+        axes.set_title(title, pad=2, fontweight="bold" if run is around else "normal")
+
+
+def _apart(one: SweptRun, other: SweptRun) -> list[str]:
+    """The settings in which two runs part."""
+    names = dict.fromkeys((*one.settings, *other.settings))
+    return [name for name in names if one.settings.get(name) != other.settings.get(name)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,46 @@
+"""A method of a user's own, whose settings can be swept and which costs nothing to run."""
+
+from pathlib import Path
+
+from tests.small import small_testset
+
+SHADE = '''
+"""Bicubic in the light of another hour: a method with settings that costs nothing to run."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.images import resize_bicubic_batch
+from bench.method import Method
+
+
+@dataclass(frozen=True)
+class Settings:
+    dark: float = 0.5
+    level: int = 1
+    hour: Literal["noon", "dusk"] = "noon"
+
+
+def restore(problem, settings):
+    return resize_bicubic_batch(problem.lr, problem.size) * settings.dark / settings.level
+
+
+METHOD = Method(
+    name="shade",
+    title="Shade",
+    settings=lambda scale: Settings(),
+    restore=restore,
+    variants={"w/o Light": {"dark": 0.0}, "at Dusk": {"hour": "dusk"}},
+)
+'''
+
+
+def shade_workspace(root: Path) -> Path:
+    """A workspace with the method and a test set of two images, measured by PSNR."""
+    (root / "bench.toml").write_text(
+        'testset = "tiny-16-x4"\nmetrics = ["psnr", "lr-psnr"]\n[settings.shade]\nlevel = 2\n'
+    )
+    (root / "baselines").mkdir()
+    (root / "baselines" / "shade.py").write_text(SHADE)
+    small_testset(root, count=2)
+    return root
