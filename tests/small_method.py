@@ -22,7 +22,8 @@ class Settings:
 
 
 def restore(problem, settings):
-    return resize_bicubic_batch(problem.lr, problem.size) * settings.dark / settings.level
+    large = resize_bicubic_batch(problem.lr, problem.size) * settings.dark / settings.level
+    return (large + 0.1 * problem.noise.normal_like(large)).clamp(-1, 1)
 
 
 METHOD = Method(
