@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.page import save_page, testsets_shown
 from bench.cli.shared import TestsetOption, open_testset_named, workspace
 from bench.errors import BenchError, WrongUsage
 
@@ -131,6 +132,13 @@ def report(
     costs: Annotated[
         bool, typer.Option("--costs", help="Add seconds, network calls and peak memory.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write a page, a folder; of every test set where none is named."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open", help="Open that page; without --html it is results/page.")
+    ] = False,
 ) -> None:
     """Print the table of a test set's results, with best and second best marked."""
     from bench.files import write_bytes
@@ -153,6 +161,12 @@ def report(
     if strip:
         write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
         typer.echo(f"Saved {strip}", err=True)
+    if html or show:
+        alone = bool(on or here.config.testset)
+        shown = testsets_shown(here, testset, alone, methods or ())
+        index = save_page(here, html or here.results / "page", shown, methods or (), metrics)
+        if show:
+            typer.launch(index.resolve().as_uri())
 
 
 def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
