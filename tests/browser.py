@@ -189,7 +189,9 @@ def browser(profile: Path) -> Iterator[Browser]:
     to_browser, ours = os.pipe()
     theirs, from_browser = os.pipe()
     # The protocol is spoken on the child's descriptors 3 and 4, which may be taken here.
-    reading, writing = (fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (to_browser, from_browser))
+    reading, writing = (
+        fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (to_browser, from_browser)
+    )
     process = os.posix_spawn(
         CHROMIUM,
         [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}"],

@@ -75,4 +75,4 @@ def _section(
         for table in tables
         if any(names & (row.scores.keys() | row.whole.keys()) for row in table.rows)
     ]
-    return Section(testset, runs, measured or tables[:1])
+    return Section(testset, [[run] for run in runs], measured or tables[:1])

@@ -13,7 +13,6 @@ from bench.report.layout import Layout, lay_out, number
 from bench.report.page.pictures import THUMBNAIL
 from bench.report.page.section import Section
 from bench.report.table import Cell, Column, Row, Table
-from bench.store import Run
 
 ROUNDING = 2
 """Decimals of the gallery's values beyond those printed: enough to sort by."""
@@ -72,15 +71,15 @@ def tables_of(sections: Sequence[Section]) -> list[ShownTable]:
             rows = tuple(
                 ShownRow(
                     row.name,
-                    run.folder.name,
+                    group[0].folder.name,
                     label,
                     tuple(
                         shown_cell(cell, column, row, table)
                         for cell, column in zip(cells, table.columns, strict=True)
                     ),
                 )
-                for row, run, label, cells in zip(
-                    table.rows, section.runs, layout.labels, layout.cells, strict=True
+                for row, group, label, cells in zip(
+                    table.rows, section.groups, layout.labels, layout.cells, strict=True
                 )
             )
             shown.append(
@@ -136,9 +135,8 @@ def gallery_of(sections: Sequence[Section]) -> list[dict[str, Any]]:
 
 def _gallery(section: Section) -> dict[str, Any]:
     images = list(section.testset.entries)
-    labels = [row.title for row in section.tables[0].rows]
     titles = {"lr": "LR", "gt": "GT"} | {
-        run.folder.name: label for run, label in zip(section.runs, labels, strict=True)
+        run.folder.name: row.title for run, row in section.rows(section.tables[0])
     }
     methods = {run.folder.name: run.spec.method for run in section.runs}
     return {
@@ -155,7 +153,7 @@ def _gallery(section: Section) -> dict[str, Any]:
             for layer in section.layers
         ],
         "metrics": [
-            _metric(column, table, section.runs, images)
+            _metric(column, table, section)
             for table in section.tables
             for column in table.columns
             if column.per == "image" and column not in COSTS
@@ -163,18 +161,16 @@ def _gallery(section: Section) -> dict[str, Any]:
     }
 
 
-def _metric(
-    column: Column, table: Table, runs: Sequence[Run], images: Sequence[str]
-) -> dict[str, Any]:
-    places = {image: place for place, image in enumerate(images)}
+def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
+    images = list(section.testset.entries)
+    digits = column.digits + ROUNDING
     values, notes = {}, {}
-    for row, run in zip(table.rows, runs, strict=True):
+    for run, row in section.rows(table):
         if scores := row.scores.get(column.name):
-            digits = column.digits + ROUNDING
             values[run.folder.name] = [_json_number(scores.get(i), digits) for i in images]
         if undefined := row.undefined.get(column.name):
             notes[run.folder.name] = {
-                places[i]: one_line(why) for i, why in undefined.items() if i in places
+                place: one_line(undefined[i]) for place, i in enumerate(images) if i in undefined
             }
     return {
         "title": one_line(f"{column.title} ({column.unit})" if column.unit else column.title),

@@ -30,7 +30,7 @@ def images_csv(sections: Sequence[Section]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow((*_FACTS, *map(csv_text, names)))
     for section, table in tables:
-        for row, run in zip(table.rows, section.runs, strict=True):
+        for run, row in section.rows(table):
             scores = [row.scores.get(name, {}) for name in names]
             texts = (section.testset.name, table.protocol, row.name, row.title, run.spec.identity)
             facts = [csv_text(text) for text in texts]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bench.report.table import Table
+from bench.report.table import Row, Table
 from bench.store import Run
 from bench.testset.manifest import TestSet
 
@@ -29,11 +29,25 @@ class Layer:
 
 @dataclass(frozen=True)
 class Section:
-    """One test set, its runs, and for each protocol their table, whose rows are these runs."""
+    """One test set, and for each protocol a table of its results.
+
+    `groups` are the runs that each row of the tables is made of.
+    """
 
     testset: TestSet
-    runs: Sequence[Run]
+    groups: Sequence[Sequence[Run]]
     tables: Sequence[Table]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, in the order of the rows."""
+        return [run for group in self.groups for run in group]
+
+    def rows(self, table: Table) -> Iterator[tuple[Run, Row]]:
+        """Each run with its row in a table."""
+        for group, row in zip(self.groups, table.rows, strict=True):
+            for run in group:
+                yield run, row
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

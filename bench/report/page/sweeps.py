@@ -76,29 +76,31 @@ def sweeps_of(sections: Sequence[Section]) -> list[Sweep]:
         sweep
         for section in sections
         for table in section.tables
-        for sweep in _sweeps(section.testset.name, section.runs, table)
+        for sweep in _sweeps(section.testset.name, [group[0] for group in section.groups], table)
     ]
 
 
-def families(runs: Sequence[Run]) -> Iterator[tuple[str, str, dict[str, dict[float, int]]]]:
-    """Method, setting, and per title of a line the setting's value -> the run's place.
+Places = Mapping[float, int]
+"""A setting's value -> the place, among the runs, of the one that has it."""
 
-    A line is of runs that agree in all but the setting, and has at least `FEWEST` of its values.
+
+def families(runs: Sequence[Run]) -> Iterator[tuple[str, str, list[tuple[str, Places]]]]:
+    """Method, setting, and lines: runs that agree in all else, and what sets them apart from others.
+
+    A line has at least `FEWEST` values of the setting.
     """
     facts = [_facts(run) for run in runs]
     for method in dict.fromkeys(run.spec.method for run in runs):
         own = [place for place, run in enumerate(runs) if run.spec.method == method]
-        for setting in dict.fromkeys(name for place in own for name in facts[place]):
+        for setting in _numeric([facts[place] for place in own]):
             groups: dict[tuple[tuple[str, str], ...], dict[float, int]] = {}
-            for place in own:
-                value = _number(facts[place].get(setting))
-                if value is not None and setting.startswith(_SETTING):
-                    rest = tuple((n, v) for n, v in facts[place].items() if n != setting)
-                    groups.setdefault(rest, {})[value] = place
+            for place in (place for place in own if setting in facts[place]):
+                rest = {name: value for name, value in facts[place].items() if name != setting}
+                groups.setdefault(tuple(rest.items()), {})[float(facts[place][setting])] = place
             lines = {rest: found for rest, found in groups.items() if len(found) >= FEWEST}
             if lines:
                 titles = _what_differs([dict(rest) for rest in lines])
-                yield method, setting, dict(zip(titles, lines.values(), strict=True))
+                yield method, setting, list(zip(titles, lines.values(), strict=True))
 
 
 _SETTING = "settings "
@@ -111,7 +113,7 @@ def _facts(run: Run) -> dict[str, str]:
         flattened(
             {
                 "settings": spec.settings,
-                "weights": spec.weights,
+                "weights": {need: digest[:12] for need, digest in spec.weights.items()},
                 "revision": spec.revision,
                 "seed": spec.seed,
                 "repetition": spec.repetition,
@@ -120,12 +122,17 @@ def _facts(run: Run) -> dict[str, str]:
     )
 
 
-def _number(text: str | None) -> float | None:
+def _numeric(facts: Sequence[Mapping[str, str]]) -> list[str]:
+    """The settings that are numbers in all runs that have them."""
+    names = dict.fromkeys(name for of in facts for name in of if name.startswith(_SETTING))
+    return [name for name in names if all(_is_number(of[name]) for of in facts if name in of)]
+
+
+def _is_number(text: str) -> bool:
     try:
-        value = float(text) if text is not None else math.nan
+        return math.isfinite(float(text))
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        return False
 
 
 def _what_differs(facts: Sequence[Mapping[str, str]]) -> list[str]:
@@ -133,7 +140,7 @@ def _what_differs(facts: Sequence[Mapping[str, str]]) -> list[str]:
     names = dict.fromkeys(name for of in facts for name in of)
     apart = [name for name in names if len({of.get(name) for of in facts}) > 1]
     return [
-        ", ".join(f"{name.removeprefix(_SETTING)} {of[name][:12]}" for name in apart if name in of)
+        ", ".join(f"{name.removeprefix(_SETTING)} {of[name]}" for name in apart if name in of)
         for of in facts
     ]
 
@@ -144,27 +151,29 @@ def _sweeps(testset: str, runs: Sequence[Run], table: Table) -> Iterator[Sweep]:
         name = setting.removeprefix(_SETTING)
         charts = []
         for i, column in enumerate(table.columns):
-            if column in COSTS:
-                continue
-            curves = [_curve(places, [row[i] for row in grid]) for places in lines.values()]
-            if len({y for curve in curves for y in curve.values()}) > 1:  # not one that never moves
-                charts.append(chart(column, name, dict(zip(lines, curves, strict=True))))
+            curves = [(title, _curve(places, [row[i] for row in grid])) for title, places in lines]
+            moves = len({y for _, curve in curves for y in curve.values()}) > 1
+            if moves and column not in COSTS:
+                charts.append(chart(column, name, curves))
         if charts:
             title = next(str(r.description["title"]) for r in runs if r.spec.method == method)
-            yield Sweep(testset, table.protocol, method, title, name, tuple(lines), tuple(charts))
+            titles = tuple(title for title, _ in lines)
+            yield Sweep(testset, table.protocol, method, title, name, titles, tuple(charts))
 
 
-def _curve(places: Mapping[float, int], column: Sequence[Cell]) -> dict[float, float]:
+def _curve(places: Places, column: Sequence[Cell]) -> dict[float, float]:
     """The setting's value -> the metric's; nothing where too few runs have one."""
     found = {x: column[place].value for x, place in sorted(places.items())}
     finite = {x: y for x, y in found.items() if y is not None and math.isfinite(y)}
     return finite if len(finite) >= FEWEST else {}
 
 
-def chart(column: Column, setting: str, curves: Mapping[str, Mapping[float, float]]) -> Chart:
-    """The drawing of curves, each the setting's value -> the metric's; these are not all equal."""
-    xs = sorted({x for curve in curves.values() for x in curve})
-    ys = [y for curve in curves.values() for y in curve.values()]
+def chart(
+    column: Column, setting: str, curves: Sequence[tuple[str, Mapping[float, float]]]
+) -> Chart:
+    """The drawing of titled curves: the setting's value -> the metric's, which are not all equal."""
+    xs = sorted({x for _, curve in curves for x in curve})
+    ys = [y for _, curve in curves for y in curve.values()]
     steps = ticks(min(ys), max(ys))
 
     def across(x: float) -> float:
@@ -189,7 +198,7 @@ def chart(column: Column, setting: str, curves: Mapping[str, Mapping[float, floa
         header(column),
         tuple(
             Line(title, colour, points(curve))
-            for colour, (title, curve) in enumerate(curves.items())
+            for colour, (title, curve) in enumerate(curves)
             if curve
         ),
         tuple((across(x), f"{x:g}") for x in labelled),
