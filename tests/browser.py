@@ -128,9 +128,16 @@ class Tab:
         )
         return float(x), float(y)
 
-    def mouse(self, kind: str, x: float, y: float) -> None:
-        held = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
-        self.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, **held)
+    def drag(self, x: float, y: float, to: float) -> None:
+        """Press at a place, move across to another, and release there."""
+        self.mouse("mousePressed", x, y)
+        self.mouse("mouseMoved", to, y, button="left")
+        self.mouse("mouseReleased", to, y)
+
+    def mouse(self, kind: str, x: float, y: float, button: str = "") -> None:
+        """One event of the mouse; a button is held while it moves where one is named."""
+        held = button or ("none" if kind == "mouseMoved" else "left")
+        self.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=held, clickCount=1)
 
     def key(self, key: str) -> None:
         """Press a key by its name, such as "ArrowDown", or a letter."""

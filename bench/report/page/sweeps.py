@@ -85,7 +85,7 @@ Places = Mapping[float, int]
 
 
 def families(runs: Sequence[Run]) -> Iterator[tuple[str, str, list[tuple[str, Places]]]]:
-    """Method, setting, and lines: runs that agree in all else, and what sets them apart from others.
+    """Method, setting, and lines: what sets one apart from others, and its runs, alike in all else.
 
     A line has at least `FEWEST` values of the setting.
     """
@@ -171,7 +171,7 @@ def _curve(places: Places, column: Sequence[Cell]) -> dict[float, float]:
 def chart(
     column: Column, setting: str, curves: Sequence[tuple[str, Mapping[float, float]]]
 ) -> Chart:
-    """The drawing of titled curves: the setting's value -> the metric's, which are not all equal."""
+    """The drawing of titled curves, the setting's value -> the metric's, not all equal."""
     xs = sorted({x for _, curve in curves for x in curve})
     ys = [y for _, curve in curves for y in curve.values()]
     steps = ticks(min(ys), max(ys))
