@@ -274,9 +274,18 @@ def test_report_writes_a_page_of_all_test_sets_that_have_results(home: Path) -> 
     good("run")
     good("report", "--html", "page")
     assert [caption.split(", ")[2] for caption in captions(home / "page")] == [
-        f"\N{MULTIPLICATION SIGN}{scale}" for scale in (8, 2, 4, 4)
+        f"\N{MULTIPLICATION SIGN}{scale}" for scale in (2, 4, 4, 8)
     ]
     assert "Time (s/image)" in (home / "page" / "index.html").read_text()
+
+
+def test_test_sets_on_which_a_method_has_no_results_are_left_out(home: Path) -> None:
+    (made,) = (home / "results" / "celeba-16-x2").glob("*/images")
+    good("import", "own", made, "--testset", "celeba-16-x8")
+    good("report", "own", "--html", "page")
+    assert [caption.split(", ")[2] for caption in captions(home / "page")] == [
+        "\N{MULTIPLICATION SIGN}8"
+    ]
 
 
 def test_open_opens_the_page(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,11 @@ def test_the_gallery_is_sorted_by_a_metric_and_shown_page_by_page(tab: Tab) -> N
     assert faces(tab)[0] == order[-1]
     tab.choose("#choices [name=order]", "best")
     assert faces(tab)[0] == order[0]
+    tab.choose("#choices [name=metric]", "PSNR (dB), strict")
+    assert faces(tab)[0] == order[-1]
+    tab.choose("#choices [name=order]", "worst")
+    assert faces(tab)[0] == order[0]
+    tab.choose("#choices [name=metric]", "LPIPS, strict")
     tab.choose("#choices [name=order]", "none")
     assert faces(tab) == order[:48]
     tab.choose("#choices [name=right]", MARKUP)

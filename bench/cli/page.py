@@ -1,4 +1,4 @@
-"""What `bench report` does for its page: find what it shows, write it, open it."""
+"""The page of `bench report`: what it shows, and saying where it is."""
 
 from __future__ import annotations
 
@@ -20,39 +20,41 @@ if TYPE_CHECKING:
 
 def save_page(
     here: Workspace,
-    folder: Path,
-    testsets: Sequence[TestSet],
+    on: str | None,
     methods: Sequence[str],
     metrics: Sequence[Measure],
-) -> Path:
-    """Write the page of the results on these test sets, and say where it is."""
-    from bench.report.page import write_page
+    folder: Path,
+    show: bool,
+) -> None:
+    """Write the page of these methods, or of all, and say where it is; `show` opens it.
 
+    It is of the test set named here or in bench.toml, else of all that have results.
+
+    Raises:
+        BenchError: there are no results, a test set is not what was prepared, or the folder can't
+            be written.
+    """
+    from bench.report.page import write_page
+    from bench.testset.manifest import open_testset
+
+    name = on or here.config.testset
+    names = [name] if name else _with_results(here, methods)
+    testsets = [open_testset(testset_folder(here, name)) for name in names]
     sections = [_section(here, testset, methods, metrics) for testset in testsets]
     index = write_page(folder, sections)
     typer.echo(f"The page: {index}", err=True)
-    return index
+    if show:
+        typer.launch(index.resolve().as_uri())
 
 
-def testsets_shown(
-    here: Workspace, named: TestSet, alone: bool, methods: Sequence[str]
-) -> list[TestSet]:
-    """The test set that is named, and unless it is shown `alone`, all others with results.
-
-    Raises:
-        BenchError: one of them is not what was prepared.
-    """
+def _with_results(here: Workspace, methods: Sequence[str]) -> list[str]:
+    """The test sets that all of these methods, or any, have results on."""
     from bench.store import list_runs
-    from bench.testset.manifest import open_testset
 
-    if alone:
-        return [named]
-    others = []
-    for name in prepared(here):
-        there = {run.spec.method for run in list_runs(here.results, name)}
-        if name != named.name and there and there.issuperset(methods):
-            others.append(open_testset(testset_folder(here, name)))
-    return [named, *others]
+    there = {
+        name: {run.spec.method for run in list_runs(here.results, name)} for name in prepared(here)
+    }
+    return [name for name, found in there.items() if found and found.issuperset(methods)]
 
 
 def _section(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.page import save_page, testsets_shown
+from bench.cli.page import save_page
 from bench.cli.shared import TestsetOption, open_testset_named, workspace
 from bench.errors import BenchError, WrongUsage
 
@@ -162,11 +162,7 @@ def report(
         write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
         typer.echo(f"Saved {strip}", err=True)
     if html or show:
-        alone = bool(on or here.config.testset)
-        shown = testsets_shown(here, testset, alone, methods or ())
-        index = save_page(here, html or here.results / "page", shown, methods or (), metrics)
-        if show:
-            typer.launch(index.resolve().as_uri())
+        save_page(here, on, methods or (), metrics, html or here.results / "page", show)
 
 
 def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
