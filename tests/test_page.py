@@ -44,8 +44,8 @@ def shown(row: Row, column: Column) -> dict[str, str]:
 
 def test_a_mean_says_over_how_many_images_and_a_value_of_what() -> None:
     row = Row("a", "A", {"psnr": {"1": 20.1234567, "2": 20.1234567}}, 2, whole={"fid": 7.0})
-    assert shown(row, PSNR) == {"Mean": "20.1235", "Images": "2 of 4"}
-    assert shown(row, FID) == {"Value": "7", "Of the whole": "set"}
+    assert shown(row, PSNR).items() >= {"Mean": "20.1235", "Images": "2 of 4"}.items()
+    assert shown(row, FID).items() >= {"Value": "7", "Of the whole": "set"}.items()
 
 
 def test_a_published_number_comes_with_difference_source_and_note() -> None:
