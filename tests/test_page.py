@@ -146,6 +146,18 @@ def test_the_raw_numbers_are_there_at_full_precision(large: Section) -> None:
     assert {row["protocol"] for row in means} == {"strict", "paper"}
 
 
+def test_infinite_raw_numbers_are_those_of_other_tables(large: Section) -> None:
+    first, second, *_ = large.testset.entries
+    rows = tuple(
+        replace(row, scores={"psnr": {first: math.inf, second: math.nan}})
+        for row in large.tables[0].rows
+    )
+    lines = csv.DictReader(
+        io.StringIO(images_csv([replace(large, tables=[replace(large.tables[0], rows=rows)])]))
+    )
+    assert [line["psnr"] for line in lines][:3] == ["Infinity", "", ""]
+
+
 def in_folder(folder: Path) -> dict[str, bytes]:
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}

@@ -117,7 +117,7 @@ def shown_cell(cell: Cell, column: Column, row: Row, table: Table) -> ShownCell:
             details["Note"] = printed.note
     return ShownCell(
         text=number(cell.value, column),
-        value="" if cell.value is None else str(_json_number(cell.value)),
+        value="" if cell.value is None else str(json_number(cell.value)),
         mark=cell.mark.value,
         published=printed is not None,
         details=tuple(details.items()),
@@ -167,7 +167,7 @@ def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
     values, notes = {}, {}
     for run, row in section.rows(table):
         if scores := row.scores.get(column.name):
-            values[run.folder.name] = [_json_number(scores.get(i), digits) for i in images]
+            values[run.folder.name] = [json_number(scores.get(i), digits) for i in images]
         if undefined := row.undefined.get(column.name):
             notes[run.folder.name] = {
                 place: one_line(undefined[i]) for place, i in enumerate(images) if i in undefined
@@ -182,7 +182,7 @@ def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
     }
 
 
-def _json_number(value: float | None, digits: int | None = None) -> float | str | None:
+def json_number(value: float | None, digits: int | None = None) -> float | str | None:
     """A number that JSON has, or "Infinity" with its sign, as scripts read it; None is no value."""
     if value is None or math.isnan(value):
         return None

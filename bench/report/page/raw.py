@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 
 from bench.report.escape import csv_text
+from bench.report.page.content import json_number
 from bench.report.page.section import Section
 from bench.report.plain import to_csv
 
@@ -20,7 +21,7 @@ def means_csv(sections: Sequence[Section]) -> str:
 def images_csv(sections: Sequence[Section]) -> str:
     """One line per test set, protocol, run and image, one column per metric.
 
-    A value that is not there is an empty cell.
+    A value that is not there is an empty cell, an infinite one is `Infinity`, as in `to_csv`.
     """
     tables = [(section, table) for section in sections for table in section.tables]
     names = dict.fromkeys(
@@ -35,6 +36,6 @@ def images_csv(sections: Sequence[Section]) -> str:
             texts = (section.testset.name, table.protocol, row.name, row.title, run.spec.identity)
             facts = [csv_text(text) for text in texts]
             for image in section.testset.entries:
-                values = [of.get(image, "") for of in scores]
+                values = [json_number(of.get(image)) for of in scores]
                 writer.writerow((*facts, csv_text(image), *values))
     return stream.getvalue()
