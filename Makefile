@@ -29,7 +29,8 @@ $(SYSTEM): tests/system-packages.txt | $(INSTALLED)
 demo: install
 	$(RUN)bench prepare sample --scale 8
 	$(RUN)bench run bicubic ilvr ddnm dpi --testset sample-64-x8
-	$(RUN)bench report bicubic ilvr ddnm dpi --testset sample-64-x8 --strip results/demo.png
+	$(RUN)bench report bicubic ilvr ddnm dpi --testset sample-64-x8 --strip results/demo.png \
+		--html results/demo
 
 test: install $(SYSTEM) lint
 	$(RUN)python -m pytest
@@ -47,4 +48,4 @@ docs: install
 	$(RUN)python -m docs.generate
 
 clean:
-	rm -rf $(VENV) testsets results/sample-* results/demo.png
+	rm -rf $(VENV) testsets results/sample-* results/demo results/demo.png

@@ -10,6 +10,7 @@ from bench.download.connection import OFFLINE
 from bench.download.fetch import Wanted
 from bench.errors import BenchError
 from bench.registry import obtain
+from tests.browser import CHROMIUM, Browser, browser
 from tests.registered import Register, registry
 from tests.serving import Site, site
 
@@ -54,3 +55,12 @@ def coming(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
     monkeypatch.setattr(obtain, "download", stand_in)
     return queue
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for all tests that look at a page; each opens a tab of its own."""
+    if CHROMIUM is None:
+        pytest.skip("There is no Chromium here (tests/system-packages.txt).")
+    with browser(tmp_path_factory.mktemp("chromium")) as made:
+        yield made

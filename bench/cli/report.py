@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.page import save_page
 from bench.cli.shared import TestsetOption, open_testset_named, prepared, workspace
 from bench.cli.suite import MetricOption, chosen_metrics
 from bench.errors import WrongUsage
@@ -56,6 +57,13 @@ def report(
     costs: Annotated[
         bool, typer.Option("--costs", help="Add seconds, network calls and peak memory.")
     ] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="Also write a page, a folder; of every test set where none is named."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--open", help="Open that page; without --html it is results/page.")
+    ] = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="Show 95 % intervals.")] = False,
     beside: Annotated[
         bool, typer.Option("--beside", help="Show published values, differences and verdicts.")
@@ -83,6 +91,9 @@ def report(
     _print(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
     if strip:
         _save_strip(here, on, methods or (), strip, faces)
+    if html or show:
+        metrics = chosen_metrics(here, names)
+        save_page(here, on, methods or (), metrics, html or here.results / "page", show)
     if check:
         _check(tables)
 

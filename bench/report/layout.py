@@ -74,7 +74,7 @@ def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> L
     absent = [cell.reason for row in grid for cell in row if cell.value is None]
     return Layout(
         caption=_caption(table),
-        headers=tuple(_header(column) for column in table.columns),
+        headers=tuple(header(column) for column in table.columns),
         labels=tuple(_label(row, table.images) for row in table.rows),
         cells=grid,
         numbers=tuple(
@@ -134,7 +134,8 @@ def number(mean: float | None, column: Column) -> str:
     return f"{mean:z.{column.digits}f}"
 
 
-def _header(column: Column) -> str:
+def header(column: Column) -> str:
+    """A column's title with its unit, and an arrow to where it is better."""
     unit = f" ({column.unit})" if column.unit else ""
     return f"{column.title}{unit} {UP if column.higher_is_better else DOWN}"
 

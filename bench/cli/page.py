@@ -1,0 +1,87 @@
+"""The page of `bench report`: what it shows, and saying where it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from bench.cli.shared import prepared, testset_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.config import Workspace
+    from bench.metrics import Measure
+    from bench.report.page import Section
+    from bench.testset.manifest import TestSet
+
+
+def save_page(
+    here: Workspace,
+    on: str | None,
+    methods: Sequence[str],
+    metrics: Sequence[Measure],
+    folder: Path,
+    show: bool,
+) -> None:
+    """Write the page of these methods, or of all, and say where it is; `show` opens it.
+
+    It is of the test set named here or in bench.toml, else of all that have results.
+
+    Raises:
+        BenchError: there are no results, a test set is not what was prepared, or the folder can't
+            be written.
+    """
+    from bench.report.page import write_page
+    from bench.testset.manifest import open_testset
+
+    name = on or here.config.testset
+    names = [name] if name else _with_results(here, methods)
+    testsets = [open_testset(testset_folder(here, name)) for name in names]
+    sections = [_section(here, testset, methods, metrics) for testset in testsets]
+    index = write_page(folder, sections)
+    typer.echo(f"The page: {index}", err=True)
+    if show:
+        typer.launch(index.resolve().as_uri())
+
+
+def _with_results(here: Workspace, methods: Sequence[str]) -> list[str]:
+    """The test sets that all of these methods, or any, have results on."""
+    from bench.store import list_runs
+
+    there = {
+        name: {run.spec.method for run in list_runs(here.results, name)} for name in prepared(here)
+    }
+    return [name for name, found in there.items() if found and found.issuperset(methods)]
+
+
+def _section(
+    here: Workspace, testset: TestSet, methods: Sequence[str], metrics: Sequence[Measure]
+) -> Section:
+    """A test set with its runs, and its tables by every protocol by which any was measured."""
+    from bench.metrics.protocol import protocols
+    from bench.metrics.scoring import as_measured
+    from bench.report import read_published
+    from bench.report.beside import with_published
+    from bench.report.collect import find_runs, repeated, table_of
+    from bench.report.page import Section
+    from bench.resources import resource
+
+    runs = find_runs(testset, here.results, methods, here.config.methods)
+    groups = repeated(runs)
+    first = [group[0] for group in groups]
+    printed = read_published(resource("results/published")).tables
+    tables = []
+    for protocol in protocols("both", testset.manifest.plan.recipe):
+        columns = as_measured(metrics, testset, [protocol])
+        table = table_of(testset, runs, columns, protocol.name, costs=True)
+        tables.append(with_published(table, testset, first, printed))
+    names = {metric.name for metric in metrics}
+    measured = [
+        table
+        for table in tables
+        if any(names & (row.scores.keys() | row.whole.keys()) for row in table.rows)
+    ]
+    return Section(testset, groups, measured or tables[:1])

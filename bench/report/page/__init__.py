@@ -1,0 +1,104 @@
+"""The page: one folder that shows everything and opens from disk, without a network.
+
+    index.html               tables, curves, provenance, and all that the gallery needs to know
+    pictures/<hash>.png      every LR, restored and GT picture, named by its content
+    thumbnails/<hash>.jpg    smaller ones of those that are large
+    means.csv  images.csv    the numbers at full precision
+
+Style, scripts and data lie within index.html, so that the file alone still shows every number, and
+its Content-Security-Policy can name the scripts and the style by their hashes and allow nothing
+else. The tables are there without the scripts; these sort, filter and run the gallery.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError
+from bench.files import write_bytes
+from bench.report.page.content import gallery_of, methods_of, provenance_of, tables_of
+from bench.report.page.pictures import place_pictures
+from bench.report.page.raw import images_csv, means_csv
+from bench.report.page.section import Section
+from bench.report.page.sweeps import SIZE, sweeps_of
+
+__all__ = ["Section", "write_page"]
+
+HERE = Path(__file__).parent
+MARK = b'<meta name="generator" content="bench">'
+"""By which a page of ours is known, before it is replaced."""
+
+
+def write_page(folder: Path, sections: Sequence[Section]) -> Path:
+    """Write the page of some test sets with their results, and give the path of its index.html.
+
+    A page that is there is replaced; of its pictures those that are still shown are kept. The same
+    results give the same bytes.
+
+    Raises:
+        BenchError: the folder holds another page than ours, or can't be written.
+    """
+    index = folder / "index.html"
+    if index.is_file() and MARK not in index.read_bytes()[:2000]:
+        raise BenchError(f"{index} is there and no page of bench: choose another folder.")
+    place_pictures(folder, sections)
+    write_bytes(folder / "means.csv", means_csv(sections).encode())
+    write_bytes(folder / "images.csv", images_csv(sections).encode())
+    write_bytes(index, render(sections).encode())  # last: where there is a page, it is whole
+    return index
+
+
+def render(sections: Sequence[Section]) -> str:
+    """The text of index.html."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, *scripts = (
+        (HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "gallery.js")
+    )
+    tables = tables_of(sections)
+    return environment.get_template("page.html").render(
+        mark=MARK.decode(),
+        policy=_policy(scripts, style),
+        style=style,
+        scripts=scripts,
+        data=_json_in_html(gallery_of(sections)),
+        tables=tables,
+        methods=methods_of(sections),
+        published=any(cell.published for t in tables for row in t.rows for cell in row.cells),
+        sweeps=sweeps_of(sections),
+        size=SIZE,
+        provenance=provenance_of(sections),
+    )
+
+
+def _policy(scripts: Sequence[str], style: str) -> str:
+    """A Content-Security-Policy: these scripts, this style, and pictures of this folder.
+
+    A page from disk has no origin of its own in every browser; `file:` lets it show its pictures.
+    """
+    allowed = " ".join(map(_source, scripts))
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; "
+        "img-src 'self' file: data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _json_in_html(value: Any) -> str:
+    """JSON that no text in it can end the element around, or begin a comment."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", r"\u003c")

@@ -1,0 +1,65 @@
+"""The page's pictures: every one once, named by its hash, and smaller ones of the large."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from bench.files import write_bytes
+from bench.parallel import parallel_map, processors
+from bench.progress import track
+from bench.report.page.section import Section
+
+THUMBNAIL = 160
+"""Side of a thumbnail in pixels; pictures up to this size are their own."""
+
+
+def place_pictures(folder: Path, sections: Sequence[Section]) -> None:
+    """Bring every picture into the page's folder, and remove those that it no longer shows.
+
+    A picture is linked where the disk allows, which takes no room, and copied elsewhere. What is
+    there already is not made again, so that a stopped command goes on.
+    """
+    layers = [layer for section in sections for layer in section.layers]
+    pictures = {
+        folder / "pictures" / f"{layer.names[image]}.png": file
+        for layer in layers
+        for image, file in layer.files.items()
+    }
+    thumbnails = {
+        folder / "thumbnails" / f"{layer.names[image]}.jpg": file
+        for layer in layers
+        if layer.size > THUMBNAIL
+        for image, file in layer.files.items()
+    }
+    for target, source in pictures.items():
+        _link(source, target)
+    missing = [(source, target) for target, source in thumbnails.items() if not target.is_file()]
+    workers = processors() if len(missing) > 200 else 1  # to start one takes a second
+    made = parallel_map(_make_thumbnail, missing, workers)
+    for _ in track(made, "Thumbnails", len(missing)):
+        pass
+    for there in (*folder.glob("pictures/*.png"), *folder.glob("thumbnails/*.jpg")):
+        if there not in pictures and there not in thumbnails:
+            there.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return
+    except OSError:  # another disk, or one without links
+        write_bytes(target, source.read_bytes())
+
+
+def _make_thumbnail(job: tuple[Path, Path]) -> None:
+    source, target = job
+    buffer = io.BytesIO()
+    with Image.open(source) as picture:
+        small = picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BICUBIC)
+    small.save(buffer, "JPEG", quality=88)
+    write_bytes(target, buffer.getvalue())

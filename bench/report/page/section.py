@@ -1,0 +1,75 @@
+"""What a page is made of: a test set with its runs, and where the pictures of these lie."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.report.table import Row, Table
+from bench.store import Run
+from bench.testset.manifest import TestSet
+
+DIGITS = 20
+"""Of a hash in a file's name: enough that no two pictures share one."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """The pictures of one origin: LR, GT (`key` "lr", "gt") or a run, by its folder's name.
+
+    `size` is the pictures' side, `files` image id -> where the picture lies, and `names` image
+    id -> what it is called on the page, the beginning of its hash.
+    """
+
+    key: str
+    size: int
+    files: Mapping[str, Path]
+    names: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One test set, and for each protocol a table of its results.
+
+    `groups` are the runs that each row of the tables is made of.
+    """
+
+    testset: TestSet
+    groups: Sequence[Sequence[Run]]
+    tables: Sequence[Table]
+
+    @property
+    def runs(self) -> list[Run]:
+        """All runs, in the order of the rows."""
+        return [run for group in self.groups for run in group]
+
+    def rows(self, table: Table) -> Iterator[tuple[Run, Row]]:
+        """Each run with its row in a table, a repetition with its own."""
+        for group, row in zip(self.groups, table.rows, strict=True):
+            yield from zip(group, row.repetitions or (row,), strict=True)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """LR, every run in its order, and GT where there is one; pictures that are intact."""
+        return tuple(self._layers())
+
+    def _layers(self) -> Iterator[Layer]:
+        plan, entries = self.testset.manifest.plan, self.testset.manifest.images
+        inputs = {entry.id: (self.testset.folder / entry.lr, entry.lr_sha256) for entry in entries}
+        yield _layer("lr", plan.size // plan.scale, inputs)
+        for run in self.runs:
+            there = {i: (run.picture(i), record.sha256) for i, record in run.records().items()}
+            yield _layer(run.folder.name, plan.size, there)
+        if self.testset.ground_truth:
+            originals = {
+                entry.id: (self.testset.folder / entry.hr, entry.hr_sha256)
+                for entry in entries
+                if entry.hr is not None and entry.hr_sha256 is not None
+            }
+            yield _layer("gt", plan.size, originals)
+
+
+def _layer(key: str, size: int, pictures: Mapping[str, tuple[Path, str]]) -> Layer:
+    files = {image: file for image, (file, _) in pictures.items()}
+    names = {image: digest[:DIGITS] for image, (_, digest) in pictures.items()}
+    return Layer(key, size, files, names)

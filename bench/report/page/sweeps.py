@@ -1,0 +1,215 @@
+"""Curves of a metric over a setting, where runs of a method differ in that number alone."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.report.collect import COSTS
+from bench.report.layout import header, number
+from bench.report.page.content import flattened
+from bench.report.page.section import Section
+from bench.report.table import Cell, Column, Table, cells
+from bench.store import Run
+
+FEWEST = 3
+"""Values of a setting that make a curve."""
+
+SIZE = {"width": 300, "height": 190, "left": 52, "right": 14, "top": 12, "bottom": 34}
+"""Of a drawing, and of the room around its plot."""
+
+NEAREST = 21
+"""Room between two labels below the plot."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A run's place in the drawing, and what is known of it in words."""
+
+    x: float
+    y: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """Runs that differ in the setting alone; the title says in what they differ from others."""
+
+    title: str
+    colour: int
+    points: tuple[Point, ...]
+
+    @property
+    def path(self) -> str:
+        """For a polyline."""
+        return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One metric over the setting; ticks are places along an axis and their labels."""
+
+    title: str
+    lines: tuple[Line, ...]
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The curves of a method over one of its settings, on a test set by a protocol.
+
+    `lines` are the titles of all that its charts have, in the order of their colours.
+    """
+
+    testset: str
+    protocol: str
+    method: str
+    title: str
+    setting: str
+    lines: tuple[str, ...]
+    charts: tuple[Chart, ...]
+
+
+def sweeps_of(sections: Sequence[Section]) -> list[Sweep]:
+    """Every sweep there is in the results, whether or not it was run as one."""
+    return [
+        sweep
+        for section in sections
+        for table in section.tables
+        for sweep in _sweeps(section.testset.name, [group[0] for group in section.groups], table)
+    ]
+
+
+Places = Mapping[float, int]
+"""A setting's value -> the place, among the runs, of the one that has it."""
+
+
+def families(runs: Sequence[Run]) -> Iterator[tuple[str, str, list[tuple[str, Places]]]]:
+    """Method, setting, and lines: what sets one apart from others, and its runs, alike in all else.
+
+    A line has at least `FEWEST` values of the setting.
+    """
+    facts = [_facts(run) for run in runs]
+    for method in dict.fromkeys(run.spec.method for run in runs):
+        own = [place for place, run in enumerate(runs) if run.spec.method == method]
+        for setting in _numeric([facts[place] for place in own]):
+            groups: dict[tuple[tuple[str, str], ...], dict[float, int]] = {}
+            for place in (place for place in own if setting in facts[place]):
+                rest = {name: value for name, value in facts[place].items() if name != setting}
+                groups.setdefault(tuple(rest.items()), {})[float(facts[place][setting])] = place
+            lines = {rest: found for rest, found in groups.items() if len(found) >= FEWEST}
+            if lines:
+                titles = _what_differs([dict(rest) for rest in lines])
+                yield method, setting, list(zip(titles, lines.values(), strict=True))
+
+
+_SETTING = "settings "
+
+
+def _facts(run: Run) -> dict[str, str]:
+    """All that tells runs of a method apart, as words."""
+    spec = run.spec
+    return dict(
+        flattened(
+            {
+                "settings": spec.settings,
+                "weights": {need: digest[:12] for need, digest in spec.weights.items()},
+                "revision": spec.revision,
+                "seed": spec.seed,
+                "repetition": spec.repetition,
+            }
+        )
+    )
+
+
+def _numeric(facts: Sequence[Mapping[str, str]]) -> list[str]:
+    """The settings that are numbers in all runs that have them."""
+    names = dict.fromkeys(name for of in facts for name in of if name.startswith(_SETTING))
+    return [name for name in names if all(_is_number(of[name]) for of in facts if name in of)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _what_differs(facts: Sequence[Mapping[str, str]]) -> list[str]:
+    """For each of several runs the facts in which not all agree; "" where there is one only."""
+    names = dict.fromkeys(name for of in facts for name in of)
+    apart = [name for name in names if len({of.get(name) for of in facts}) > 1]
+    return [
+        ", ".join(f"{name.removeprefix(_SETTING)} {of[name]}" for name in apart if name in of)
+        for of in facts
+    ]
+
+
+def _sweeps(testset: str, runs: Sequence[Run], table: Table) -> Iterator[Sweep]:
+    grid = cells(table)
+    for method, setting, lines in families(runs):
+        name = setting.removeprefix(_SETTING)
+        charts = []
+        for i, column in enumerate(table.columns):
+            curves = [(title, _curve(places, [row[i] for row in grid])) for title, places in lines]
+            moves = len({y for _, curve in curves for y in curve.values()}) > 1
+            if moves and column not in COSTS:
+                charts.append(chart(column, name, curves))
+        if charts:
+            title = next(str(r.description["title"]) for r in runs if r.spec.method == method)
+            titles = tuple(title for title, _ in lines)
+            yield Sweep(testset, table.protocol, method, title, name, titles, tuple(charts))
+
+
+def _curve(places: Places, column: Sequence[Cell]) -> dict[float, float]:
+    """The setting's value -> the metric's; nothing where too few runs have one."""
+    found = {x: column[place].value for x, place in sorted(places.items())}
+    finite = {x: y for x, y in found.items() if y is not None and math.isfinite(y)}
+    return finite if len(finite) >= FEWEST else {}
+
+
+def chart(
+    column: Column, setting: str, curves: Sequence[tuple[str, Mapping[float, float]]]
+) -> Chart:
+    """The drawing of titled curves, the setting's value -> the metric's, not all equal."""
+    xs = sorted({x for _, curve in curves for x in curve})
+    ys = [y for _, curve in curves for y in curve.values()]
+    steps = ticks(min(ys), max(ys))
+
+    def across(x: float) -> float:
+        room = SIZE["width"] - SIZE["left"] - SIZE["right"]
+        return SIZE["left"] + (x - xs[0]) / (xs[-1] - xs[0]) * room
+
+    def up(y: float) -> float:
+        room = SIZE["height"] - SIZE["top"] - SIZE["bottom"]
+        return SIZE["top"] + (steps[-1] - y) / (steps[-1] - steps[0]) * room
+
+    def points(curve: Mapping[float, float]) -> tuple[Point, ...]:
+        return tuple(
+            Point(across(x), up(y), f"{setting} {x:g}: {number(y, column)}")
+            for x, y in curve.items()
+        )
+
+    labelled = xs[:1]
+    for x in xs[1:]:
+        if across(x) - across(labelled[-1]) >= NEAREST:
+            labelled.append(x)
+    return Chart(
+        header(column),
+        tuple(
+            Line(title, colour, points(curve))
+            for colour, (title, curve) in enumerate(curves)
+            if curve
+        ),
+        tuple((across(x), f"{x:g}") for x in labelled),
+        tuple((up(y), f"{y:.6g}") for y in steps),
+    )
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Three to seven round numbers at equal steps around two different ones."""
+    rough = (high - low) / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(i * step, 12) for i in range(first, last + 1)]
