@@ -29,6 +29,9 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 )
 
+MAX_BYTES = 2**28
+"""Of one file: more than an uncompressed picture of the most pixels that are read."""
+
 MAX_PIXELS = 80_000_000
 """More than a photograph of a face needs; less than where Pillow begins to warn."""
 
@@ -81,11 +84,28 @@ def read_image(path: Path) -> Pixels:
     Raises:
         BenchError: the file is missing or `decode` refuses it.
     """
+    return np.asarray(decode(image_bytes(path), str(path)))
+
+
+def image_bytes(path: Path) -> bytes:
+    """The contents of an image file.
+
+    Raises:
+        BenchError: it can't be read, or is larger than any image.
+    """
     try:
-        data = path.read_bytes()
+        if path.stat().st_size > MAX_BYTES:
+            raise BenchError(f"{path} is larger than an image file can be: remove it.")
+        return path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path} can't be read: {error.strerror}.") from None
-    return np.asarray(decode(data, str(path)))
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG file by its header; of whatever else, numbers without meaning."""
+    with path.open("rb") as file:
+        header = file.read(24)  # a signature, the length and name of the first chunk, and these
+    return int.from_bytes(header[16:20]), int.from_bytes(header[20:24])
 
 
 def encode_png(pixels: Pixels) -> bytes:

@@ -14,8 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from bench.cli import data, inspect, methods, suite, train, weights
-from bench.cli.shared import ManyValues
+from bench.cli.shared import ManyValues, say
 from bench.errors import BenchError, Terminated, WrongUsage
+
+# What typer raises of a command line that it can't parse, and does not export.
+UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 @contextmanager
@@ -35,6 +38,17 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _sentence(error: Exception) -> str:
+    """What to tell of an error that is not our own, too."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'A file'} can't be used: {error.strerror}."
+    if isinstance(error, UsageError):
+        context: Any = getattr(error, "ctx", None)
+        words = ["bench", *(context.command_path.split()[1:] if context else []), "--help"]
+        return f"{error.format_message().rstrip(' .')}. Usage: see `{' '.join(words)}`."
+    return str(error)
+
+
 class Commands(TyperGroup):
     """Turns our errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
 
@@ -42,13 +56,15 @@ class Commands(TyperGroup):
         try:
             with _terminable():
                 return super().invoke(ctx)
-        except (BenchError, OSError) as error:  # the latter: a full disk, no permission
+        except (BenchError, OSError, UsageError) as error:  # OSError: a full disk, no permission
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of a pipe has enough, which typer knows to end quietly
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise  # it holds the help
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(2 if isinstance(error, WrongUsage) else 1) from None
+            say(f"error: {_sentence(error)}", fg="red", err=True)
+            raise typer.Exit(2 if isinstance(error, WrongUsage | UsageError) else 1) from None
         except KeyboardInterrupt as stop:
             typer.echo("Stopped. What is done is kept; the same command goes on.", err=True)
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None

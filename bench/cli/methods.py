@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, size_and_scale, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, say, size_and_scale, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
             names.setdefault(text, []).append(name)
     if not console.is_terminal:
         for text, of in names.items():
-            typer.echo(f"  {', '.join(of)}: {' '.join(text.split())}")
+            say(f"  {', '.join(of)}: {' '.join(text.split())}")
         return
     grid = Table.grid(padding=(0, 0, 0, 2))
     grid.add_column(max_width=14, overflow="fold")
@@ -90,8 +90,8 @@ def new_method(name: NewName) -> None:
     from bench.authoring.template import new_method as write
 
     file = write(name, workspace().baselines)
-    typer.echo(f"Wrote {file}")
-    typer.echo(f"`bench run {name}` runs it, `bench check-method {name}` puts it to the test.")
+    say(f"Wrote {file}")
+    say(f"`bench run {name}` runs it, `bench check-method {name}` puts it to the test.")
 
 
 def check_method(
@@ -108,9 +108,9 @@ def check_method(
         raise WrongUsage(f"Scale {scale} does not divide {size} px: choose one that does.")
     if broken := check(find_method(name), size, scale):
         for sentence in broken:
-            typer.echo(sentence)
+            say(sentence)
         raise BenchError(f"{name} breaks {len(broken)} of the promises of a method.")
-    typer.echo(f"{name} keeps all promises of a method.")
+    say(f"{name} keeps all promises of a method.")
 
 
 def import_results(
@@ -128,8 +128,8 @@ def import_results(
     done = import_pictures(name, title or name, folder, testset, here.results, partial=partial)
     there = len(done.run.records())
     what = f"{done.restored} images imported" if done.restored else "was imported already"
-    typer.echo(f"{name}: {what}, {there} of {len(testset.entries)} are there, in {done.run.folder}")
-    typer.echo("`bench evaluate` scores them, `bench report` prints the table.")
+    say(f"{name}: {what}, {there} of {len(testset.entries)} are there, in {done.run.folder}")
+    say("`bench evaluate` scores them, `bench report` prints the table.")
 
 
 def external_setup(
@@ -141,10 +141,10 @@ def external_setup(
 
     workspace()
     installation = Installation(find_program(name))
-    installation.set_up(say=typer.echo)
+    installation.set_up(say=say)
     try:
         installation.fingerprint()
     except BenchError as error:  # the weights, which are not fetched
-        typer.echo(str(error))
+        say(str(error))
     else:
-        typer.echo(f"{name} is ready, in {installation.folder}")
+        say(f"{name} is ready, in {installation.folder}")

@@ -103,8 +103,7 @@ def choose_device() -> torch.device:
 
 
 def _trained(checkpoint: Checkpoint) -> nn.Module:
-    network = TRAINED[checkpoint.card.kind](checkpoint.card.unet)
-    checkpoint.load_into(network)
+    network = checkpoint.build(TRAINED[checkpoint.card.kind])
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
