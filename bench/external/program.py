@@ -43,10 +43,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that one call may take: to start, and for each image."""
+    """Seconds that one call may take, to start and for each image; GiB that a process may fill.
+
+    Addresses that are only reserved, as CUDA does by the terabyte, are not counted.
+    """
 
     start: float = 600.0
     image: float = 60.0
+    memory: float = 32.0
 
 
 @dataclass(frozen=True)
