@@ -43,8 +43,10 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
     """The table, and beneath it what does not fit into columns."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from bench.report.escape import one_line
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
@@ -54,7 +56,8 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
     for method in methods:
         facts = (method.type, ", ".join(method.needs), method.licence)
         runs = "yes" if method.runs else "no"
-        table.add_row(method.name, *(escape(fact or "-") for fact in facts), runs)
+        cells = (method.name, *facts, runs)
+        table.add_row(*(Text(one_line(cell) or "-") for cell in cells))
     console.print(table)
     reasons = {method.name: method.reason for method in methods}
     papers = {method.name: method.paper for method in methods}
@@ -66,8 +69,10 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
 
 def _print_texts(console: Console, texts: dict[str, str]) -> None:
     """Texts by name, equal ones once; in a pipe each stays one line, to be searched for."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from bench.report.escape import one_line
 
     names: dict[str, list[str]] = {}
     for name, text in texts.items():
@@ -75,13 +80,13 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
             names.setdefault(text, []).append(name)
     if not console.is_terminal:
         for text, of in names.items():
-            say(f"  {', '.join(of)}: {' '.join(text.split())}")
+            say(f"  {', '.join(of)}: {one_line(text)}")
         return
     grid = Table.grid(padding=(0, 0, 0, 2))
     grid.add_column(max_width=14, overflow="fold")
     grid.add_column(overflow="fold")
     for text, of in names.items():
-        grid.add_row(", ".join(of), escape(text))
+        grid.add_row(*(Text(one_line(part)) for part in (", ".join(of), text)))
     console.print(grid)
 
 
