@@ -11,8 +11,8 @@ def objection(name: str) -> str | None:
 
     A blank, a quote, an accent or an emoji is no objection.
     """
-    if name in ("", ".", ".."):
-        return "is empty or means a folder"
+    if not name.strip() or name in (".", ".."):
+        return "is blank or means a folder"
     if "/" in name or "\\" in name:
         return "has a separator of folders"
     # A line break would make two lines of one wherever names are listed, or hashed a line each.

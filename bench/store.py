@@ -229,7 +229,10 @@ class Run:
         path = self.folder / "scores.parquet"
         tables = [read_table(path)] if path.exists() else []
         if noted := self._scores.read():
-            tables.append(pd.DataFrame(noted))
+            try:
+                tables.append(pd.DataFrame(noted))
+            except ValueError as error:  # such as of what is no text in any encoding
+                raise BenchError(f"{self._scores.path} is damaged ({error}): remove it.") from None
         if not tables:
             return None
         table = pd.concat(tables, ignore_index=True)
@@ -289,7 +292,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
         raise BenchError(f"{path} is damaged ({error}): remove it and run again.") from None
 
 

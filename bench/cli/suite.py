@@ -209,7 +209,7 @@ def _merged(
             raise WrongUsage(f"--set {change} is not of the form METHOD.NAME=VALUE.")
         try:
             value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             value = text  # a bare word is a text
         merged.setdefault(method, {})[name] = value
     return merged

@@ -93,5 +93,5 @@ def _open(path: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(path) as table:
             yield table
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # the last: a path that is no text
         raise BenchError(f"{path} is damaged or can't be read ({error}).") from None
