@@ -39,9 +39,7 @@ def little_memory() -> Iterator[None]:
     """What asks for more than this meets a MemoryError, which is no BenchError."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
     (line,) = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmData" in x]
-    resource.setrlimit(
-        resource.RLIMIT_DATA, (int(line.split()[1]) * 1024 + MEMORY, before[1])
-    )
+    resource.setrlimit(resource.RLIMIT_DATA, (int(line.split()[1]) * 1024 + MEMORY, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_DATA, before)
 

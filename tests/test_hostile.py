@@ -8,6 +8,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_these_files_would_run_code_elsewhere(
     assert (tmp_path / RAN).exists()
 
 
-def calls() -> Iterator[tuple[str, str, dict[str, object]]]:
+def calls() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Every call in our code: file, what is called, and the arguments that are literal."""
     for file in (*(ROOT / "bench").rglob("*.py"), *(ROOT / "baselines").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -8,9 +8,29 @@ from typing import Any
 from hypothesis import strategies as st
 
 TOKENS = (
-    *(b"", b"\0", b"\xff" * 8, b"\x7f\xff\xff\xff", b"-1", b"0", b"nan", b"inf", b"1e999", b"9" * 5000),
+    *(
+        b"",
+        b"\0",
+        b"\xff" * 8,
+        b"\x7f\xff\xff\xff",
+        b"-1",
+        b"0",
+        b"nan",
+        b"inf",
+        b"1e999",
+        b"9" * 5000,
+    ),
     *(b"../", b"/etc/passwd", b"..\\", b"C:\\", b"\n", b"\r", b'"', b"'", b"=", b"#", b"{", b"}"),
-    *(b"[" * 3000, b"]", b"null", b"true", b"\\ud800", b"\\u0000", b"\xed\xa0\x80", b"\xf0\x9f\x98\x80"),
+    *(
+        b"[" * 3000,
+        b"]",
+        b"null",
+        b"true",
+        b"\\ud800",
+        b"\\u0000",
+        b"\xed\xa0\x80",
+        b"\xf0\x9f\x98\x80",
+    ),
 )
 
 VALUES: tuple[Any, ...] = (

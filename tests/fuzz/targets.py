@@ -41,7 +41,7 @@ MANIFEST = Manifest(1, Plan("tiny", 16, 4, "bicubic", 0, (0, 0, 1, 1)), "none", 
 SPEC = RunSpec("dpi", 1, {"steps": 50}, "0" * 64, {"prior": "1" * 64}, 0)
 RUN = {"format": FORMAT, "identity": SPEC.identity, "title": "DPI", "spec": asdict(SPEC)}
 TINY = UNetConfig(8, (1,), 1, (), 8, group_channels=4)
-SCORE = {name: "x" for name in ("image", "metric", "identity", "sr_sha256", "reference_sha256")}
+SCORE = dict.fromkeys(("image", "metric", "identity", "sr_sha256", "reference_sha256"), "x")
 
 
 @dataclass(frozen=True)
