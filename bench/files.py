@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 
 
 @contextmanager
@@ -44,21 +44,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def begun(folder: Path) -> Iterator[None]:
-    """Make a folder for the work of a block; what can't be used for it leaves nothing behind.
+    """Make a folder for the work of a block; input that can't be used leaves nothing behind.
 
-    On a BenchError all that this made is gone again. A folder that was there stays as the block
-    leaves it, and so does all when the work was stopped or killed: it can be taken up again.
+    Where the block ends in Refused, all that this made is gone again; in another BenchError, such
+    as of a network or a full disk, what was made by then stays, to be taken up again, as after a
+    kill. A folder that was there stays as the block leaves it.
     """
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield
-    except BenchError:
-        if absent:
+    except BenchError as error:
+        if absent and isinstance(error, Refused):
             shutil.rmtree(folder, ignore_errors=True)
-        for parent in absent[1:]:
-            with suppress(OSError):  # another process has begun something there
-                parent.rmdir()
+        for path in absent:
+            with suppress(OSError):  # something is in it, or it is gone
+                path.rmdir()
         raise
 
 

@@ -26,7 +26,7 @@ def objection(name: str) -> str | None:
 
 
 def stays_below(path: str) -> bool:
-    """Whether a path from outside leads out of the folder that it counts from, on no system."""
+    """Whether a path from outside stays in the folder that it counts from, on Windows too."""
     path = path.replace("\\", "/")
     drive = path[1:2] == ":" and path[0].isalpha()  # of Windows
     return not (drive or path.startswith("/") or "\0" in path or ".." in path.split("/"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 from bench.files import (
     Journal,
     begun,
@@ -166,24 +166,33 @@ def work(folder: Path, file: Path, end: BaseException) -> None:
 
 def test_what_is_refused_leaves_nothing_behind_where_nothing_was(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    with pytest.raises(BenchError, match="Refused"):
-        work(folder, folder / "c" / "x", BenchError("Refused."))
+    with pytest.raises(Refused, match="no image"):
+        work(folder, folder / "c" / "x", Refused("It is no image."))
     assert names(tmp_path) == []
+
+
+def test_work_that_a_network_or_disk_ended_stays(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="full"):
+        work(tmp_path / "a", tmp_path / "a" / "x", BenchError("The disk is full."))
+    assert names(tmp_path / "a") == ["x"]
+    with pytest.raises(BenchError, match="full"), begun(tmp_path / "b" / "c"):
+        raise BenchError("The disk is full.")
+    assert names(tmp_path) == ["a"]  # where nothing was made, nothing stays
 
 
 def test_what_was_there_or_was_only_stopped_stays(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     with pytest.raises(KeyboardInterrupt):
         work(folder, folder / "x", KeyboardInterrupt())
-    with pytest.raises(BenchError, match="Refused"):  # taken up again
-        work(folder, folder / "y", BenchError("Refused."))
+    with pytest.raises(Refused, match="no image"):  # taken up again
+        work(folder, folder / "y", Refused("It is no image."))
     assert names(folder) == ["x", "y"]
 
 
 def test_a_folder_that_another_began_beside_it_stays(tmp_path: Path) -> None:
     sets = tmp_path / "sets"
-    with pytest.raises(BenchError, match="Refused"):
-        work(sets / "mine", sets / "yours" / "x", BenchError("Refused."))
+    with pytest.raises(Refused, match="no image"):
+        work(sets / "mine", sets / "yours" / "x", Refused("It is no image."))
     assert names(sets) == ["yours"]
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISLNK
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 from bench.images import MAX_BYTES
 from bench.names import stays_below
 from bench.testset.sources import Photograph, Source, identified, is_image
@@ -124,7 +124,7 @@ def _readable(path: Path) -> Iterator[None]:
         NotImplementedError,  # a method of compression that Python does not know
         RuntimeError,  # encrypted
     ) as error:
-        raise BenchError(f"{path} is damaged or can't be read ({error}).") from None
+        raise Refused(f"{path} is damaged or can't be read ({error}).") from None
 
 
 def _check(path: Path, name: str, unpacked: int, packed: int | None, *, link: bool) -> None:
