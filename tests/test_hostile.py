@@ -159,4 +159,4 @@ def test_names_that_are_no_text_can_be_printed(home: Path) -> None:
     assert "caf\ufffd is not a folder" in outcome.err
     (home / "made").rename(home / name)
     assert "2 images imported" in good("import", "odd", name).out
-    good("report")
+    assert "Saved caf\ufffd.png" in good("report", "--strip", f"{name}.png").err

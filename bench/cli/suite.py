@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def run(
     )
     for item in finished:
         done = "was done already" if item.restored == 0 else f"{item.restored} images restored"
-        typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
+        say(f"{item.run.spec.method}: {done}, in {item.run.folder}")
     _score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
 
@@ -152,7 +152,7 @@ def report(
     _print(table, chosen[0] if chosen else None)
     if strip:
         write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
-        typer.echo(f"Saved {strip}", err=True)
+        say(f"Saved {strip}", err=True)
 
 
 def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
@@ -190,7 +190,7 @@ def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protoc
     chosen = protocols(protocol, testset.manifest.plan.recipe)
     score_runs(testset, here.results, metrics, chosen)
     for reason in _reasons(testset, metrics, protocol):
-        typer.echo(reason, err=True)
+        say(reason, err=True)
 
 
 def _merged(
