@@ -45,12 +45,22 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, UsageError):
         context: Any = getattr(error, "ctx", None)
         words = ["bench", *(context.command_path.split()[1:] if context else []), "--help"]
-        return f"{error.format_message().rstrip(' .')}. Usage: see `{' '.join(words)}`."
+        said = error.format_message().rstrip(" .")
+        return f"{said}{'' if said.endswith('?') else '.'} Usage: see `{' '.join(words)}`."
     return str(error)
 
 
 class Commands(TyperGroup):
     """Turns our errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **options)
+        except UsageError as error:  # an option before the command
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise  # it holds the help
+            say(f"error: {_sentence(error)}", fg="red", err=True)
+            raise typer.Exit(2) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -36,6 +36,7 @@ UNDIVIDED = ("choose a scale of at least 2 that divides the size",)
 REFUSED = {
     "no such command": typed("reprot", "No such command 'reprot'", "Did you mean 'report'"),
     "no such command within": typed("weights gte lpips", "No such command 'gte'"),
+    "no such option before a command": typed("--bug run", "No such option: --bug", "bench --help"),
     "no such option": typed("run --sete x", "No such option: --sete", "--set"),
     "an option of another command": typed("report --count 3", "No such option: --count"),
     "an argument too many": typed("verify tiny tiny", "unexpected extra argument", "bench verify"),
