@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: install demo test lint perf docs clean
+.PHONY: install demo test lint fuzz perf docs clean
 
 install: $(INSTALLED)
 
@@ -39,6 +39,12 @@ lint: install
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
+
+# FUZZ_SECONDS of each parser; what breaks one is kept in tests/fuzz/kept.
+FUZZ_SECONDS ?= 120
+fuzz: install
+	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[fuzz]"
+	$(RUN)python -m tests.fuzz $(FUZZ_SECONDS)
 
 perf: install
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[perf]"

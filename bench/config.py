@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, WrongUsage
-from bench.typed import build
+from bench.typed import at_least, build
 
 FILE_NAME = "bench.toml"
 
@@ -91,8 +91,10 @@ def read_config(file: Path) -> Config:
         BenchError: as `open_workspace`.
     """
     config = build(Config, read_toml(file), str(file))
-    if config.batch < 1:
-        raise WrongUsage(f"{file}.batch is {config.batch}, but must be at least 1.")
+    at_least(1, str(file), batch=config.batch, size=config.size)
+    for name, given in {"methods": config.methods, "metrics": config.metrics}.items():
+        if not given:
+            raise WrongUsage(f"{file}.{name} is empty: name at least one, or leave it out.")
     chosen = asdict(config.weights).items()
     weights = {need: path and str(file.parent / path) for need, path in chosen}
     return replace(config, weights=Weights(**weights))
@@ -105,6 +107,11 @@ def read_toml(file: Path) -> dict[str, Any]:
         BenchError: it can't be read or parsed, with the line.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        text = file.read_text(encoding="utf-8-sig")  # editors of Windows begin a text with a mark
+        return tomllib.loads(text)
+    except OSError as error:
+        raise BenchError(f"{file} can't be read: {error.strerror}.") from None
+    except RecursionError:
+        raise BenchError(f"{file} can't be read: its values are too deep.") from None
+    except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
         raise BenchError(f"{file} can't be read: {error}.") from None

@@ -8,6 +8,10 @@ class BenchError(Exception):
     """
 
 
+class Refused(BenchError):
+    """A file from outside that can't be used as it is; what was made of others is of no use."""
+
+
 class WrongUsage(BenchError):
     """A name or value on the command line or in bench.toml that can't be meant; exits with 2."""
 

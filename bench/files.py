@@ -7,11 +7,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 
 
 @contextmanager
@@ -25,7 +25,8 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        # Without its own name, which may be as long as names can be.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     except OSError as error:
         raise BenchError(f"{path.parent} can't be written: {error.strerror}.") from None
     os.close(handle)
@@ -39,6 +40,27 @@ def replacing(path: Path) -> Iterator[Path]:
             raise BenchError(f"{path} can't be written: {error.strerror}.") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def begun(folder: Path) -> Iterator[None]:
+    """Make a folder for the work of a block; input that can't be used leaves nothing behind.
+
+    Where the block ends in Refused, all that this made is gone again; in another BenchError, such
+    as of a network or a full disk, what was made by then stays, to be taken up again, as after a
+    kill. A folder that was there stays as the block leaves it.
+    """
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BenchError as error:
+        if absent and isinstance(error, Refused):
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in absent:
+            with suppress(OSError):  # something is in it, or it is gone
+                path.rmdir()
+        raise
 
 
 @contextmanager
@@ -95,7 +117,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, indented, for people to read too."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # A path that is no UTF-8 holds what can't be encoded; its escape in Python is JSON's too.
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -108,6 +132,8 @@ def read_json(path: Path, what: str) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         raise BenchError(f"{path} is missing: it should hold {what}.") from None
+    except RecursionError:
+        raise BenchError(f"{path} is damaged (too deep): it should hold {what}.") from None
     except ValueError as error:
         raise BenchError(f"{path} is damaged ({error}): it should hold {what}.") from None
 
@@ -132,8 +158,11 @@ class Journal:
         except FileNotFoundError:
             return []
         try:
-            return [json.loads(line) for line in lines[:-1]]
-        except ValueError as error:
+            records = [json.loads(line) for line in lines[:-1]]
+            if not all(isinstance(record, dict) for record in records):
+                raise ValueError("a line is no table")
+            return records
+        except (ValueError, RecursionError) as error:
             raise BenchError(
                 f"{self.path} is damaged ({error}): remove it, and its work is done again."
             ) from None

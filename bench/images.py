@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 
 if TYPE_CHECKING:  # torch takes a second to import, and only two functions here need it
     from collections.abc import Sequence
@@ -29,6 +29,9 @@ IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 )
 
+MAX_BYTES = 2**28
+"""Of one file: more than an uncompressed picture of the most pixels that are read."""
+
 MAX_PIXELS = 80_000_000
 """More than a photograph of a face needs; less than where Pillow begins to warn."""
 
@@ -42,7 +45,7 @@ def decode(data: bytes, name: str) -> Image.Image:
     can't be decoded to its end.
 
     Raises:
-        BenchError: refused, with `name` and the reason.
+        Refused: with `name` and the reason.
     """
     try:
         opened = Image.open(io.BytesIO(data))
@@ -53,13 +56,13 @@ def decode(data: bytes, name: str) -> Image.Image:
         frames = getattr(opened, "n_frames", 1)
         image: Image.Image = ImageOps.exif_transpose(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BenchError(f"{name} has more pixels than a face image can: remove it.") from None
+        raise Refused(f"{name} has more pixels than a face image can: remove it.") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise a wide variety of types
-        raise BenchError(f"{name} can't be read as an image ({error}): remove it.") from None
+        raise Refused(f"{name} can't be read as an image ({error}): remove it.") from None
     if frames > 1:
-        raise BenchError(f"{name} holds {frames} frames or pages: give a still image.")
+        raise Refused(f"{name} holds {frames} frames or pages: give a still image.")
     if deep:
-        raise BenchError(f"{name} has more than 8 bits per channel: convert it to 8 bits.")
+        raise Refused(f"{name} has more than 8 bits per channel: convert it to 8 bits.")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
@@ -81,11 +84,28 @@ def read_image(path: Path) -> Pixels:
     Raises:
         BenchError: the file is missing or `decode` refuses it.
     """
+    return np.asarray(decode(image_bytes(path), str(path)))
+
+
+def image_bytes(path: Path) -> bytes:
+    """The contents of an image file.
+
+    Raises:
+        BenchError: it can't be read, or is larger than any image.
+    """
     try:
-        data = path.read_bytes()
+        if path.stat().st_size > MAX_BYTES:
+            raise Refused(f"{path} is larger than an image file can be: remove it.")
+        return path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path} can't be read: {error.strerror}.") from None
-    return np.asarray(decode(data, str(path)))
+
+
+def png_size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG file by its header; of whatever else, numbers without meaning."""
+    with path.open("rb") as file:
+        header = file.read(24)  # a signature, the length and name of the first chunk, and these
+    return int.from_bytes(header[16:20]), int.from_bytes(header[20:24])
 
 
 def encode_png(pixels: Pixels) -> bytes:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from bench.errors import BenchError
 from bench.files import (
@@ -34,9 +35,13 @@ from bench.files import (
     write_json,
 )
 from bench.images import Pixels, encode_png
+from bench.names import objection
 from bench.typed import read_back
 
 FORMAT = 1
+
+TEXTS = ("image", "identity", "sr_sha256", "reference_sha256", "note")
+"""Columns of scores that tables are made of, beside the value."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,11 @@ class Run:
             raise BenchError(
                 f"{self.folder} was written by another version of bench: remove it and run again."
             )
+        if wrong := _wrong_parts(value):
+            raise BenchError(
+                f"{self.folder}/run.json is damaged, or another version's: {', '.join(wrong)} is "
+                "absent or wrong. Remove the folder and run again."
+            )
         return value
 
     @cached_property
@@ -168,6 +178,12 @@ class Run:
             else self._journal.read()
         )
         records = [read_back(Record, row, f"a record of {self.folder}") for row in rows]
+        for record in records:
+            if reason := objection(record.image):
+                raise BenchError(
+                    f"{self.folder} has a record of {record.image!r}, whose name {reason}: "
+                    "don't trust it."
+                )
         return {record.image: record for record in records}
 
     def records(self) -> dict[str, Record]:
@@ -264,8 +280,24 @@ class Run:
         path = self.folder / "scores.parquet"
         tables = [read_table(path)] if path.exists() else []
         if noted := self._scores.read():
-            tables.append(pd.DataFrame(noted))
-        return pd.concat(tables, ignore_index=True) if tables else None
+            try:
+                tables.append(pd.DataFrame(noted))
+            except ValueError as error:  # such as of what is no text in any encoding
+                raise BenchError(f"{self._scores.path} is damaged ({error}): remove it.") from None
+        if not tables:
+            return None
+        table = pd.concat(tables, ignore_index=True)
+        if absent := [name for name in (*TEXTS, "value") if name not in table.columns]:
+            reason = f"lacks {', '.join(absent)}"
+        elif not is_numeric_dtype(table["value"]) or not all(
+            isinstance(text, str) for name in TEXTS for text in table[name]
+        ):
+            reason = "has values of a wrong type"
+        else:
+            return table
+        raise BenchError(
+            f"{path} {reason}, as another version wrote it: remove it and run `bench evaluate`."
+        )
 
     def note_scores(self, rows: list[dict[str, Any]]) -> None:
         """Keep scores while more are being computed."""
@@ -293,6 +325,16 @@ def list_runs(results: Path, testset: str) -> list[Run]:
     return [Run(path.parent) for path in sorted((results / testset).glob("*/run.json"))]
 
 
+def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
+    """Names of what is not in a run's description as it should be."""
+    parts = {"title": str, "spec": dict, "provenance": dict, "outcome": dict, "resumed": list}
+    values = {"outcome": {}, "resumed": [], **description}
+    wrong = [name for name, of in parts.items() if not isinstance(values.get(name), of)]
+    if not wrong and not isinstance(values["outcome"].get("peak_memory_bytes", 0), int | float):
+        wrong = ["peak_memory_bytes"]
+    return wrong
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """Read a Parquet file.
 
@@ -301,7 +343,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
         raise BenchError(f"{path} is damaged ({error}): remove it and run again.") from None
 
 

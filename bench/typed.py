@@ -64,6 +64,17 @@ def override(instance: T, values: Mapping[str, Any], where: str) -> T:
     return dataclasses.replace(instance, **checked)  # type: ignore[type-var]
 
 
+def at_least(least: int, where: str, **values: int | None) -> None:
+    """Refuse a number that is too small; one that is not given is None.
+
+    Raises:
+        WrongUsage: one is; `where` names the place of all.
+    """
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise WrongUsage(f"{where}.{name} is {value}, but must be at least {least}.")
+
+
 def _unknown(key: str, known: list[str], where: str) -> str:
     near = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known) or 'none'}."

@@ -5,7 +5,6 @@ the code that published them, read without running any code of theirs.
 """
 
 import json
-import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -57,29 +56,49 @@ class Checkpoint:
     card: Card
     state: Mapping[str, Tensor]
 
-    def build(self, architecture: Callable[..., nn.Module]) -> nn.Module:
-        """A network of this class with the card's configuration and these weights, for inference.
-
-        Raises:
-            BenchError: as `load_into`.
-        """
-        network = architecture(self.card.unet)
-        self.load_into(network)
-        return network
-
     def load_into(self, network: nn.Module) -> None:
         """Give the network these weights, for inference.
 
         Raises:
             BenchError: the shapes or names differ.
         """
-        try:
-            network.load_state_dict(self.state)
-        except RuntimeError as error:
-            _, first, *_ = map(str.strip, str(error).splitlines())
-            reason = textwrap.shorten(first, 200)  # it may name every tensor
-            raise BenchError(f"{self.path} does not fit its network: {reason}") from None
+        self._check_fit(network)
+        network.load_state_dict(self.state)
         network.requires_grad_(False).eval()
+
+    def build(self, architecture: Callable[[Any], nn.Module]) -> nn.Module:
+        """The network that the card describes, with these weights, for inference.
+
+        Raises:
+            BenchError: the card describes none, or another one's tensors are here.
+        """
+        shape = self.card.unet
+        numbers = [n for v in asdict(shape).values() for n in (v if isinstance(v, tuple) else [v])]
+        levels = len(shape.channel_mult)
+        # Every block has tensors of its own. More would only take time to be made and refused.
+        if not levels or min(numbers) < 1 or levels * shape.res_blocks > len(self.state):
+            raise BenchError(f"{self.path} describes a network that can't be: get it again.")
+        try:
+            with torch.device("meta"):  # of whatever size, it takes no memory
+                described = architecture(shape)
+        except Exception as error:  # noqa: BLE001 - what layers say of numbers that don't agree
+            raise BenchError(
+                f"{self.path} describes a network that can't be ({error}): get it again."
+            ) from None
+        self._check_fit(described)
+        network = architecture(shape)
+        self.load_into(network)
+        return network
+
+    def _check_fit(self, network: nn.Module) -> None:
+        there = {name: list(value.shape) for name, value in self.state.items()}
+        wanted = {name: list(value.shape) for name, value in network.state_dict().items()}
+        for name in (*wanted, *there):
+            if there.get(name) != wanted.get(name):
+                raise BenchError(
+                    f"{self.path} does not fit its network: {name} is {there.get(name, 'absent')} "
+                    f"there, and should be {wanted.get(name, 'absent')}: give another checkpoint."
+                )
 
 
 def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
@@ -136,7 +155,7 @@ def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
         )
     try:
         values = json.loads(header)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     return read_back(Card, values, str(path)), state
 

@@ -55,6 +55,15 @@ def test_redirects_to_nowhere_good_are_not(
     assert len(web.heard) == (6 if "5 times" in said else 1)
 
 
+@pytest.mark.parametrize("length", ["9" * 5000, "-1", "1e9", "\N{SUPERSCRIPT TWO}"])
+def test_a_length_that_is_none_is_not_believed(web: Site, target: Path, length: str) -> None:
+    def answer(handler: Handler) -> None:
+        header = f"bytes 0-1/{length}".encode("latin-1", "replace").decode("latin-1")
+        handler.say(206, {"Content-Range": header}, DATA)
+
+    refused(web.serve("/net", answer), target, "it changed between two parts")
+
+
 def test_nobody_there(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with site() as gone:

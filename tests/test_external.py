@@ -151,6 +151,29 @@ def test_a_program_has_a_time_limit(program: Program) -> None:
     assert time.monotonic() - started < 20  # and not the minute that it sleeps
 
 
+def test_a_program_has_a_memory_limit(program: Program) -> None:
+    limits = dataclasses.replace(program.description.limits, memory=0.2)
+    with pytest.raises(BenchError, match=r"(?s)failed with exit code 1.*MemoryError"):
+        restore(changed(program, limits=limits), mischief="hoard")
+    _, wrong = restore(program, mischief="hoard")  # the limit, and nothing else, stopped it
+    assert wrong == ""
+
+
+def test_what_a_program_starts_has_its_memory_limit_too(program: Program) -> None:
+    limits = dataclasses.replace(program.description.limits, memory=0.25)
+    command = ("sh", "-c", "sleep 0.2; sh -c 'ulimit -d'")
+    restore(changed(program, command=command, limits=limits))
+    assert Installation(program).log.read_text().strip() == str(2**28 // 1024)
+
+
+def test_inputs_can_only_be_read(program: Program) -> None:
+    restore(changed(program, command=("ls", "-la", "{input}")))
+    lines = Installation(program).log.read_text().splitlines()
+    modes = {line.split()[-1]: line.split()[0] for line in lines[1:]}
+    assert modes["."] == "dr-xr-xr-x"
+    assert {modes[f"{image}.png"] for image in LR} == {"-r--r--r--"}
+
+
 def test_nothing_that_a_program_started_outlives_it(program: Program, tmp_path: Path) -> None:
     left = tmp_path / "left"
     command = ("sh", "-c", f"(sleep 1; touch {left}) & exit 1")

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 from bench.files import (
     Journal,
+    begun,
     read_json,
     replacing,
     sha256,
@@ -154,3 +155,55 @@ def test_the_hash_of_json_knows_values_and_not_the_order_of_keys() -> None:
     assert sha256_json(value) == sha256_json(json.loads(json.dumps(value)))
     others = [{**value, "a": 2}, {**value, "b": {"c": [2, 1], "d": None}}, {"a": 1}]
     assert len({sha256_json(v) for v in [value, *others]}) == 4
+
+
+def work(folder: Path, file: Path, end: BaseException) -> None:
+    """What is begun in a folder, writes a file, and ends so."""
+    with begun(folder):
+        write_bytes(file, b"")
+        raise end
+
+
+def test_what_is_refused_leaves_nothing_behind_where_nothing_was(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    with pytest.raises(Refused, match="no image"):
+        work(folder, folder / "c" / "x", Refused("It is no image."))
+    assert names(tmp_path) == []
+
+
+def test_work_that_a_network_or_disk_ended_stays(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="full"):
+        work(tmp_path / "a", tmp_path / "a" / "x", BenchError("The disk is full."))
+    assert names(tmp_path / "a") == ["x"]
+    with pytest.raises(BenchError, match="full"), begun(tmp_path / "b" / "c"):
+        raise BenchError("The disk is full.")
+    assert names(tmp_path) == ["a"]  # where nothing was made, nothing stays
+
+
+def test_what_was_there_or_was_only_stopped_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    with pytest.raises(KeyboardInterrupt):
+        work(folder, folder / "x", KeyboardInterrupt())
+    with pytest.raises(Refused, match="no image"):  # taken up again
+        work(folder, folder / "y", Refused("It is no image."))
+    assert names(folder) == ["x", "y"]
+
+
+def test_a_folder_that_another_began_beside_it_stays(tmp_path: Path) -> None:
+    sets = tmp_path / "sets"
+    with pytest.raises(Refused, match="no image"):
+        work(sets / "mine", sets / "yours" / "x", Refused("It is no image."))
+    assert names(sets) == ["yours"]
+
+
+@pytest.mark.parametrize("line", [b"[]", b"3", b"{", b"[" * 100_000, b'"x"'])
+def test_a_journal_of_other_things_is_damaged(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "j").write_bytes(line + b"\n")
+    with pytest.raises(BenchError, match=r"j is damaged .*remove it"):
+        Journal(tmp_path / "j").read()
+
+
+def test_json_of_a_path_that_is_no_text_comes_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "x", {"path": "caf\udce9"})
+    assert read_json(tmp_path / "x", "a path") == {"path": "caf\udce9"}
+    assert (tmp_path / "x").read_text(encoding="utf-8")

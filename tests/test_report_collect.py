@@ -366,7 +366,7 @@ def test_scores_of_another_version_are_refused(testset: TestSet, store: Store) -
     run = store.run("dpi")
     run.write_scores(pd.DataFrame({"image": [], "sr_sha256": [], "identity": [], "value": []}))
     with pytest.raises(
-        BenchError, match=r"scores\.parquet lacks note, reference_sha256, as another"
+        BenchError, match=r"scores\.parquet lacks reference_sha256, note, as another"
     ):
         table_of(testset, [run], [PSNR])
 

@@ -13,7 +13,7 @@ import pytest
 from bench.errors import BenchError
 from bench.files import Journal, sha256_file
 from bench.images import Pixels, read_image
-from bench.store import Record, Run, RunSpec, list_runs, read_table, write_table
+from bench.store import TEXTS, Record, Run, RunSpec, list_runs, read_table, write_table
 from bench.typed import build
 from tests.small import picture
 
@@ -97,7 +97,7 @@ def test_another_identity_lies_elsewhere(run: Run, tmp_path: Path) -> None:
     [
         ({"spec": {**asdict(SPEC), "seed": 5}}, "is not what was run there: remove"),
         ({"spec": {**asdict(SPEC), "seed": "5"}}, r"run\.json is damaged, or another version's"),
-        ({"spec": None}, r"run\.json is damaged, or another version's: it is no table"),
+        ({"spec": None}, r"run\.json is damaged, or another version's: spec is absent or wrong"),
         ({"format": 2}, "was written by another version of bench: remove it and run again"),
     ],
 )
@@ -231,10 +231,10 @@ def test_records_of_another_version_are_refused(run: Run) -> None:
 def test_scores_are_absent_before_the_first(run: Run) -> None:
     assert run.scores() is None
     table = pd.DataFrame({"image": ["a"], "value": [float("inf")]})
-    run.write_scores(table)
+    run.write_scores(table.assign(**dict.fromkeys(TEXTS[1:], "x")))
     found = run.scores()
     assert found is not None
-    pd.testing.assert_frame_equal(found, table)
+    pd.testing.assert_frame_equal(found[["image", "value"]], table)
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"<html>"])

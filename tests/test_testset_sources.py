@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import bench.images
 import bench.testset.archives
 import bench.testset.sources
 from bench.errors import BenchError, WrongUsage
@@ -193,7 +194,7 @@ def test_there_are_limits_of_count_and_of_size(
         patch.setattr(bench.testset.sources, "MAX_IMAGES", 2)
         with pytest.raises(BenchError, match="holds more than 2 images: give a part of it"):
             source.ids(None)
-    for module in (bench.testset.sources, bench.testset.archives):
+    for module in (bench.images, bench.testset.archives):
         monkeypatch.setattr(module, "MAX_BYTES", len(FILES["b.png"]) - 1)
     with pytest.raises(BenchError, match="larger than an image file can be: remove it"):
         list(source.photographs({"b"}))

@@ -66,11 +66,12 @@ def test_the_same_weights_give_the_same_file(checkpoint: Path, tmp_path: Path) -
 def test_a_network_of_another_shape_is_refused_in_one_sentence(checkpoint: Path) -> None:
     read = read_checkpoint(checkpoint, "prior")
     deeper = UNet(replace(TINY_PRIOR, res_blocks=2))
-    with pytest.raises(BenchError, match="does not fit its network: Missing key") as caught:
+    with pytest.raises(
+        BenchError, match=r"does not fit its network: \S+ is \[64, 32, 3, 3\] there"
+    ):
         read.load_into(deeper)
-    assert len(str(caught.value)) < len(str(checkpoint)) + 250
     wider = UNet(replace(TINY_PRIOR, out_channels=3))
-    with pytest.raises(BenchError, match=r"does not fit its network: size mismatch for out\.2"):
+    with pytest.raises(BenchError, match=r"does not fit its network: out\.2\.weight is \[6, 32"):
         read.load_into(wider)
 
 

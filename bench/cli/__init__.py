@@ -14,8 +14,11 @@ import typer
 from typer.core import TyperGroup
 
 from bench.cli import data, figure, inspect, methods, report, suite, sweep, train, weights
-from bench.cli.shared import ManyValues
+from bench.cli.shared import ManyValues, say
 from bench.errors import BenchError, Terminated, WrongUsage
+
+# What typer raises of a command line that it can't parse, and does not export.
+UsageError: Any = typer.BadParameter.__mro__[1]
 
 
 @contextmanager
@@ -35,20 +38,43 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def _sentence(error: Exception) -> str:
+    """What to tell of an error that is not our own, too."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'A file'} can't be used: {error.strerror}."
+    if isinstance(error, UsageError):
+        context: Any = getattr(error, "ctx", None)
+        words = ["bench", *(context.command_path.split()[1:] if context else []), "--help"]
+        said = error.format_message().rstrip(" .")
+        return f"{said}{'' if said.endswith('?') else '.'} Usage: see `{' '.join(words)}`."
+    return str(error)
+
+
 class Commands(TyperGroup):
     """Turns our errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().make_context(*arguments, **options)
+        except UsageError as error:  # an option before the command
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise  # it holds the help
+            say(f"error: {_sentence(error)}", fg="red", err=True)
+            raise typer.Exit(2) from None
 
     def invoke(self, ctx: Any) -> Any:
         try:
             with _terminable():
                 return super().invoke(ctx)
-        except (BenchError, OSError) as error:  # the latter: a full disk, no permission
+        except (BenchError, OSError, UsageError) as error:  # OSError: a full disk, no permission
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # the reader of a pipe has enough, which typer knows to end quietly
+            if type(error).__name__ == "NoArgsIsHelpError":
+                raise  # it holds the help
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            typer.secho(f"error: {error}", fg="red", err=True)
-            raise typer.Exit(2 if isinstance(error, WrongUsage) else 1) from None
+            say(f"error: {_sentence(error)}", fg="red", err=True)
+            raise typer.Exit(2 if isinstance(error, WrongUsage | UsageError) else 1) from None
         except KeyboardInterrupt as stop:
             typer.echo("Stopped. What is done is kept; the same command goes on.", err=True)
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None

@@ -12,6 +12,7 @@ from bench.cli.shared import (
     open_testset_named,
     prepared,
     remember_testset,
+    say,
     testset_folder,
     workspace,
 )
@@ -41,6 +42,7 @@ def prepare(
     name: Annotated[str | None, typer.Option(help="Name of the test set; else made up.")] = None,
 ) -> None:
     """Build test sets: HR and LR images and a manifest with their hashes."""
+    from bench.names import objection
     from bench.testset.align import ALIGNER
     from bench.testset.prepare import prepare as build
     from bench.testset.recipe import find_recipe, plan_testset, selection_notes
@@ -56,15 +58,15 @@ def prepare(
         )
     if size is None and here.config.size is not None:
         size = here.config.size
-        typer.echo(f"HR size {size} px, as {here.config_file} says; --size sets another.")
+        say(f"HR size {size} px, as {here.config_file} says; --size sets another.")
     aligned = ALIGNER if align else None
     seed = here.config.seed
     plans = [
         plan_testset(dataset, recipe, each, size, degradation, seed, aligned)
         for each in (dict.fromkeys(scale) if scale else [None])
     ]
-    if name is not None and (Path(name).name != name or name.startswith(".")):
-        raise WrongUsage(f"--name {name} can't be a folder's name: give a plain one.")
+    if name is not None and (objection(name) or name.startswith((".", "-"))):
+        raise WrongUsage(f"--name {name!r} can't be a folder's name: give a plain one.")
     if name is not None and len(plans) > 1:
         raise WrongUsage("--name names one test set: give one --scale with it.")
     suffix = "-aligned" if align else ""
@@ -73,12 +75,12 @@ def prepare(
     for item in made:
         remember_testset(here, item.testset)
     for note in selection_notes(recipe, made[0].testset.manifest, count):
-        typer.echo(f"Note: {note}")
+        say(f"Note: {note}")
     for item in made:
         plan, testset = item.testset.manifest.plan, item.testset
         hr = f"HR {plan.size} px" if testset.ground_truth else "no ground truth"
         verb = "was there already, and every file is intact" if item.was_there else "is ready"
-        typer.echo(
+        say(
             f"{testset.name} {verb}: {len(testset.manifest.images)} images, "
             f"LR {plan.size // plan.scale} px, {hr}, in {testset.folder}"
         )
@@ -95,11 +97,11 @@ def datasets(context: typer.Context) -> None:
     made_of = {name: read_manifest(here.testsets / name).plan.recipe for name in prepared(here)}
     for name in recipe_files(here.datasets):
         recipe = find_recipe(name, here.datasets)
-        typer.echo(f"{name:12} {recipe.title}: {recipe.licence}")
+        say(f"{name:12} {recipe.title}: {recipe.licence}")
         if recipe.source:
-            typer.echo(f"{'':12} images: {recipe.source}")
+            say(f"{'':12} images: {recipe.source}")
         if sets := [made for made, recipe_name in made_of.items() if recipe_name == name]:
-            typer.echo(f"{'':12} prepared: {', '.join(sets)}")
+            say(f"{'':12} prepared: {', '.join(sets)}")
 
 
 def datasets_add(
@@ -112,7 +114,7 @@ def datasets_add(
     from bench.testset.recipe import add_recipe
 
     file = add_recipe(name, path, workspace().datasets, size, licence)
-    typer.echo(f"Wrote {file}: `bench prepare {name}` builds a test set of it.")
+    say(f"Wrote {file}: `bench prepare {name}` builds a test set of it.")
 
 
 def verify(
@@ -133,10 +135,10 @@ def verify(
         found = differences(folder, manifest) + strangers(folder, manifest)
         what, files = target, sum(len(entry.files) for entry in manifest.images)
     for line in found:
-        typer.echo(line)
+        say(line)
     if found:
         raise BenchError(f"{len(found)} files of {what} are not as they were written.")
-    typer.echo(f"{what}: {files} files are as they were written.")
+    say(f"{what}: {files} files are as they were written.")
 
 
 def sheet(
@@ -151,4 +153,4 @@ def sheet(
 
     testset = open_testset_named(workspace(), on)
     write_bytes(file, encode_png(collect.contact_sheet(testset, faces)))
-    typer.echo(f"Saved {file}")
+    say(f"Saved {file}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.report import Shown
-from bench.cli.shared import TestsetOption, open_testset_named, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
 from bench.cli.suite import chosen_metrics, chosen_weights, merged_settings
 from bench.errors import WrongUsage
 
@@ -256,4 +256,4 @@ def _save(out: Path, draw: Callable[[], Figure]) -> None:
 
     with drawing():
         write_bytes(out, encode(draw(), out.suffix))
-    typer.echo(f"Saved {out}", err=True)
+    say(f"Saved {out}", err=True)

@@ -7,9 +7,7 @@ import platform
 import shutil
 from pathlib import Path
 
-import typer
-
-from bench.cli.shared import prepared, workspace
+from bench.cli.shared import prepared, say, workspace
 
 
 def doctor() -> None:
@@ -23,18 +21,18 @@ def doctor() -> None:
     from bench.resources import checkpoints
 
     def line(name: str, state: str, remedy: str = "") -> None:
-        typer.echo(f"{name:24} {state}{f'  ->  {remedy}' if remedy else ''}")
+        say(f"{name:24} {state}{f'  ->  {remedy}' if remedy else ''}")
 
-    typer.echo("Packages")
+    say("Packages")
     for package in ("bench", "torch", "torchvision", "lpips", "scikit-image"):
         try:
             line(f"  {package}", version(package))
         except PackageNotFoundError:
             line(f"  {package}", "missing", "make install")
-    typer.echo("Device")
+    say("Device")
     for name, value in _device():
         line(f"  {name}", value)
-    typer.echo("Weights")
+    say("Weights")
     for path in sorted(checkpoints().glob("*.safetensors")):
         line(f"  {path.stem}", "embedded")
     within_lpips = {backbone.record for backbone in BACKBONES.values()}  # see Metrics below
@@ -43,11 +41,11 @@ def doctor() -> None:
             continue
         here = place(record).is_file()
         line(f"  {record.name}", "here" if here else "missing", "" if here else remedy(record))
-    typer.echo("Metrics")
+    say("Metrics")
     for metric in metrics.all_metrics().values():
         reason = metric.unavailable()
         line(f"  {metric.title}", "missing" if reason else "works here", reason or "")
-    typer.echo("Test sets")
+    say("Test sets")
     there = prepared(workspace())
     for name in there:
         line(f"  {name}", "prepared")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, size_and_scale, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, say, size_and_scale, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -43,8 +43,10 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
     """The table, and beneath it what does not fit into columns."""
     from rich import box
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from bench.report.escape import one_line
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
@@ -54,7 +56,8 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
     for method in methods:
         facts = (method.type, ", ".join(method.needs), method.licence)
         runs = "yes" if method.runs else "no"
-        table.add_row(method.name, *(escape(fact or "-") for fact in facts), runs)
+        cells = (method.name, *facts, runs)
+        table.add_row(*(Text(one_line(cell) or "-") for cell in cells))
     console.print(table)
     reasons = {method.name: method.reason for method in methods}
     papers = {method.name: method.paper for method in methods}
@@ -66,8 +69,10 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
 
 def _print_texts(console: Console, texts: dict[str, str]) -> None:
     """Texts by name, equal ones once; in a pipe each stays one line, to be searched for."""
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
+
+    from bench.report.escape import one_line
 
     names: dict[str, list[str]] = {}
     for name, text in texts.items():
@@ -75,13 +80,13 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
             names.setdefault(text, []).append(name)
     if not console.is_terminal:
         for text, of in names.items():
-            typer.echo(f"  {', '.join(of)}: {' '.join(text.split())}")
+            say(f"  {', '.join(of)}: {one_line(text)}")
         return
     grid = Table.grid(padding=(0, 0, 0, 2))
     grid.add_column(max_width=14, overflow="fold")
     grid.add_column(overflow="fold")
     for text, of in names.items():
-        grid.add_row(", ".join(of), escape(text))
+        grid.add_row(*(Text(one_line(part)) for part in (", ".join(of), text)))
     console.print(grid)
 
 
@@ -90,8 +95,8 @@ def new_method(name: NewName) -> None:
     from bench.authoring.template import new_method as write
 
     file = write(name, workspace().baselines)
-    typer.echo(f"Wrote {file}")
-    typer.echo(f"`bench run {name}` runs it, `bench check-method {name}` puts it to the test.")
+    say(f"Wrote {file}")
+    say(f"`bench run {name}` runs it, `bench check-method {name}` puts it to the test.")
 
 
 def check_method(
@@ -108,9 +113,9 @@ def check_method(
         raise WrongUsage(f"Scale {scale} does not divide {size} px: choose one that does.")
     if broken := check(find_method(name), size, scale):
         for sentence in broken:
-            typer.echo(sentence)
+            say(sentence)
         raise BenchError(f"{name} breaks {len(broken)} of the promises of a method.")
-    typer.echo(f"{name} keeps all promises of a method.")
+    say(f"{name} keeps all promises of a method.")
 
 
 def import_results(
@@ -128,8 +133,8 @@ def import_results(
     done = import_pictures(name, title or name, folder, testset, here.results, partial=partial)
     there = len(done.run.records())
     what = f"{done.restored} images imported" if done.restored else "was imported already"
-    typer.echo(f"{name}: {what}, {there} of {len(testset.entries)} are there, in {done.run.folder}")
-    typer.echo("`bench evaluate` scores them, `bench report` prints the table.")
+    say(f"{name}: {what}, {there} of {len(testset.entries)} are there, in {done.run.folder}")
+    say("`bench evaluate` scores them, `bench report` prints the table.")
 
 
 def external_setup(
@@ -141,10 +146,10 @@ def external_setup(
 
     workspace()
     installation = Installation(find_program(name))
-    installation.set_up(say=typer.echo)
+    installation.set_up(say=say)
     try:
         installation.fingerprint()
     except BenchError as error:  # the weights, which are not fetched
-        typer.echo(str(error))
+        say(str(error))
     else:
-        typer.echo(f"{name} is ready, in {installation.folder}")
+        say(f"{name} is ready, in {installation.folder}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.cli.shared import prepared, testset_folder
+from bench.cli.shared import prepared, say, testset_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def save_page(
     testsets = [open_testset(testset_folder(here, name)) for name in names]
     sections = [_section(here, testset, methods, metrics) for testset in testsets]
     index = write_page(folder, sections)
-    typer.echo(f"The page: {index}", err=True)
+    say(f"The page: {index}", err=True)
     if show:
         typer.launch(index.resolve().as_uri())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.page import save_page
-from bench.cli.shared import TestsetOption, open_testset_named, prepared, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, prepared, say, workspace
 from bench.cli.suite import MetricOption, chosen_metrics
 from bench.errors import WrongUsage
 
@@ -153,7 +153,7 @@ def _save_strip(
     testset = open_testset_named(here, on)
     runs = collect.find_runs(testset, here.results, methods, here.config.methods)
     write_bytes(file, encode_png(collect.strip_of(testset, runs, faces)))
-    typer.echo(f"Saved {file}", err=True)
+    say(f"Saved {file}", err=True)
 
 
 def _print(
@@ -193,6 +193,6 @@ def _check(tables: Sequence[Table]) -> None:
     off = [claim for claim in found if claim.off]
     for claim in off:
         typer.echo(str(claim), err=True)
-    typer.echo(f"{len(found)} values are comparable with published ones, {len(off)} off.", err=True)
+    say(f"{len(found)} values are comparable with published ones, {len(off)} off.", err=True)
     if off:
         raise typer.Exit(OFF)

@@ -22,6 +22,13 @@ TestsetOption = Annotated[
 ]
 
 
+def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
+    """Print a text that may hold names from outside, none of which can steer the terminal."""
+    from bench.report.escape import visible
+
+    typer.secho(visible(text), err=err, fg=fg)
+
+
 class ManyValues(TyperCommand):
     """A command whose `--scale` takes several numbers behind it, as in `--scale 4 8 16`."""
 
@@ -85,7 +92,7 @@ def open_testset_named(here: Workspace, name: str | None) -> TestSet:
         raise BenchError("No test set is prepared: start with `bench prepare sample --scale 8`.")
     folder = testset_folder(here, name)
     if why:
-        typer.echo(f"Test set: {name}{why}", err=True)
+        say(f"Test set: {name}{why}", err=True)
     return open_testset(folder)
 
 
@@ -126,7 +133,7 @@ def prepared(here: Workspace) -> list[str]:
 
 def _remembered(here: Workspace) -> str | None:
     """The name of the last test set prepared."""
-    return _last(here).read_text().strip() if _last(here).is_file() else None
+    return _last(here).read_text(errors="replace").strip() if _last(here).is_file() else None
 
 
 def _last(here: Workspace) -> Path:

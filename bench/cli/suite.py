@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, value_of, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run(
         done = f"{item.restored} images restored" if item.restored else "was done already"
         if item.failed:
             done = f"{item.restored} images restored, {len(item.failed)} failed"
-        typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
+        say(f"{item.run.spec.method}: {done}, in {item.run.folder}")
     score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
     lost = [describe(item.run.spec.method, item.failed) for item in finished if item.failed]
@@ -157,7 +157,7 @@ def score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protoco
     chosen = protocols(protocol, testset.manifest.plan.recipe)
     score_runs(testset, here.results, metrics, chosen)
     for reason in _reasons(testset, metrics, protocol):
-        typer.echo(reason, err=True)
+        say(reason, err=True)
 
 
 def merged_settings(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from bench.cli.shared import TestsetOption, open_testset_named, value_of, workspace
+from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.cli.suite import (
     Choice,
     ProtocolOption,
@@ -111,9 +111,9 @@ def sweep(
         repetitions=repeat,
     )
     restored = sum(item.restored for item in finished)
-    typer.echo(f"{method}: {len(finished)} runs, {restored} images restored")
+    say(f"{method}: {len(finished)} runs, {restored} images restored")
     score(here, testset, metrics, protocol)
-    typer.echo(f"`bench report {method}` prints the table; `bench figure tradeoff` draws it.")
+    say(f"`bench report {method}` prints the table; `bench figure tradeoff` draws it.")
 
 
 def _values(method: Method[Any], scale: int, ctx: typer.Context) -> dict[str, list[Any]]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.shared import say
+
 if TYPE_CHECKING:
     from bench.training.tasks import Task
 
@@ -69,7 +71,9 @@ Batch = Annotated[int | None, typer.Option(help="Images per step, over all proce
 Accumulate = Annotated[
     int | None, typer.Option(help="Passes that a step's images are split into.", min=1)
 ]
-Rate = Annotated[float | None, typer.Option("--learning-rate", help="Highest learning rate.")]
+Rate = Annotated[
+    float | None, typer.Option("--learning-rate", help="Highest learning rate.", min=0)
+]
 Ema = Annotated[float | None, typer.Option(help="Decay of the averaged weights.", min=0, max=1)]
 Seed = Annotated[int | None, typer.Option(help="Seed of weights, batches and noise.")]
 Autocast = Annotated[
@@ -114,7 +118,7 @@ def _train(
         compiled=compiled,
     )
     if path := run_task(task, data, settings, out, start, every, changed_data):
-        typer.echo(f"Wrote {path}")
+        say(f"Wrote {path}")
 
 
 def _command(task_of: Callable[..., "Task"]) -> Callable[..., None]:

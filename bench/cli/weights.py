@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.shared import say
 from bench.errors import BenchError
 
 if TYPE_CHECKING:
@@ -32,12 +33,12 @@ def show(
             _describe(find_record(part))
         return
     for path in sorted(checkpoints().glob("*.safetensors")):
-        typer.echo(f"{path.stem:24} embedded")
-    typer.echo(f"{LPIPS:24} {'not here' if missing_backbones() else 'here':9} LPIPS's backbones")
+        say(f"{path.stem:24} embedded")
+    say(f"{LPIPS:24} {'not here' if missing_backbones() else 'here':9} LPIPS's backbones")
     for record in records().values():
         here = "here" if place(record).is_file() else "not here"
         size = f"{record.size / 1e6:.0f} MB, " if record.size else ""
-        typer.echo(f"{record.name:24} {here:9} {record.title} ({size}{record.licence})")
+        say(f"{record.name:24} {here:9} {record.title} ({size}{record.licence})")
 
 
 def _describe(record: Record) -> None:
@@ -59,7 +60,7 @@ def _describe(record: Record) -> None:
     }
     for key, value in facts.items():
         if value:
-            typer.echo(f"{key:24} {value}")
+            say(f"{key:24} {value}")
 
 
 def get(
@@ -73,7 +74,7 @@ def get(
         from bench.metrics.backbones import fetch_backbones
 
         for path in fetch_backbones():
-            typer.echo(f"Ready: {path}")
+            say(f"Ready: {path}")
         return
     from bench.registry.obtain import accept, accepted, get_weights
     from bench.registry.records import find_record
@@ -84,11 +85,11 @@ def get(
         accept(record)
     path = get_weights(name)
     _tell_first_use(record)
-    typer.echo(f"Ready: {path}")
+    say(f"Ready: {path}")
 
 
 def _ask(record: Record, accept_licence: bool) -> None:
-    typer.echo(f"{record.file} is under this licence: {record.licence}. {record.terms}".rstrip())
+    say(f"{record.file} is under this licence: {record.licence}. {record.terms}".rstrip())
     if accept_licence:
         return
     if not _at_a_terminal():
@@ -111,14 +112,14 @@ def add(
 
     path = add_weights(name, file)
     _tell_first_use(find_record(name))
-    typer.echo(f"Added {path}")
+    say(f"Added {path}")
 
 
 def _tell_first_use(record: Record) -> None:
     from bench.registry.hashes import expected
 
     if record.sha256 is None:
-        typer.echo(
+        say(
             f"Nobody has published a hash of {record.file}: it is trusted as it came. From now on "
             f"it must have the sha256 {expected(record)}."
         )
@@ -133,7 +134,7 @@ def verify() -> None:
     hashed += len(BACKBONES) - len(missing_backbones())
     found += damaged_backbones()
     for line in found:
-        typer.echo(line)
+        say(line)
     if found:
         raise BenchError(f"{len(found)} of the weights are not what they should be.")
-    typer.echo(f"{hashed} files are what they should be.")
+    say(f"{hashed} files are what they should be.")

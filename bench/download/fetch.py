@@ -22,6 +22,7 @@ from bench.files import sha256_file
 from bench.progress import progress
 
 _MEGABYTE = 2**20
+_BYTES = "[0-9]{1,18}"  # what a file can have; Python turns no number of thousands of digits
 _BUSY = (408, 425, 429)  # and all from 500 on: asking again may help
 
 
@@ -204,9 +205,10 @@ def _version(source: str, answer: HTTPResponse) -> tuple[Version, int]:
     headers = answer.headers
     first, length = "0", headers.get("Content-Length", "")
     if answer.status == 206:
-        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers.get("Content-Range", ""))
+        parts = rf"bytes ({_BYTES})-{_BYTES}/({_BYTES}|\*)"
+        place = re.fullmatch(parts, headers.get("Content-Range", ""))
         first, length = place.groups() if place else ("-1", "")
-    whole = int(length) if length.isdecimal() else None
+    whole = int(length) if re.fullmatch(_BYTES, length) else None
     return Version(source, whole, headers.get("ETag"), headers.get("Last-Modified")), int(first)
 
 

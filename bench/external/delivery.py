@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from bench.errors import BenchError
-from bench.images import Pixels, decode
+from bench.images import Pixels, decode, image_bytes
 
 NAMES_SHOWN = 10
 
@@ -55,10 +55,8 @@ def read_delivered(file: Path, size: int) -> Pixels:
         BenchError: it is no image, of another size, or not 8-bit RGB; in a few words.
     """
     try:
-        data = file.read_bytes()
+        data = image_bytes(file)
         image = decode(data, file.name)
-    except OSError as error:
-        raise BenchError(f"can't be read: {error.strerror}") from None
     except BenchError:
         raise BenchError("no image, or a damaged one") from None
     mode = Image.open(io.BytesIO(data)).mode

@@ -38,6 +38,8 @@ def restore(
             for image, picture in pictures.items():
                 prepared = resize_bicubic(picture, size) if form == "enlarged" else picture
                 write_bytes(given / below / f"{image}.png", encode_png(prepared))
+        for path in (given, *given.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
         places = {"input": given, "output": taken, "scale": scale, "size": size}
         _call(installation, {**asdict(settings), **places}, len(pictures), Path(name) / "log.txt")
         results, delivery = _collect(program, taken, list(pictures), size)
@@ -54,7 +56,8 @@ def _call(installation: Installation, values: Mapping[str, Any], images: int, lo
     command = program.command({**values, **where})
     limit = limits.start + limits.image * images
     try:
-        process.run(command, repository, log, limit, program.description.environment.variables)
+        variables = program.description.environment.variables
+        process.run(command, repository, log, limit, variables, limits.memory)
         if failure and failure in log.read_text(encoding="utf-8", errors="replace"):
             raise BenchError(f"it printed {failure!r}, which means that it failed.")
     except BenchError as error:

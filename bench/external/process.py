@@ -1,6 +1,7 @@
 """Commands of others: in a clean environment, with a time limit, their output kept."""
 
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -29,10 +30,12 @@ def run(
     log: Path,
     limit: float | None = None,
     variables: Mapping[str, str] | None = None,
+    memory: float | None = None,
 ) -> None:
     """Run a command in a folder; all that it prints goes to `log`.
 
-    Nothing that it started outlives it, nor an interruption of ours.
+    Nothing that it started outlives it, nor an interruption of ours. No process of it may fill
+    more than `memory` GiB.
 
     Raises:
         BenchError: it can't be started, failed, or took longer than `limit` seconds; with the end
@@ -53,6 +56,8 @@ def run(
         except OSError as error:
             raise BenchError(f"{command[0]} can't be started: {error.strerror}.") from None
         try:
+            if memory is not None:
+                _limit_memory(process.pid, memory)
             code = process.wait(limit)
         except subprocess.TimeoutExpired:
             what = f"did not end within {limit:.0f} seconds"
@@ -64,6 +69,18 @@ def run(
             process.wait()
     if what:
         raise BenchError(f"{Path(command[0]).name} {what}{_tail(log)}")
+
+
+def _limit_memory(process: int, memory: float) -> None:
+    """For a process that has just begun, and all that it will start; the kernel refuses more.
+
+    Set from here, and not in the child before it becomes the program, where Python can't run
+    safely beside threads. Nothing can be filled in the instant between.
+    """
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = min(int(memory * 2**30), there)
+    with suppress(ProcessLookupError):  # it is done already
+        resource.prlimit(process, resource.RLIMIT_DATA, (most, most))
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from bench.config import read_toml
 from bench.errors import WrongUsage
 from bench.files import sha256_json
-from bench.typed import build, override
+from bench.names import stays_below
+from bench.typed import at_least, build, override
 
 PLACES = ("python", "repository", "input", "output", "scale", "size")
 """What a command may name in braces, beside the settings."""
@@ -42,10 +43,14 @@ class Weights:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that one call may take: to start, and for each image."""
+    """Seconds that one call may take, to start and for each image; GiB that a process may fill.
+
+    Addresses that are only reserved, as CUDA does by the terabyte, are not counted.
+    """
 
     start: float = 600.0
     image: float = 60.0
+    memory: float = 32.0
 
 
 @dataclass(frozen=True)
@@ -157,15 +162,17 @@ def read_program(file: Path) -> Program:
         raise WrongUsage(f"{file}.command is empty.")
     if "{image}" not in description.result:
         raise WrongUsage(f"{file}.result is {description.result!r}, but must name {{image}}.")
-    if description.batch < 1:
-        raise WrongUsage(f"{file}.batch is {description.batch}, but must be at least 1.")
+    at_least(1, str(file), batch=description.batch)
     files = [file for weights in description.weights for file in weights.files]
     for weights in description.weights:
         for unknown in weights.sha256.keys() - set(weights.files):
             raise WrongUsage(f"{file}.weights has a sha256 of {unknown}, but no such file.")
     for path in (description.result, *description.inputs, *files):
-        if Path(path).is_absolute() or ".." in Path(path).parts:
+        if not stays_below(path):
             raise WrongUsage(f"{file} names {path}, which must be a path below a folder.")
+    for word in (description.repository, description.commit or "HEAD"):
+        if not word or word.startswith("-"):  # git would take it for an option
+            raise WrongUsage(f"{file} names {word!r}, which is no repository or commit.")
     for scale in description.at:
         if not scale.isdecimal():
             raise WrongUsage(f"{file}.at.{scale} is no scale.")

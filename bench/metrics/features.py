@@ -82,7 +82,10 @@ class FeatureCache:
         path = self._path(extractor, picture)
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
-                return dict(arrays)
+                features = dict(arrays)
+            if not all(isinstance(value, np.ndarray) for value in features.values()):
+                raise ValueError("it holds more than arrays")
+            return features
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise BenchError(
                 f"{path} is damaged ({error}): remove it and evaluate again."

@@ -281,11 +281,6 @@ class _Results:
         table = self.run.scores()
         if table is None:
             return pd.DataFrame(columns=["image", "identity", "value", "note", "reference_sha256"])
-        if absent := {"reference_sha256", "note"} - set(table.columns):
-            raise BenchError(
-                f"{self.run.folder}/scores.parquet lacks {', '.join(sorted(absent))}, as another "
-                "version wrote it: remove it and run `bench evaluate`."
-            )
         files = [record.sha256 for record in self.records.values()]
         return table[table["sr_sha256"].isin([*files, set_sha256(files)])]
 

@@ -57,17 +57,26 @@ _LATEX = {
     "\N{GREEK SMALL LETTER OMEGA}": r"$\omega$",
 }
 
+# What begins a formula, and the wide forms that spreadsheets read alike.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
 # The letters of Latin-1 and Latin Extended-A that pdflatex's default font can't set.
 _LATEX_LACKS = frozenset("ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲų")
 
 
-def one_line(text: str) -> str:
-    """The text on one line: blanks joined, control and invisible characters shown as U+FFFD."""
-    visible = (
-        REPLACEMENT if unicodedata.category(c) in {"Cc", "Cf", "Cs"} and not c.isspace() else c
+def visible(text: str) -> str:
+    """The text for a terminal: control and invisible characters but line breaks as U+FFFD."""
+    return "".join(
+        c
+        if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"}
+        else (" " if c.isspace() else REPLACEMENT)
         for c in text
     )
-    return " ".join("".join(visible).split())
+
+
+def one_line(text: str) -> str:
+    """The text on one line: as `visible`, and blanks joined."""
+    return " ".join(visible(text).split())
 
 
 def latex_text(text: str) -> str:
@@ -92,7 +101,7 @@ def markdown_text(text: str) -> str:
 def csv_text(text: str) -> str:
     """The text for a CSV cell; what a spreadsheet would take for a formula starts with a quote."""
     line = one_line(text)
-    return f"'{line}" if line.startswith(("=", "+", "-", "@")) else line
+    return f"'{line}" if line.startswith(_FORMULA) else line
 
 
 def _latex_character(character: str) -> str:

@@ -10,11 +10,13 @@ import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from stat import S_ISLNK
 
-from bench.errors import BenchError
-from bench.testset.sources import MAX_BYTES, Photograph, Source, identified, is_image
+from bench.errors import BenchError, Refused
+from bench.images import MAX_BYTES
+from bench.names import stays_below
+from bench.testset.sources import Photograph, Source, identified, is_image
 
 MAX_RATIO = 100
 """Bytes unpacked per byte packed. Image files are compressed already: theirs is near 1."""
@@ -122,12 +124,11 @@ def _readable(path: Path) -> Iterator[None]:
         NotImplementedError,  # a method of compression that Python does not know
         RuntimeError,  # encrypted
     ) as error:
-        raise BenchError(f"{path} is damaged or can't be read ({error}).") from None
+        raise Refused(f"{path} is damaged or can't be read ({error}).") from None
 
 
 def _check(path: Path, name: str, unpacked: int, packed: int | None, *, link: bool) -> None:
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if ".." in parts or name.startswith(("/", "\\")):
+    if not stays_below(name):
         raise BenchError(f"{path} names {name}, which leads out of it: don't trust this archive.")
     if not is_image(name):
         return  # never read

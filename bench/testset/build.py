@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from bench.errors import BenchError
+from bench.errors import Refused
 from bench.files import sha256
 from bench.images import Pixels, decode, encode_png
 from bench.testset.align import align
@@ -38,7 +38,7 @@ def build(job: Job) -> Built:
     """Decode, align, crop and reduce once, then degrade and encode for every plan.
 
     Raises:
-        BenchError: the photograph can't be used; it says why.
+        Refused: the photograph can't be used; it says why.
     """
     photograph, plan = job.photograph, job.plans[0]
     image = decode(photograph.data, photograph.name)
@@ -65,7 +65,7 @@ def framed(image: Image.Image, size: int, crop: Box, name: str, *, enlarge: bool
     By PIL's bicubic filter. Only what is an input itself may be enlarged, never a ground truth.
 
     Raises:
-        BenchError: the crop is smaller than `size`; `name` says of which image.
+        Refused: the crop is smaller than `size`; `name` says of which image.
     """
     left, top, right, bottom = (
         fraction * extent
@@ -74,7 +74,7 @@ def framed(image: Image.Image, size: int, crop: Box, name: str, *, enlarge: bool
     side = min(right - left, bottom - top)
     # 0.64 of 300 px is a trifle less than 192 px in floating point.
     if round(side, 6) < size and not enlarge:
-        raise BenchError(
+        raise Refused(
             f"{name} has {int(side)} px of use in an image of {image.width} x {image.height}, "
             f"less than the {size} px of the test set: remove it, or give a smaller --size."
         )

@@ -1,10 +1,12 @@
 """Photographs of a dataset on the Hugging Face hub, streamed: only what is taken is fetched."""
 
+import logging
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from bench.download.connection import refuse_offline
 from bench.errors import BenchError
 from bench.testset.parquet import photograph
 from bench.testset.sources import HUB, Photograph, hub_name, row_id
@@ -52,6 +54,7 @@ class HubSource:
         return f"{HUB}{self.name}:{self.split}"
 
     def _load(self) -> Any:
+        refuse_offline(str(self))
         try:
             datasets: Any = import_module("datasets")  # not our folder of that name
         except ImportError:
@@ -61,6 +64,8 @@ class HubSource:
                 "Reading from the hub needs a package more: pip install 'bench[hub]', "
                 "or give --source a folder or archive."
             )
+        # What it tells of every attempt would hide the one sentence that follows.
+        logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
         try:
             stream = datasets.load_dataset(self.name, split=self.split, streaming=True)
             return stream.select_columns(["image"]).cast_column(

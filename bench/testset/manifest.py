@@ -8,7 +8,8 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.files import read_json, sha256_file, sha256_json, write_json
-from bench.images import Pixels, read_image
+from bench.images import Pixels, png_size, read_image
+from bench.names import objection, stays_below
 from bench.testset.degradation import Parameters
 from bench.typed import read_back
 
@@ -139,23 +140,51 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BenchError(f"{file} is not a manifest of format {FORMAT}: prepare the set again.")
     manifest = read_back(Manifest, values, str(file))
-    root = folder.resolve()
-    for entry in manifest.images:
-        for name in (*entry.files, entry.id):  # results are named by the id
-            if not (root / name).resolve().is_relative_to(root):
-                raise BenchError(f"{file} names {name}, which lies outside of its folder.")
+    plan = manifest.plan
+    if min(plan.size, plan.scale) < 1 or plan.size % plan.scale:
+        raise BenchError(
+            f"{file} says size {plan.size} and scale {plan.scale}, which no pictures can have: "
+            "prepare the set again."
+        )
+    _check_names(folder, manifest)
     return manifest
 
 
+def _check_names(folder: Path, manifest: Manifest) -> None:
+    """See that neither the pictures nor results, which the ids name, lie anywhere else.
+
+    Raises:
+        BenchError: one would.
+    """
+    file, root = folder / FILE_NAME, folder.resolve()
+    for entry in manifest.images:
+        for name in entry.files:
+            if not stays_below(name) or not (root / name).resolve().is_relative_to(root):
+                raise BenchError(
+                    f"{file} names {name!r}, which lies outside of its folder: don't trust it."
+                )
+        if reason := objection(entry.id):
+            raise BenchError(f"{file} names {entry.id!r}, whose name {reason}: don't trust it.")
+    ids = [entry.id for entry in manifest.images]
+    if not ids or len(set(ids)) < len(ids):
+        what = "an image twice" if ids else "no image"
+        raise BenchError(f"{file} has {what}: prepare the set again.")
+
+
 def differences(folder: Path, manifest: Manifest) -> list[str]:
-    """What is not as the manifest says: a line for every missing or changed file."""
+    """What is not as the manifest says: a line for every file missing, changed, of another size."""
     expected = {name: digest for entry in manifest.images for name, digest in entry.files.items()}
+    size, small = manifest.plan.size, manifest.plan.size // manifest.plan.scale
+    sides = {entry.lr: small for entry in manifest.images}
 
     def check(name: str) -> str | None:
         file = folder / name
         if not file.is_file():
             return f"{file} is missing."
-        return None if sha256_file(file) == expected[name] else f"{file} has changed."
+        if sha256_file(file) != expected[name]:
+            return f"{file} has changed."
+        side = sides.get(name, size)
+        return None if png_size(file) == (side, side) else f"{file} is not {side} x {side}."
 
     with ThreadPoolExecutor() as pool:
         return [line for line in pool.map(check, expected) if line]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 from bench.testset.sources import Photograph, row_id
 
 ROWS = 16  # read at a time
@@ -61,7 +61,7 @@ def photograph(name: str, image: Any, where: str) -> Photograph:
     """
     data = image.get("bytes") if isinstance(image, dict) else None
     if not data:
-        raise BenchError(f"Row {int(name)} of {where} holds no image's bytes: it can't be used.")
+        raise Refused(f"Row {int(name)} of {where} holds no image's bytes: it can't be used.")
     source = Path(str(image.get("path") or name)).name
     return Photograph(name, f"row {int(name)} of {where}", source, data)
 
@@ -93,5 +93,5 @@ def _open(path: Path) -> Iterator[Any]:
     try:
         with pq.ParquetFile(path) as table:
             yield table
-    except (pa.ArrowException, OSError) as error:
-        raise BenchError(f"{path} is damaged or can't be read ({error}).") from None
+    except (pa.ArrowException, OSError, ValueError) as error:  # the last: a path that is no text
+        raise Refused(f"{path} is damaged or can't be read ({error}).") from None

@@ -15,6 +15,7 @@ from typing import Any
 from bench.errors import BenchError, WrongUsage
 from bench.files import (
     Journal,
+    begun,
     locked,
     require_space,
     sha256,
@@ -135,7 +136,7 @@ def prepare(
         raise BenchError(f"{source} holds {len(ids)} images, but {count} are asked for.")
     with ExitStack() as stack:
         for folder in sorted(targets):  # in one order, or two could wait for each other
-            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(begun(folder))
             waiting = partial(notice, f"Waiting for another process to finish {folder.name}.")
             stack.enter_context(locked(folder, waiting))
         there = {f: read_manifest(f) for f in targets if (f / FILE_NAME).exists()}

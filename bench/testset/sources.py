@@ -11,14 +11,13 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from bench.errors import BenchError, WrongUsage
-from bench.images import IMAGE_SUFFIXES
+from bench.images import IMAGE_SUFFIXES, image_bytes
+from bench.names import objection
 
 HUB = "hf:"
 """What a dataset on the hub begins with: hf:OWNER/NAME or hf:OWNER/NAME:SPLIT."""
 
 MAX_IMAGES = 1_000_000
-MAX_BYTES = 2**28
-"""Of one file: more than an uncompressed picture of the most pixels that are read."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +87,16 @@ class FolderSource:
         for image, name in self._files().items():
             if image in wanted:
                 path = self.folder / name
-                if path.stat().st_size > MAX_BYTES:
-                    raise BenchError(f"{path} is larger than an image file can be: remove it.")
-                yield Photograph(image, str(path), name, path.read_bytes())
+                yield Photograph(image, str(path), name, image_bytes(path))
 
     def __str__(self) -> str:
         return str(self.folder)
 
     def _files(self) -> Mapping[str, str]:
         found = sorted(self.folder.rglob("*"))
+        for path in found:
+            if is_image(path.name) and path.is_symlink() and not path.exists():
+                raise BenchError(f"{path} is a link to what is not there: mend or remove it.")
         names = [str(p.relative_to(self.folder).as_posix()) for p in found if p.is_file()]
         return identified(names, str(self.folder))
 
@@ -117,13 +117,15 @@ def identified(names: list[str], where: str) -> dict[str, str]:
     left out.
 
     Raises:
-        BenchError: no image, too many, or two that would share an id.
+        BenchError: no image, too many, two that would share an id, or one that no file can have.
     """
     images: dict[str, str] = {}
     for name in names:
         if not is_image(name):
             continue
         image = "__".join(PurePosixPath(name).with_suffix("").parts)
+        if reason := objection(image):
+            raise BenchError(f"{where} holds {name!r}, whose name {reason}: rename it.")
         if image in images:
             raise BenchError(
                 f"In {where}, {images[image]} and {name} would share a name: rename one of them."

@@ -77,6 +77,8 @@ def main() -> None:
             if given.mischief == "hang":
                 print("going to sleep", flush=True)
                 time.sleep(60)
+            if given.mischief == "hoard":
+                print(len(bytearray(2**28)), "bytes are filled", flush=True)
             if given.mischief == "admit":
                 print("Failed inference")
             if given.mischief == "missing":

@@ -1,0 +1,251 @@
+"""What is fuzzed: a function of bytes that gives a value or a BenchError, and its seeds."""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from PIL import Image
+from safetensors.torch import save
+
+from bench.cli.suite import merged_settings
+from bench.config import read_config
+from bench.diffusion.unet import UNet, UNetConfig
+from bench.errors import BenchError
+from bench.external.program import read_program
+from bench.files import sha256, write_bytes
+from bench.images import decode, encode_png
+from bench.names import objection, stays_below
+from bench.report.escape import csv_text, latex_text, markdown_text, one_line, visible
+from bench.report.published import read_published_table
+from bench.store import FORMAT, Record, Run, RunSpec
+from bench.testset.archives import open_archive
+from bench.testset.manifest import Entry, Manifest, Plan, differences, read_manifest
+from bench.testset.parquet import ParquetSource
+from bench.testset.recipe import find_recipe, plan_testset
+from bench.testset.sources import Source, identified
+from bench.weights import Card, read_checkpoint
+from tests.small import picture
+
+KEPT = Path(__file__).parent / "kept"
+
+PNG = encode_png(picture(0, 8))
+ENTRY = Entry("a", "hr/a.png", "lr/a.png", "0" * 64, "1" * 64, "a.png", "2" * 64)
+MANIFEST = Manifest(1, Plan("tiny", 16, 4, "bicubic", 0, (0, 0, 1, 1)), "none", (ENTRY,))
+SPEC = RunSpec("dpi", 1, {"steps": 50}, "0" * 64, {"prior": "1" * 64}, 0)
+RUN = {"format": FORMAT, "identity": SPEC.identity, "title": "DPI", "spec": asdict(SPEC)}
+TINY = UNetConfig(8, (1,), 1, (), 8, group_channels=4)
+SCORE = dict.fromkeys(("image", "metric", "identity", "sr_sha256", "reference_sha256"), "x")
+
+
+@dataclass(frozen=True)
+class Target:
+    """`parse` is given bytes and an empty folder; whatever but a BenchError it raises is a bug."""
+
+    parse: Callable[[bytes, Path], object]
+    seeds: Callable[[], list[bytes]]
+
+    def __call__(self, data: bytes, folder: Path) -> None:
+        with suppress(BenchError):
+            self.parse(data, folder)
+
+
+def at(name: str, parse: Callable[[Path], object]) -> Callable[[bytes, Path], object]:
+    """A parser of a file of this name; a suffix may decide what it is."""
+
+    def parse_bytes(data: bytes, folder: Path) -> object:
+        write_bytes(folder / name, data)
+        return parse(folder / name)
+
+    return parse_bytes
+
+
+def recipe(file: Path) -> None:
+    plan_testset(file.stem, find_recipe(file.stem, file.parent))
+
+
+def program(file: Path) -> None:
+    made = read_program(file)
+    made.command({**asdict(made.settings(4)), **dict.fromkeys(PLACES, "x")})
+    for path in (made.description.result, *made.description.inputs):
+        assert (Path("/a/b") / path).resolve().is_relative_to("/a/b")
+
+
+PLACES = ("python", "repository", "input", "output", "scale", "size")
+
+
+def manifest(file: Path) -> None:
+    made = read_manifest(file.parent)
+    differences(file.parent, made)
+    for entry in made.images:
+        for name in (*entry.files, f"images/{entry.id}.png"):
+            assert (file.parent / name).resolve().is_relative_to(file.parent.resolve())
+    assert made.sha256
+
+
+def run(file: Path) -> None:
+    made = Run(file.parent)
+    assert isinstance(made.description["title"], str)
+    assert made.spec.identity
+    made.differences()
+
+
+def records(file: Path) -> None:
+    made = Run(file.parent)
+    for image in made.written():
+        assert made.picture(image).parent == file.parent / "images"
+
+
+def scores(file: Path) -> None:
+    table = Run(file.parent).scores()
+    assert table is None or table["value"].mean() is not None
+
+
+def photographs(source: Source) -> None:
+    """The ids, and the first few photographs."""
+    ids = source.ids(None)[:3]
+    for photograph in source.photographs(set(ids)):
+        assert photograph.id in ids
+        assert objection(photograph.id) is None
+
+
+def names(data: bytes, folder: Path) -> None:
+    """Each line is a path within a source."""
+    lines = data.decode(errors="surrogateescape").split("\n")
+    for name in identified(lines, "the source"):
+        assert (folder / f"{name}.png").parent == folder
+        write_bytes(folder / f"{name}.png", b"")
+        assert one_line(name)
+    for line in lines:
+        if stays_below(line):
+            assert (folder / line).resolve().is_relative_to(folder)
+
+
+def texts(data: bytes, folder: Path) -> None:
+    text = data.decode(errors="surrogateescape")
+    for shown in (visible(text), one_line(text), csv_text(text)):
+        shown.encode()
+        assert not any(c in shown for c in "\x1b\x9b\r\x08\x07\0")
+    assert "<" not in markdown_text(text)
+    bare = latex_text(text).replace("\\{", "").replace("\\}", "")
+    assert bare.count("{") == bare.count("}")
+
+
+def saved(value: object, old: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer, _use_new_zipfile_serialization=not old)
+    return buffer.getvalue()
+
+
+def encoded(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture(1, 8)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def zipped() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/b.png", PNG)
+    return buffer.getvalue()
+
+
+def tarred(mode: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:  # type: ignore[call-overload]
+        member = tarfile.TarInfo("a.png")
+        member.size = len(PNG)
+        archive.addfile(member, io.BytesIO(PNG))
+    return buffer.getvalue()
+
+
+def parquet(rows: list[dict[str, object]]) -> bytes:
+    buffer = io.BytesIO()
+    pd.DataFrame(rows).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def text_of(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def shipped(folder: str) -> list[bytes]:
+    """Small files of the project of the kind that is fuzzed."""
+    files = sorted((Path(__file__).parents[2] / folder).glob("*.toml"))
+    return [data for file in files if len(data := file.read_bytes()) < 4000]
+
+
+def tensors() -> list[bytes]:
+    card = {"bench": json.dumps(asdict(Card("prior", 8, TINY)))}
+    return [save({"a.weight": torch.zeros(2, 3)}, card)]
+
+
+def pickles() -> list[bytes]:
+    state = {"out.2.weight": torch.zeros(3, 2, 3, 3), "out.2.bias": torch.zeros(3)}
+    prior = {name: value[:1] for name, value in UNet(TINY).state_dict().items()}
+    return [saved(state), saved({"params": state}), saved(state, old=True), saved(prior)]
+
+
+def checkpoint(file: Path) -> None:
+    with suppress(BenchError):
+        read_checkpoint(file, "sr3")
+    read_checkpoint(file, "prior").build(UNet)
+
+
+RECORD = asdict(Record("a", "0" * 64, 0.5, 50))
+
+TARGETS = {
+    "configuration": Target(at("bench.toml", read_config), lambda: shipped(".")),
+    "recipe": Target(at("odd.toml", recipe), lambda: shipped("datasets")),
+    "program": Target(at("odd.toml", program), lambda: shipped("baselines")),
+    "published": Target(at("odd.toml", read_published_table), lambda: shipped("results/published")),
+    "manifest": Target(at("manifest.json", manifest), lambda: [text_of(asdict(MANIFEST))]),
+    "run": Target(at("run.json", run), lambda: [text_of({**RUN, "provenance": {}})]),
+    "journal": Target(at("records.jsonl", records), lambda: [text_of(RECORD) + b"\n"]),
+    "records": Target(at("records.parquet", records), lambda: [parquet([RECORD])]),
+    "noted scores": Target(
+        at("scores.jsonl", scores), lambda: [text_of({**SCORE, "value": 1.5, "note": ""}) + b"\n"]
+    ),
+    "scores": Target(
+        at("scores.parquet", scores), lambda: [parquet([{**SCORE, "value": 1.5, "note": ""}])]
+    ),
+    "image": Target(
+        lambda data, folder: decode(data, "odd"),
+        lambda: [PNG, *map(encoded, ("JPEG", "GIF", "WEBP", "TIFF", "BMP", "PPM"))],
+    ),
+    "archive": Target(
+        at("odd", lambda file: photographs(open_archive(file))),
+        lambda: [zipped(), tarred("w"), tarred("w:gz")],
+    ),
+    "table of images": Target(
+        at("odd.parquet", lambda file: photographs(ParquetSource((file,)))),
+        lambda: [parquet([{"image": {"bytes": PNG, "path": "a.png"}}])],
+    ),
+    "safetensors": Target(at("odd.safetensors", checkpoint), tensors),
+    "pickle": Target(at("odd.pt", checkpoint), pickles),
+    "settings": Target(
+        lambda data, folder: merged_settings({}, data.decode(errors="surrogateescape").split("\n")),
+        lambda: [b"dpi.steps=50\ndr2.enhancer='x'\nddnm.eta=[1.5, {a = 1}]"],
+    ),
+    "names": Target(names, lambda: ["a.png\nb/c d.JPG\n\N{GRINNING FACE}.webp".encode(), b"..\\x"]),
+    "texts": Target(texts, lambda: [b"=1 \x1b[0m <b> \\x{y}$ | ` *", "\u202e\ufeff".encode()]),
+}
+
+
+def seeds(name: str) -> list[bytes]:
+    """What a target's inputs are made of: its own seeds, and what once broke it."""
+    kept = [file.read_bytes() for file in sorted((KEPT / name).glob("*"))]
+    return [*TARGETS[name].seeds(), *kept]
+
+
+def keep(name: str, data: bytes) -> Path:
+    """Keep an input that broke something, to be committed with what mends it."""
+    path = KEPT / name / sha256(data)[:12]
+    write_bytes(path, data)
+    return path
