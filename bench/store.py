@@ -127,6 +127,17 @@ class Run:
         """What was run."""
         return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What leads from a table back to the bytes behind it: hashes, and the code's commit."""
+        return {
+            "run": self.spec.identity,
+            "testset": self.spec.testset,
+            "weights": dict(self.spec.weights),
+            "revision": self.spec.revision,
+            "commit": self.description["provenance"].get("commit"),
+        }
+
     def note_resume(self, provenance: Mapping[str, Any]) -> None:
         """Record that the run was taken up again, perhaps by other code or another machine."""
         self._describe({"resumed": [*self.description.get("resumed", []), provenance]})

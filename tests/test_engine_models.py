@@ -12,10 +12,11 @@ from bench.config import Weights
 from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
 from bench.engine.models import load_models
-from bench.engine.provenance import provenance
+from bench.engine.provenance import not_promised, provenance
 from bench.engine.run import run_method
 from bench.errors import BenchError
 from bench.files import sha256_file
+from bench.kinds import Kind
 from bench.method import Method, configure, find_method
 from bench.weights import Card, write_checkpoint
 from tests.small import TINY_CORRECTOR, TINY_PRIOR, small_testset
@@ -103,11 +104,13 @@ def test_a_run_counts_evaluations_and_depends_on_its_weights(
 
 
 def test_provenance_says_what_may_matter_as_json() -> None:
-    facts = json.loads(json.dumps(provenance(CPU)))
+    weights: dict[Kind, Path] = {"prior": Path("nets") / "prior.pt"}
+    facts = json.loads(json.dumps(provenance(CPU, weights, {})))
     assert facts.keys() == {
         *("started", "commit", "dirty", "packages", "python", "system"),
-        *("processor", "threads", "device", "gpu"),
+        *("processor", "threads", "device", "gpu", "weights", "not_promised"),
     }
+    assert facts["weights"] == {"prior": str(Path.cwd() / "nets" / "prior.pt")}
     assert facts["packages"].keys() == set(bench.engine.provenance.PACKAGES)
     assert facts["packages"]["torch"] == torch.__version__
     assert facts["threads"] == torch.get_num_threads()
@@ -124,7 +127,7 @@ def test_the_commit_is_recorded_and_whether_the_code_was_changed_since(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found() -> tuple[str | None, bool | None]:
-        facts = provenance(CPU)
+        facts = provenance(CPU, {}, {})
         return facts["commit"], facts["dirty"]
 
     file = tmp_path / "bench" / "engine" / "provenance.py"
@@ -141,3 +144,17 @@ def test_the_commit_is_recorded_and_whether_the_code_was_changed_since(
     assert found() == (commit, False)
     file.write_text("changed")
     assert found() == (commit, True)
+
+
+def test_a_run_says_when_it_cannot_promise_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not_promised(CPU, outside=False) == []
+    (program,) = not_promised(CPU, outside=True)
+    assert program == "A program outside of bench may draw noise of its own."
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    order, digits = not_promised(cuda, outside=False)
+    assert "add up in another order" in order
+    assert "TF32" in digits
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert not_promised(cuda, outside=False) == []

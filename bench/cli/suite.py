@@ -94,6 +94,8 @@ def run(
     for item in finished:
         done = "was done already" if item.restored == 0 else f"{item.restored} images restored"
         typer.echo(f"{item.run.spec.method}: {done}, in {item.run.folder}")
+        for reason in item.run.description["provenance"].get("not_promised", ()):
+            typer.echo(f"{item.run.spec.method}: run again it may differ. {reason}", err=True)
     _score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
 

@@ -44,9 +44,10 @@ class CountedNetwork:
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """Models for methods, the hash of each checkpoint by need, and their counters."""
+    """Models for methods, the file and hash of each checkpoint by need, and their counters."""
 
     models: Models
+    paths: Mapping[Kind, Path]
     sha256: dict[str, str]
     counters: tuple[CountedNetwork, ...]
 
@@ -66,7 +67,8 @@ def load_models(
     """
     sha256: dict[str, str] = {}
     networks: dict[Kind, CountedNetwork] = {}
-    for need, path in find_checkpoints(configured, size, weights).items():
+    paths = find_checkpoints(configured, size, weights)
+    for need, path in paths.items():
         if need in TRAINED:
             checkpoint = read_checkpoint(path, need)
             _check_fit(checkpoint, size, configured)
@@ -76,7 +78,7 @@ def load_models(
         networks[need] = CountedNetwork(network, device)
     prior = Prior(networks["prior"], Schedule.linear()) if "prior" in networks else None
     models = Models(prior, networks.get("corrector"), networks)
-    return LoadedModels(models, sha256, tuple(networks.values()))
+    return LoadedModels(models, paths, sha256, tuple(networks.values()))
 
 
 def find_checkpoints(configured: Configured, size: int, weights: Weights) -> dict[Kind, Path]:

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,11 +10,18 @@ from typing import Any
 
 import torch
 
+from bench.kinds import Kind
+
 PACKAGES = ("bench", "torch", "numpy", "pillow", "pandas", "lpips", "scikit-image", "spandrel")
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Facts about this code, environment and machine, as JSON values."""
+def provenance(
+    device: torch.device, weights: Mapping[Kind, Path], outside: Mapping[str, str]
+) -> dict[str, Any]:
+    """Facts about this code, environment and machine, as JSON values.
+
+    `weights` are the files of the networks in use, `outside` what is run outside of this process.
+    """
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -25,7 +33,27 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": str(device),
         "gpu": gpu,
+        "weights": {kind: str(path.resolve()) for kind, path in weights.items()},
+        "not_promised": not_promised(device, bool(outside)),
     }
+
+
+def not_promised(device: torch.device, outside: bool) -> list[str]:
+    """Why the same run on the same machine may give other bytes, a sentence each.
+
+    On a CPU with the same number of threads there is no reason: `tests/test_determinism.py` holds
+    the methods to it.
+    """
+    reasons = []
+    if outside:
+        reasons.append("A program outside of bench may draw noise of its own.")
+    if device.type != "cpu" and not torch.are_deterministic_algorithms_enabled():
+        reasons.append("The GPU may add up in another order each time.")
+    if device.type == "cuda" and (
+        torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    ):
+        reasons.append("The GPU may multiply with 10 bits (TF32), which another one does not have.")
+    return reasons
 
 
 def _commit() -> dict[str, Any]:

@@ -67,7 +67,7 @@ def run_method(
         seed=seed,
         repetition=repetition,
     )
-    facts = provenance(device)
+    facts = provenance(device, loaded.paths, outside)
     run = Run.open(results, testset.name, method.title, spec, facts)
     images = list(testset.entries)
     done = run.records()

@@ -279,6 +279,7 @@ def _row(
         missing=missing,
         whole=whole,
         undefined={name: of for name, of in undefined.items() if of},
+        origin=result.run.origin,
     )
 
 

@@ -94,7 +94,8 @@ def to_json(table: Table) -> str:
     """The table as one JSON object, values at full precision: means where `per` is "image".
 
     An absent value is null with its reason beside it. JSON has no infinity: an infinite value is
-    the string `"Infinity"`. `undefined` says, by metric, which images have no value and why.
+    the string `"Infinity"`. `undefined` says, by metric, which images have no value and why;
+    `origin` names the run and the hashes of what it was made of, which `bench verify` follows.
     """
     layout = lay_out(table)
     value = {
@@ -143,6 +144,7 @@ def _json_row(table: Table, row: Row, row_cells: tuple[Cell, ...]) -> dict[str, 
             one_line(metric): {one_line(image): one_line(why) for image, why in images.items()}
             for metric, images in row.undefined.items()
         },
+        "origin": dict(row.origin),
     }
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 from bench.report.published import PublishedValue
 
@@ -36,7 +36,8 @@ class Row:
     set or run. `missing` is metric name -> why there is no value, a sentence, and is read only for
     metrics without any; `undefined` is metric name -> image id -> why this image has none, in
     words. `images_done` is how many of the test set's images the method has restored; `published`
-    is metric name -> the value a paper printed.
+    is metric name -> the value a paper printed; `origin` is what leads back to the run's bytes, as
+    JSON values.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Row:
     whole: Mapping[str, float] = field(default_factory=dict)
     undefined: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     published: Mapping[str, PublishedValue] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

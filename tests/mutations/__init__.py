@@ -4,8 +4,8 @@
     python -m tests.mutations ddrm fid-    those whose name contains one of these texts
     python -m tests.mutations --check      only that the text of each still stands in its file
 
-They are planted in a copy of the project, so that the work tree stays as it is, and what lies beside
-it (`../shared`) is out of reach: what the repository itself holds has to be enough.
+They are planted in a copy of the project, so that the work tree stays as it is. What lies beside
+the tree (`../shared`) is out of reach there: what the repository itself holds has to be enough.
 """
 
 import os
@@ -108,7 +108,9 @@ def survivors(mistakes: Sequence[Mistake], root: Path) -> list[Mistake]:
     tests = list(dict.fromkeys(test for mistake in mistakes for test in mistake.tests))
     code, said = run_tests(tests, root)
     if code != PASSED:
-        raise BenchError(f"The tests don't pass without any mistake, so they prove nothing:\n{said}")
+        raise BenchError(
+            f"The tests don't pass without any mistake, so they prove nothing:\n{said}"
+        )
     missed = []
     with progress("Mistakes", len(mistakes)) as advance:
         for mistake in mistakes:
