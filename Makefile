@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: install demo test lint perf docs clean
+.PHONY: install demo test lint mutations perf docs clean
 
 install: $(INSTALLED)
 
@@ -38,6 +38,10 @@ lint: install
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
+
+# Plausible mistakes in the mathematics, one at a time: the tests must notice each.
+mutations: install
+	$(RUN)python -m tests.mutations
 
 perf: install
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[perf]"

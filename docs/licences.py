@@ -67,7 +67,7 @@ def text() -> str:
             HEAD,
             SHIPPED + "\n".join(networks),
             "\n## Packages\n",
-            'Those of constraints.txt: "default" comes with `pip install .`, "extra" with an extra.\n',
+            'Of constraints.txt: "default" comes with `pip install .`, "extra" with an extra.\n',
             "| package | comes with | licence | |\n| --- | --- | --- | --- |",
             *packages().values(),
             "\n## Networks of others\n",

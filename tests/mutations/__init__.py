@@ -1,6 +1,6 @@
 """Plausible mistakes in the mathematics, planted one at a time: the tests must notice each.
 
-    python -m tests.mutations              all of them, about a quarter of an hour on one core
+    python -m tests.mutations              all of them, some minutes
     python -m tests.mutations ddrm fid-    those whose name contains one of these texts
     python -m tests.mutations --check      only that the text of each still stands in its file
 
@@ -8,12 +8,12 @@ They are planted in a copy of the project, so that the work tree stays as it is.
 the tree (`../shared`) is out of reach there: what the repository itself holds has to be enough.
 """
 
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,8 @@ COPIED = (
     "results/published",
     "tests",
 )
+
+PRELOADED = ("pandas", "pytest", "scipy.linalg", "skimage.metrics", "torch")
 
 PASSED, FAILED = 0, 1  # pytest's exit codes; any other says that the tests were not run
 
@@ -100,6 +102,8 @@ def copied_tree() -> Iterator[Path]:
 def survivors(mistakes: Sequence[Mistake], root: Path) -> list[Mistake]:
     """The mistakes, planted one at a time in the project at `root`, that no test noticed.
 
+    Each is printed as soon as it is known, for all of them take long.
+
     Raises:
         BenchError: a mistake can't be planted, or its tests fail without it, or can't be run.
     """
@@ -121,6 +125,9 @@ def survivors(mistakes: Sequence[Mistake], root: Path) -> list[Mistake]:
             file.write_bytes(original)
             if code == PASSED:
                 missed.append(mistake)
+                print(
+                    f"Survived: {mistake.name}: {mistake.becomes!r} in {mistake.file}", flush=True
+                )
             elif code != FAILED:
                 raise BenchError(f"{mistake.name}: its tests can't be run:\n{said}")
             advance(1)
@@ -128,19 +135,37 @@ def survivors(mistakes: Sequence[Mistake], root: Path) -> list[Mistake]:
 
 
 def run_tests(tests: Sequence[str], root: Path) -> tuple[int, str]:
-    """pytest's exit code and what it said, on the project at `root`, up to the first failure."""
-    # No bytecode: Python takes a file of the same size and second for unchanged.
-    environment: Mapping[str, str] = {
-        **os.environ,
-        "PYTHONPATH": str(root),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    done = subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, check=False
-    )
-    return done.returncode, done.stdout + done.stderr
+    """pytest's exit code and what it said, on the project at `root`, up to the first failure.
+
+    In a process that is forked from one that has imported what takes long already.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(PRELOADED))
+    with tempfile.NamedTemporaryFile() as log:
+        process = context.Process(target=_run_pytest, args=(tests, root, log.name))
+        process.start()
+        process.join()
+        assert process.exitcode is not None
+        return process.exitcode, Path(log.name).read_text(encoding="utf-8", errors="replace")
+
+
+def _run_pytest(tests: Sequence[str], root: Path, log: str) -> None:
+    """All that the process does: our modules are to come from `root`, whatever is imported yet."""
+    import pytest
+    import torch
+
+    with Path(log).open("w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    for name in list(sys.modules):
+        if name.split(".")[0] in COPIED:
+            del sys.modules[name]
+    os.chdir(root)
+    sys.path.insert(0, str(root))
+    os.environ["PYTHONPATH"] = str(root)
+    sys.dont_write_bytecode = True  # Python takes a file of the same size and second for unchanged
+    torch.set_num_threads(1)
+    sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -164,7 +189,5 @@ def main(arguments: Sequence[str]) -> int:
     except BenchError as error:
         print(error, file=sys.stderr)
         return 2
-    for mistake in missed:
-        print(f"Survived: {mistake.name}: {mistake.becomes!r} in {mistake.file}")
     print(f"{len(mistakes) - len(missed)} of {len(mistakes)} mistakes were noticed.")
     return 1 if missed else 0
