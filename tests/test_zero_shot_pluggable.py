@@ -10,11 +10,13 @@ from torch import Tensor
 
 from baselines import difface, dr2, pgdiff
 from baselines.ilvr import low_pass
+from bench.diffusion.noise import KeyedNoise
 from bench.diffusion.operators import (
     bicubic,
     bicubic_up,
 )
 from bench.diffusion.prior import Prior
+from bench.diffusion.schedule import Schedule
 from bench.errors import BenchError, WrongUsage
 from bench.images import resize_bicubic_batch, to_model, to_pixels
 from bench.method import Method, Models, Problem, catalogue, configure, find_method
@@ -42,6 +44,28 @@ def test_dr2_keeps_the_low_frequencies_and_forgets_the_rest() -> None:
     assert abs(float((mean * checkers).sum() / checkers.square().sum())) < 0.02
     missed = low_pass(mean - low, SCALE).norm() / low_pass(PRIOR_MEAN - low, SCALE).norm()
     assert missed < 0.15
+
+
+class Silence(KeyedNoise):
+    """Noise that is none, so that levels can be seen."""
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+def test_dr2_goes_down_the_levels_of_its_reference() -> None:
+    """With a filter that holds everything, and no noise, x is the reference at each level."""
+    told: list[int] = []
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        told.append(int(t[0]))
+        return torch.zeros_like(x)
+
+    prior = Prior(network, Schedule.linear()).respaced(dr2.STEPS)
+    reference = GAUSSIAN.draw(1, seed=5)
+    clean = dr2.sample(prior, reference, down=1, tau=22, start=27, noise=Silence([]))
+    assert told == [int(prior.schedule.timesteps[index]) for index in (27, 26, 25, 24, 23, 22)]
+    torch.testing.assert_close(clean, reference)  # told the level that x has, it is found again
 
 
 def test_dr2_hands_its_estimate_to_the_enhancer(monkeypatch: pytest.MonkeyPatch) -> None:
