@@ -7,7 +7,6 @@ Takes minutes. The faces are samples, the networks the embedded ones, the steps 
 
 import math
 import platform
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,4 +170,4 @@ def difference(expected: Sequence[Pixels], found: Sequence[Pixels]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

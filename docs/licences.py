@@ -123,9 +123,9 @@ def licence_of(name: str) -> str:
     if (package := installed_package(name)) is None:
         return "not installed where this was written"
     said = package.metadata
-    if expression := said.get("License-Expression"):
-        return expression
-    stated = (said.get("License") or "").strip()
+    if "License-Expression" in said:
+        return said["License-Expression"]
+    stated = said["License"].strip() if "License" in said else ""
     if stated and stated != "UNKNOWN" and len(stated) < 60:  # longer is a whole licence
         return stated
     tags = [t.split(" :: ")[-1] for t in said.get_all("Classifier") or [] if t.startswith(_TAG)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.method import find_method
+from bench.method import find_method, method_names
 from docs import determinism
 
 ROOT = Path(__file__).parents[1]
@@ -63,7 +63,7 @@ def test_a_difference_is_measured() -> None:
 
 def test_the_page_has_every_method_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
     page = determinism.FILE.read_text(encoding="utf-8")
-    for name in determinism.method_names():
+    for name in method_names():
         assert f"| {find_method(name).title} |" in page or f" {name}" in page.split("\n\n")[-2]
     assert determinism.page(determinism.WAYS, ["| x |"], ["y"]).startswith(determinism.HEAD)
     monkeypatch.setattr(determinism, "WAYS", (*determinism.WAYS, determinism.GPU))
