@@ -1,12 +1,13 @@
 """Write docs/determinism.md: how far results differ between batch sizes, threads and devices.
 
-python -m docs.determinism
+python -m docs.determinism [METHOD ...]
 
-Takes minutes. The faces are samples, the networks the embedded ones, the steps few.
+Of these methods, or of all whose networks ship, which takes minutes. The faces are samples, the networks the embedded ones, the steps few.
 """
 
 import math
 import platform
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from bench.resources import resource
 from bench.testset.recipe import find_recipe
 
 FILE = Path(__file__).with_name("determinism.md")
-SIZE, SCALE, FACES, STEPS = 64, 8, 8, 20
+SIZE, SCALE, FACES, STEPS = 64, 8, 8, 5
 
 HEAD = """\
 # Are results the same everywhere?
@@ -73,12 +74,12 @@ WAYS = (
 GPU = Way("a GPU", device="cuda")
 
 
-def main() -> None:
-    """Measure everything and write the file."""
+def main(names: Sequence[str]) -> None:
+    """Measure these methods, or all that can be, and write the file."""
     keep_freed_memory()
     ways = (*WAYS, GPU) if torch.cuda.is_available() else WAYS
     lr = low_resolution(FACES)
-    configured = dict(usable())
+    configured = dict(usable(names or method_names()))
     rows = []
     with progress("Methods", len(configured)) as advance:
         for name, method in configured.items():
@@ -106,16 +107,16 @@ def page(ways: Sequence[Way], rows: Sequence[str], left_out: Sequence[str]) -> s
         f"| --- |{' --- |' * len(ways)}",
         *rows,
         "",
-        f"Not among them, for their networks or programs don't ship: {', '.join(left_out)}.",
+        f"Not measured yet, or without networks that ship: {', '.join(left_out)}.",
     ]
     if GPU not in ways:
         lines += ["", "A GPU against a CPU is not measured yet: there was none on this machine."]
     return "\n".join(lines) + "\n"
 
 
-def usable() -> Iterator[tuple[str, Configured]]:
+def usable(names: Sequence[str]) -> Iterator[tuple[str, Configured]]:
     """The methods whose networks are here, with few steps."""
-    for name in method_names():
+    for name in names:
         method = find_method(name)
         steps = {"steps": STEPS} if hasattr(method.settings(SCALE), "steps") else {}
         configured = configure(method, SCALE, SIZE, {name: steps})
@@ -170,4 +171,4 @@ def difference(expected: Sequence[Pixels], found: Sequence[Pixels]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -74,7 +74,7 @@ def test_a_survivor_is_named(
     assert mutations.main(["unheard-of"]) == 2
 
 
-@pytest.mark.parametrize(("text", "times"), [("x", 2), ("y * 2", 0)])
+@pytest.mark.parametrize(("text", "times"), [("int", 2), ("y * 2", 0)])
 def test_a_text_that_is_not_there_once_is_an_error(project: Path, text: str, times: int) -> None:
     with pytest.raises(BenchError, match=rf"stands {times} times in calculation\.py, not once"):
         survivors([mistake(text, "")], project)
