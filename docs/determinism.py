@@ -2,7 +2,8 @@
 
 python -m docs.determinism [METHOD ...]
 
-Of these methods, or of all whose networks ship, which takes minutes. The faces are samples, the networks the embedded ones, the steps few.
+Of these methods, or of all whose networks ship, which takes minutes. The faces are samples, the
+networks the embedded ones, the steps few.
 """
 
 import math
