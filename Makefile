@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: install demo test lint fuzz perf docs clean
+.PHONY: install demo test lint fuzz mutations perf docs clean
 
 install: $(INSTALLED)
 
@@ -45,6 +45,10 @@ FUZZ_SECONDS ?= 120
 fuzz: install
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[fuzz]"
 	$(RUN)python -m tests.fuzz $(FUZZ_SECONDS)
+
+# Plausible mistakes in the mathematics, one at a time: the tests must notice each.
+mutations: install
+	$(RUN)python -m tests.mutations
 
 perf: install
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[perf]"

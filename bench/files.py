@@ -1,12 +1,13 @@
-"""Files that are whole or absent, and their hashes."""
+"""Files that are whole or absent, their hashes, and seals: hashes inside of what they vouch for."""
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -117,9 +118,18 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically, indented, for people to read too."""
+    write_bytes(path, _json_bytes(value))
+
+
+def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
+    """As `write_json` of an object, with a seal as its first entry."""
+    write_bytes(path, seal(_json_bytes({SEAL: BLANK, **value})))
+
+
+def _json_bytes(value: Any) -> bytes:
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     # A path that is no UTF-8 holds what can't be encoded; its escape in Python is JSON's too.
-    write_bytes(path, text.encode(errors="backslashreplace"))
+    return text.encode(errors="backslashreplace")
 
 
 def read_json(path: Path, what: str) -> Any:
@@ -192,6 +202,48 @@ class Journal:
     def remove(self) -> None:
         """Forget the records: the work is finished and recorded elsewhere."""
         self.path.unlink(missing_ok=True)
+
+
+SEAL = "bench-seal"
+"""What the entry of a file is called that holds the hash of its own bytes."""
+
+BLANK = "0" * 64
+"""A seal's value before its file is sealed."""
+
+# The few bytes between name and value are JSON's punctuation, or Parquet's type and length.
+_SEALED = re.compile(rb"%b[^0-9a-f]{1,8}([0-9a-f]{64})" % SEAL.encode(), re.DOTALL)
+
+
+def seal(data: bytes) -> bytes:
+    """A file's bytes with the blank seal in them replaced by the hash of them as they were.
+
+    The hash lies inside, and not in a second file, so that both are replaced at once.
+    """
+    return _with_seal(data, sha256(data))
+
+
+def is_sealed(data: bytes) -> bool | None:
+    """Whether these are the bytes that were sealed; None where there is no seal."""
+    found = _SEALED.search(data)
+    return found and found[1].decode() == sha256(_with_seal(data, BLANK))
+
+
+def broken_seals(*paths: Path) -> list[str]:
+    """A line for each of these files that is not as it was sealed."""
+    lines = []
+    for path in paths:
+        sealed = is_sealed(path.read_bytes())
+        if sealed is None:
+            lines.append(f"{path} has no seal: it has changed, or an earlier version wrote it.")
+        elif not sealed:
+            lines.append(f"{path} has changed.")
+    return lines
+
+
+def _with_seal(data: bytes, value: str) -> bytes:
+    place = _SEALED.search(data)
+    assert place is not None
+    return data[: place.start(1)] + value.encode() + data[place.end(1) :]
 
 
 def sha256(data: bytes) -> str:

@@ -14,6 +14,7 @@
 A run's identity is the hash of what determines its numbers, and nothing else.
 """
 
+import io
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -25,14 +26,18 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.errors import BenchError
 from bench.files import (
+    BLANK,
+    SEAL,
     Journal,
+    broken_seals,
+    is_sealed,
     read_json,
-    replacing,
+    seal,
     sha256,
     sha256_file,
     sha256_json,
     write_bytes,
-    write_json,
+    write_sealed_json,
 )
 from bench.images import Pixels, encode_png
 from bench.names import objection
@@ -117,7 +122,7 @@ class Run:
                 "spec": asdict(spec),
                 "provenance": provenance,
             }
-            write_json(run.folder / "run.json", description)
+            write_sealed_json(run.folder / "run.json", description)
         if run.spec.identity != spec.identity:
             raise BenchError(
                 f"{run.folder}/run.json is not what was run there: remove {run.folder}."
@@ -141,12 +146,24 @@ class Run:
                 f"{self.folder}/run.json is damaged, or another version's: {', '.join(wrong)} is "
                 "absent or wrong. Remove the folder and run again."
             )
+        value.pop(SEAL, None)
         return value
 
     @cached_property
     def spec(self) -> RunSpec:
         """What was run."""
         return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What leads from a table back to the bytes behind it: hashes, and the code's commit."""
+        return {
+            "run": self.spec.identity,
+            "testset": self.spec.testset,
+            "weights": dict(self.spec.weights),
+            "revision": self.spec.revision,
+            "commit": self.description["provenance"].get("commit"),
+        }
 
     def note_resume(self, provenance: Mapping[str, Any]) -> None:
         """Record that the run was taken up again, perhaps by other code or another machine."""
@@ -164,7 +181,7 @@ class Run:
 
     def _describe(self, changes: Mapping[str, Any]) -> None:
         self.description = {**self.description, **changes}
-        write_json(self.folder / "run.json", self.description)
+        write_sealed_json(self.folder / "run.json", self.description)
 
     def picture(self, image: str) -> Path:
         """Where the result for an image is, or will be."""
@@ -195,10 +212,14 @@ class Run:
         }
 
     def differences(self) -> list[str]:
-        """A line for whatever is not as it was written: description, pictures, scores."""
-        lines = []
+        """A line for whatever is not as it was written: description, pictures, tables."""
+        names = ("records.parquet", "scores.parquet")
+        tables = [path for name in names if (path := self.folder / name).exists()]
+        lines = broken_seals(self.folder / "run.json", *tables)
         if self.description.get("identity") != self.spec.identity:
             lines.append(f"{self.folder}/run.json does not describe the run of its identity.")
+        if any(is_sealed(path.read_bytes()) is False for path in tables):
+            return lines  # what they say of the pictures is not to be relied on
         written, there = self.written(), self.records()
         for image in written:
             if image not in there:
@@ -339,15 +360,23 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a Parquet file.
 
     Raises:
-        BenchError: it is damaged.
+        BenchError: it is damaged, or not as `write_table` sealed it.
     """
     try:
-        return pd.read_parquet(path)
+        data = path.read_bytes()
+        if is_sealed(data) is False:
+            raise ValueError("it has changed since it was written")
+        return pd.read_parquet(io.BytesIO(data))
     except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
         raise BenchError(f"{path} is damaged ({error}): remove it and run again.") from None
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a Parquet file atomically."""
-    with replacing(path) as temporary:
-        table.to_parquet(temporary, index=False)
+    """Write a Parquet file atomically, with a seal among its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    buffer = io.BytesIO()
+    pq.write_table(arrow.replace_schema_metadata({**arrow.schema.metadata, SEAL: BLANK}), buffer)
+    write_bytes(path, seal(buffer.getvalue()))

@@ -12,7 +12,7 @@ from bench.config import Weights
 from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
 from bench.engine.models import load_models
-from bench.engine.provenance import provenance
+from bench.engine.provenance import not_promised, provenance
 from bench.engine.run import run_method
 from bench.errors import BenchError
 from bench.files import sha256_file
@@ -106,7 +106,7 @@ def test_provenance_says_what_may_matter_as_json() -> None:
     facts = json.loads(json.dumps(provenance(CPU)))
     assert facts.keys() == {
         *("started", "commit", "dirty", "packages", "python", "system"),
-        *("processor", "threads", "device", "gpu"),
+        *("processor", "threads", "device", "gpu", "not_promised"),
     }
     assert facts["packages"].keys() == set(bench.engine.provenance.PACKAGES)
     assert facts["packages"]["torch"] == torch.__version__
@@ -141,3 +141,15 @@ def test_the_commit_is_recorded_and_whether_the_code_was_changed_since(
     assert found() == (commit, False)
     file.write_text("changed")
     assert found() == (commit, True)
+
+
+def test_a_run_says_when_it_cannot_promise_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not_promised(CPU) == []
+    cuda = torch.device("cuda")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    order, digits = not_promised(cuda)
+    assert "add up in another order" in order
+    assert "TF32" in digits
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
+    assert not_promised(cuda) == []

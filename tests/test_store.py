@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.files import Journal, sha256_file
+from bench.files import SEAL, Journal, sha256_file
 from bench.images import Pixels, read_image
 from bench.store import TEXTS, Record, Run, RunSpec, list_runs, read_table, write_table
 from bench.typed import build
@@ -65,7 +65,9 @@ def test_the_identity_is_that_of_what_run_json_gives_back() -> None:
 
 def test_a_run_says_what_it_is_before_anything_is_done(run: Run, tmp_path: Path) -> None:
     assert run.folder == tmp_path / "faces" / f"dpi-{SPEC.identity[:12]}"
-    assert json.loads((run.folder / "run.json").read_text()) == {
+    description = json.loads((run.folder / "run.json").read_text())
+    assert len(description.pop(SEAL)) == 64
+    assert description == {
         "format": 1,
         "identity": SPEC.identity,
         "title": "DPI",

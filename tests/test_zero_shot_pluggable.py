@@ -10,11 +10,13 @@ from torch import Tensor
 
 from baselines import difface, dr2, pgdiff
 from baselines.ilvr import low_pass
+from bench.diffusion.noise import KeyedNoise
 from bench.diffusion.operators import (
     bicubic,
     bicubic_up,
 )
 from bench.diffusion.prior import Prior
+from bench.diffusion.schedule import Schedule
 from bench.errors import BenchError, WrongUsage
 from bench.images import resize_bicubic_batch, to_model, to_pixels
 from bench.method import Method, Models, Problem, catalogue, configure, find_method
@@ -42,6 +44,28 @@ def test_dr2_keeps_the_low_frequencies_and_forgets_the_rest() -> None:
     assert abs(float((mean * checkers).sum() / checkers.square().sum())) < 0.02
     missed = low_pass(mean - low, SCALE).norm() / low_pass(PRIOR_MEAN - low, SCALE).norm()
     assert missed < 0.15
+
+
+class Silence(KeyedNoise):
+    """Noise that is none, so that levels can be seen."""
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+
+def test_dr2_goes_down_the_levels_of_its_reference() -> None:
+    """With a filter that holds everything, and no noise, x is the reference at each level."""
+    told: list[int] = []
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        told.append(int(t[0]))
+        return torch.zeros_like(x)
+
+    prior = Prior(network, Schedule.linear()).respaced(dr2.STEPS)
+    reference = GAUSSIAN.draw(1, seed=5)
+    clean = dr2.sample(prior, reference, down=1, tau=22, start=27, noise=Silence([]))
+    assert told == [int(prior.schedule.timesteps[index]) for index in (27, 26, 25, 24, 23, 22)]
+    torch.testing.assert_close(clean, reference)  # told the level that x has, it is found again
 
 
 def test_dr2_hands_its_estimate_to_the_enhancer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +148,15 @@ def test_difface_contracts_the_estimates_error() -> None:
     assert abs(remaining(240, picture)) < 0.1, "of pure noise the prior makes what it likes"
 
 
+def test_difface_begins_one_level_above_its_first_step() -> None:
+    """Without noise, and of a network that sees none, what is left is the ratio of the levels."""
+    prior = Prior(lambda x, t: torch.zeros_like(x), Schedule.linear()).respaced(250, "ddim")
+    estimate = GAUSSIAN.draw(1, seed=5)
+    found = difface.sample(prior, estimate, 100, 0.5, Silence([]))
+    power = prior.schedule.alpha_bar[100] / prior.schedule.alpha_bar[99]
+    torch.testing.assert_close(found, (power**0.5 * estimate).float())
+
+
 def test_difface_starts_at_a_part_of_its_steps() -> None:
     assert difface.Settings().start_index == 100
     assert difface.Settings(steps=20).start_index == 8
@@ -149,6 +182,20 @@ def test_pgdiff_is_pulled_towards_its_target() -> None:
     assert abs(free) < 0.1
     assert little > free + 0.2
     assert much > little + 0.2
+
+
+def test_pgdiff_moves_the_mean_by_the_gradient_of_the_squared_distance() -> None:
+    """Two steps by hand: 2 guidance sigma^2 (x0_hat - target), the variance, not the deviation."""
+    prior = Prior(lambda x, t: torch.zeros_like(x), Schedule.linear()).respaced(2)
+    schedule, target, guidance = prior.schedule, GAUSSIAN.draw(1, seed=6), 0.3
+    x = GAUSSIAN.draw(1, seed=5)
+    found = pgdiff.sample(prior, x, lambda _: target, guidance, 1, range(0), Silence([]))
+    variance = float(schedule.posterior_variance[1])  # of both, as index 0 has index 1's
+    for index in (1, 0):
+        x0 = (x / schedule.alpha_bar[index] ** 0.5).clamp(-1, 1)
+        mean = schedule.posterior_x0_weight[index] * x0 + schedule.posterior_xt_weight[index] * x
+        x = (mean - guidance * variance * 2 * (x0 - target)).float()
+    torch.testing.assert_close(found, x)
 
 
 def test_pgdiff_keeps_a_steps_target_over_its_passes() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,9 @@ from bench.cli.shared import (
     workspace,
 )
 from bench.errors import BenchError, WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def prepare(
@@ -120,20 +123,27 @@ def datasets_add(
 def verify(
     target: Annotated[str, typer.Argument(help="A prepared test set, or a folder of results.")],
 ) -> None:
-    """Hash every file of a test set or of results again and report every difference."""
+    """Hash every file of a test set, or of results and what they were made of, again.
+
+    Of results it says what each run leads back to: test set, weights and code.
+    """
+    from bench.report.audit import audit_runs, audit_testset
     from bench.store import runs_within
-    from bench.testset.manifest import differences, read_manifest, strangers
+    from bench.testset.manifest import read_manifest
 
     here, path = workspace(), Path(target)
+    found: Sequence[str]
     if runs := runs_within(path) if path.is_dir() else []:
-        found = [line for run in runs for line in run.differences()]
+        audit = audit_runs(runs, here.testsets)
+        for line in audit.origins:
+            typer.echo(line)
+        found = audit.found
         what, files = f"{len(runs)} runs in {path}", sum(len(run.written()) for run in runs)
     else:
         inside = (path / "manifest.json").is_file()
         folder = path if inside else testset_folder(here, target)
-        manifest = read_manifest(folder)
-        found = differences(folder, manifest) + strangers(folder, manifest)
-        what, files = target, sum(len(entry.files) for entry in manifest.images)
+        found = audit_testset(folder)
+        what, files = target, sum(len(entry.files) for entry in read_manifest(folder).images)
     for line in found:
         say(line)
     if found:

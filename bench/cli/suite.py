@@ -98,6 +98,8 @@ def run(
         if item.failed:
             done = f"{item.restored} images restored, {len(item.failed)} failed"
         say(f"{item.run.spec.method}: {done}, in {item.run.folder}")
+        for reason in item.run.description["provenance"].get("not_promised", ()):
+            say(f"{item.run.spec.method}: run again it may differ. {reason}", err=True)
     score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
     lost = [describe(item.run.spec.method, item.failed) for item in finished if item.failed]

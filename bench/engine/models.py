@@ -66,7 +66,8 @@ def load_models(
     """
     sha256: dict[str, str] = {}
     networks: dict[Kind, CountedNetwork] = {}
-    for need, path in find_checkpoints(configured, size, weights).items():
+    paths = find_checkpoints(configured, size, weights)
+    for need, path in paths.items():
         if need in TRAINED:
             checkpoint = read_checkpoint(path, need)
             _check_fit(checkpoint, size, configured)

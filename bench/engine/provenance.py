@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+OUTSIDE = "A program outside of bench may draw noise of its own."
+
 PACKAGES = ("bench", "torch", "numpy", "pillow", "pandas", "lpips", "scikit-image", "spandrel")
 
 
@@ -25,7 +27,24 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "device": str(device),
         "gpu": gpu,
+        "not_promised": not_promised(device),
     }
+
+
+def not_promised(device: torch.device) -> list[str]:
+    """Why the same run on the same machine may give other bytes, a sentence each.
+
+    On a CPU with the same number of threads there is no reason: `tests/test_determinism.py` holds
+    the methods to it. A program outside of bench may be one more: `OUTSIDE`.
+    """
+    reasons = []
+    if device.type != "cpu" and not torch.are_deterministic_algorithms_enabled():
+        reasons.append("The GPU may add up in another order each time.")
+    if device.type == "cuda" and (
+        torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    ):
+        reasons.append("The GPU may multiply with 10 bits (TF32), which another one does not have.")
+    return reasons
 
 
 def _commit() -> dict[str, Any]:

@@ -4,12 +4,13 @@ The work itself is an executor's. This driver alone touches the store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.config import Weights
 from bench.engine.models import find_checkpoints
+from bench.engine.provenance import OUTSIDE
 from bench.engine.work import Assignment, Executor, Unit, find_configured
 from bench.engine.worker import ThisProcess
 from bench.errors import BenchError
@@ -59,7 +60,7 @@ def run_method(
     run = Run.of(results, testset.name, spec)
     done = run.records()
     pending = [image for image in images if image not in done]
-    facts = executor.provenance()
+    facts = _facts(executor, assignment)
     if not pending and run.finished:
         return Finished(Run.open(results, testset.name, method.title, spec, facts), 0)
     with executor.ready(assignment) as restore:  # before anything of the run is written
@@ -127,6 +128,16 @@ def identify(assignment: Assignment, testset: TestSet) -> RunSpec:
         seed=assignment.seed,
         repetition=assignment.repetition,
     )
+
+
+def _facts(executor: Executor, assignment: Assignment) -> dict[str, Any]:
+    """Where a run is made, of which files, and why another time may give other bytes."""
+    facts = dict(executor.provenance())
+    chosen = {kind: path for kind, path in asdict(assignment.weights).items() if path}
+    facts["weights"] = {kind: str(Path(path).resolve()) for kind, path in chosen.items()}
+    if assignment.configured().fingerprint(assignment.size):
+        facts["not_promised"] = [*facts["not_promised"], OUTSIDE]
+    return facts
 
 
 def describe(name: str, failed: Mapping[str, str]) -> str:

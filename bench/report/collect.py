@@ -354,6 +354,7 @@ def _row(
         whole=whole,
         undefined={name: of for name, of in undefined.items() if of},
         errors=errors,
+        origin=result.run.origin,
     )
 
 

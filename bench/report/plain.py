@@ -136,7 +136,8 @@ def to_json(tables: Table | Sequence[Table]) -> str:
     """A table as one JSON object, several as an array; values at full precision.
 
     An absent value is null with its reason beside it. JSON has no infinity: an infinite value is
-    the string `"Infinity"`. `undefined` says, by metric, which images have no value and why.
+    the string `"Infinity"`. `undefined` says, by metric, which images have no value and why;
+    `origin` names the run and the hashes of what it was made of, which `bench verify` follows.
     """
     if isinstance(tables, Table):
         value: object = _json_table(tables)
@@ -193,6 +194,7 @@ def _json_row(table: Table, row: Row, row_cells: tuple[Cell, ...]) -> dict[str, 
             one_line(metric): {one_line(image): one_line(why) for image, why in images.items()}
             for metric, images in row.undefined.items()
         },
+        "origin": dict(row.origin),
     }
 
 

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -53,7 +53,8 @@ class Row:
     of each, and is empty where there is one.
 
     `published` is metric name -> the value a paper printed, `departures` metric name -> in what
-    ours is another measurement than that one.
+    ours is another measurement than that one. `origin` is what leads back to the
+    run's bytes, as JSON values.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Row:
     errors: Mapping[str, float] = field(default_factory=dict)
     repetitions: "tuple[Row, ...]" = ()
     departures: Mapping[str, tuple[Departure, ...]] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.files import read_json, sha256_file, sha256_json, write_json
+from bench.files import SEAL, read_json, sha256_file, sha256_json, write_sealed_json
 from bench.images import Pixels, png_size, read_image
 from bench.names import objection, stays_below
 from bench.testset.degradation import Parameters
@@ -126,7 +126,7 @@ def _stated(part: Plan | Entry) -> dict[str, Any]:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json; from then on the test set is complete."""
-    write_json(folder / FILE_NAME, asdict(manifest))
+    write_sealed_json(folder / FILE_NAME, asdict(manifest))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -139,6 +139,7 @@ def read_manifest(folder: Path) -> Manifest:
     values: Any = read_json(file, "a test set's manifest")
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BenchError(f"{file} is not a manifest of format {FORMAT}: prepare the set again.")
+    values.pop(SEAL, None)
     manifest = read_back(Manifest, values, str(file))
     plan = manifest.plan
     if min(plan.size, plan.scale) < 1 or plan.size % plan.scale:

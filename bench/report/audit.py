@@ -1,0 +1,96 @@
+"""From the numbers of a run back to the bytes that they were made of: test set, weights, code.
+
+A cell of a table is a mean of scores of pictures of a run. The run's own files are held to their
+seals and hashes (`Run.differences`), and what it was made of to the hashes in its description.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bench.files import broken_seals, sha256_file
+from bench.store import Run
+from bench.testset.manifest import FILE_NAME, differences, read_manifest, strangers
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What runs lead back to, a line each, and a line for whatever is not as it was."""
+
+    origins: tuple[str, ...]
+    found: tuple[str, ...]
+
+
+def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
+    """Walk from each run to its test set below `testsets`, its weights and its code.
+
+    What has changed is found; what is not on this machine is said among the origins.
+
+    Raises:
+        BenchError: a description or a manifest can't be read.
+    """
+
+    @cache
+    def of_testset(folder: Path) -> tuple[str, ...]:
+        return tuple(audit_testset(folder))
+
+    origins: list[str] = []
+    found: dict[str, None] = {}  # what several runs share is said once
+    for run in runs:
+        found |= dict.fromkeys(run.differences())
+        if broken_seals(run.folder / "run.json"):
+            continue  # where it would lead to is not to be relied on
+        folder = testsets / run.folder.parent.name
+        parts = [_testset_part(run, folder), *_weights_parts(run), _code_part(run)]
+        origins.append(f"{run.folder}: {', '.join(parts)}")
+        if (folder / FILE_NAME).is_file():
+            found |= dict.fromkeys(of_testset(folder))
+            if read_manifest(folder).sha256 != run.spec.testset:
+                found[f"{folder} is another test set than the one of {run.folder}."] = None
+        found |= dict.fromkeys(_changed_weights(run))
+    return Audit(tuple(origins), tuple(found))
+
+
+def audit_testset(folder: Path) -> list[str]:
+    """A line for everything in a test set's folder that is not as it was prepared.
+
+    Raises:
+        BenchError: the manifest can't be read.
+    """
+    manifest = read_manifest(folder)
+    sealed = broken_seals(folder / FILE_NAME)
+    return [*sealed, *differences(folder, manifest), *strangers(folder, manifest)]
+
+
+def _testset_part(run: Run, folder: Path) -> str:
+    here = "" if (folder / FILE_NAME).is_file() else ", not here"
+    return f"test set {folder.name} ({run.spec.testset[:12]}{here})"
+
+
+def _weights_parts(run: Run) -> Iterator[str]:
+    files = _weights_files(run)
+    for name, digest in run.spec.weights.items():
+        path = files.get(name)
+        where = "" if path is None else f" of {path}" if path.is_file() else f" of {path}, not here"
+        yield f"{name} ({digest[:12]}{where})"
+
+
+def _changed_weights(run: Run) -> Iterator[str]:
+    for name, path in _weights_files(run).items():
+        if path.is_file() and sha256_file(path) != run.spec.weights[name]:
+            yield f"{path} has changed since {run.folder} was made with it."
+
+
+def _weights_files(run: Run) -> dict[str, Path]:
+    """The file of each checkpoint when the run began."""
+    files = run.description["provenance"].get("weights", {})
+    return {name: Path(path) for name, path in files.items() if name in run.spec.weights}
+
+
+def _code_part(run: Run) -> str:
+    facts = run.description["provenance"]
+    commit = facts.get("commit")
+    code = "no commit known" if commit is None else f"commit {commit[:12]}"
+    changed = " with changes that were not committed" if facts.get("dirty") else ""
+    return f"revision {run.spec.revision} at {code}{changed}"
