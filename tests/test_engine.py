@@ -51,7 +51,9 @@ def test_what_was_run_is_on_record(harness: Bench) -> None:
     assert run.spec.testset == harness.testset.manifest.sha256
     assert run.spec.weights == {}
     assert run.description["title"] == "Noisy"
-    assert run.description["provenance"]["packages"]["torch"] == torch.__version__
+    facts = run.description["provenance"]
+    assert facts["packages"]["torch"] == torch.__version__
+    assert (facts["weights"], facts["not_promised"]) == ({}, [])
     assert run.description["outcome"]["peak_memory_bytes"] > 2**20  # a process with torch in it
     assert all(record.seconds and record.seconds > 0 for record in run.records().values())
 

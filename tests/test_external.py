@@ -15,6 +15,7 @@ import bench.engine.work
 from bench.authoring.conformance import STAND_INS, check_method
 from bench.config import Weights as Chosen
 from bench.diffusion.noise import KeyedNoise, StreamKey
+from bench.engine.provenance import OUTSIDE
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError, WrongUsage
 from bench.external import exchange
@@ -271,6 +272,7 @@ def test_it_is_an_ordinary_method(installed: Installation, testset: TestSet) -> 
         expected = enlarged(testset.lr(image), brighter=5)
         assert np.array_equal(read_image(finished.run.picture(image)), expected)
     assert {record.evaluations for record in finished.run.records().values()} == {None}
+    assert finished.run.description["provenance"]["not_promised"] == [OUTSIDE]
     assert run(testset).restored == 0
     finished.run.picture("face-3").unlink()
     assert run(testset).restored == 1
