@@ -29,6 +29,14 @@ class Choice(StrEnum):
     BOTH = "both"
 
 
+class Computed(StrEnum):
+    """What networks compute in: `bench.config.Precision`, as options are declared."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 class Shown(StrEnum):
     """By which protocol a table's values were measured."""
 
@@ -73,6 +81,9 @@ def run(
         1
     ),
     protocol: ProtocolOption = Choice.STRICT,
+    precision: Annotated[
+        Computed | None, typer.Option(help="What networks compute in; else bench.toml's.")
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first image that fails.")
     ] = False,
@@ -98,6 +109,7 @@ def run(
         batch=batch or config.batch,
         repetitions=repeat,
         strict=strict,
+        precision=precision.value if precision else config.precision,
     )
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.config import Weights
+from bench.config import Precision, Weights
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.sr3 import SR3UNet
@@ -31,15 +31,26 @@ TRAINED: Mapping[Kind, Callable[..., nn.Module]] = {
 
 
 class CountedNetwork:
-    """A network on a device that counts how many images it was evaluated on."""
+    """A network on a device that counts how many images it was evaluated on.
 
-    def __init__(self, network: nn.Module, device: torch.device) -> None:
+    It takes and gives float32. At another precision its convolutions and products are computed in
+    that, by PyTorch's own rules (autocast); the weights stay as they are.
+    """
+
+    def __init__(
+        self, network: nn.Module, device: torch.device, precision: Precision = "float32"
+    ) -> None:
         self.network = network.to(device)
         self.evaluations = 0
+        self._reduced = precision != "float32"
+        self._autocast = torch.autocast(device.type, getattr(torch, precision), self._reduced)
 
-    def __call__(self, x: Tensor, *conditions: Any) -> Tensor:
+    def __call__(self, x: Tensor, *conditions: Any) -> Any:
         self.evaluations += len(x)
-        return self.network(x, *conditions)
+        if not self._reduced:
+            return self.network(x, *conditions)
+        with self._autocast:
+            return _float32(self.network(x, *conditions))
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,11 @@ class LoadedModels:
 
 
 def load_models(
-    configured: Configured, size: int, weights: Weights, device: torch.device
+    configured: Configured,
+    size: int,
+    weights: Weights,
+    device: torch.device,
+    precision: Precision = "float32",
 ) -> LoadedModels:
     """Load what a method, and the one inside it, need for results of `size`.
 
@@ -73,7 +88,7 @@ def load_models(
             network, sha256[need] = _trained(checkpoint), checkpoint.sha256
         else:
             network, sha256[need] = load_restorer(need, path), sha256_file(path)
-        networks[need] = CountedNetwork(network, device)
+        networks[need] = CountedNetwork(network, device, precision)
     prior = Prior(networks["prior"], Schedule.linear()) if "prior" in networks else None
     models = Models(prior, networks.get("corrector"), networks)
     return LoadedModels(models, sha256, tuple(networks.values()))
@@ -100,6 +115,15 @@ def find_checkpoints(configured: Configured, size: int, weights: Weights) -> dic
 def choose_device() -> torch.device:
     """The first GPU where there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _float32(output: Any) -> Any:
+    """What a network gave, its tensors in float32: some give several, and some of them None."""
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, tuple):
+        return tuple(_float32(part) for part in output)
+    return output
 
 
 def _trained(checkpoint: Checkpoint) -> nn.Module:

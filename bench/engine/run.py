@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.config import Weights
+from bench.config import Precision, Weights
 from bench.engine.models import find_checkpoints
 from bench.engine.work import Assignment, Executor, Unit, find_configured
 from bench.engine.worker import ThisProcess
@@ -41,6 +41,7 @@ def run_method(
     repetition: int = 0,
     strict: bool = False,
     executor: Executor | None = None,
+    precision: Precision = "float32",
 ) -> Finished:
     """Restore every image of the test set that this run lacks, and try again those that failed.
 
@@ -53,7 +54,7 @@ def run_method(
     """
     executor = executor or ThisProcess()
     settings = {**(others or {}), name: overrides}
-    assignment = assign(name, settings, testset, weights, seed, repetition)
+    assignment = assign(name, settings, testset, weights, seed, repetition, precision)
     method, spec = assignment.configured().method, identify(assignment, testset)
     images = list(testset.entries)
     run = Run.of(results, testset.name, spec)
@@ -93,8 +94,11 @@ def assign(
     weights: Weights,
     seed: int,
     repetition: int = 0,
+    precision: Precision = "float32",
 ) -> Assignment:
     """What workers are told of a method on a test set; `weights` are the user's choices.
+
+    A method without a network has one precision, so that its runs are one.
 
     Raises:
         BenchError: an unknown method or setting, or something is missing that it needs.
@@ -112,6 +116,7 @@ def assign(
         hashes={**files, **configured.fingerprint(plan.size)},
         seed=seed,
         repetition=repetition,
+        precision=precision if paths else "float32",
     )
 
 
@@ -126,6 +131,7 @@ def identify(assignment: Assignment, testset: TestSet) -> RunSpec:
         weights=assignment.hashes,
         seed=assignment.seed,
         repetition=assignment.repetition,
+        precision=assignment.precision,
     )
 
 
@@ -165,6 +171,7 @@ def run_suite(
     repetitions: int = 1,
     strict: bool = False,
     executor: Executor | None = None,
+    precision: Precision = "float32",
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
 
@@ -195,6 +202,7 @@ def run_suite(
             repetition,
             strict,
             executor,
+            precision,
         )
         for name in dict.fromkeys(names)
         for repetition in range(repetitions)

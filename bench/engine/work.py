@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bench.config import Weights
+from bench.config import Precision, Weights
 from bench.images import Pixels
 from bench.method import Configured, configure, find_method
 
@@ -31,6 +31,7 @@ class Assignment:
     hashes: Mapping[str, str]
     seed: int
     repetition: int = 0
+    precision: Precision = "float32"
 
     def configured(self) -> Configured:
         """The method and what is inside it, found by their names."""

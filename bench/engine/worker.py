@@ -65,7 +65,9 @@ class Worker:
         keep_freed_memory()
         self._assignment, self._device = assignment, device
         self._configured = assignment.configured()
-        self._loaded = load_models(self._configured, assignment.size, assignment.weights, device)
+        self._loaded = load_models(
+            self._configured, assignment.size, assignment.weights, device, assignment.precision
+        )
         there = {**self._loaded.sha256, **self._configured.fingerprint(assignment.size)}
         differing = sorted(name for name, _ in there.items() ^ assignment.hashes.items())
         if differing:

@@ -148,6 +148,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
     """A label for each run: its method's title, and what differs between runs of that method.
 
     The seed is told if it differs between any runs: methods are to be compared on the same noise.
+    A precision is told if it is a reduced one.
     """
     seeds = {run.spec.seed for run in runs}
     labels = []
@@ -158,6 +159,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
             for key, value in _facts(run).items()
             if any(_sets_apart(key, value, other) for other in siblings)
             or (key == "seed" and len(seeds) > 1)
+            or (key == "precision" and value != "float32")
         ]
         title = str(run.description["title"])
         labels.append(f"{title} ({', '.join(apart)})" if apart else title)
@@ -170,7 +172,7 @@ def _facts(run: Run) -> dict[str, Any]:
     weights = {need: digest[:8] for need, digest in run.spec.weights.items()}
     spec = run.spec
     numbers = {"seed": spec.seed, "revision": spec.revision, "repetition": spec.repetition}
-    return {**settings, **weights, **numbers}
+    return {**settings, **weights, **numbers, "precision": spec.precision}
 
 
 def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
