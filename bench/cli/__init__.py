@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import data, inspect, methods, suite, train, weights
+from bench.cli import data, inspect, methods, plan, suite, train, weights
 from bench.cli.shared import ManyValues
 from bench.errors import BenchError, Terminated, WrongUsage
 
@@ -80,6 +80,7 @@ app.command(
     cls=ManyValues, epilog=_example("bench prepare celeba --scale 4 8 16 --source photos/")
 )(data.prepare)
 app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
+app.command(epilog=_example("bench plan dpi ilvr ddnm"))(plan.plan)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(suite.report)
 app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(

@@ -101,10 +101,10 @@ def run(
     testset = open_testset_named(here, on)
     finished = run_suite(
         names=tuple(methods or config.methods),
-        settings=_merged(config.settings, changes or []),
+        settings=merged_settings(config.settings, changes or []),
         testset=testset,
         results=here.results,
-        weights=_chosen(config.weights, weights or [], prior=prior, corrector=corrector),
+        weights=chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector),
         seed=config.seed if seed is None else seed,
         batch=batch or config.batch,
         repetitions=repeat,
@@ -218,7 +218,7 @@ def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protoc
         typer.echo(reason, err=True)
 
 
-def _merged(
+def merged_settings(
     settings: Mapping[str, Mapping[str, Any]], changes: list[str]
 ) -> dict[str, dict[str, Any]]:
     """bench.toml's settings with those of --set, whose values are read as TOML.
@@ -240,7 +240,7 @@ def _merged(
     return merged
 
 
-def _chosen(weights: Weights, choices: list[str], **options: str | None) -> Weights:
+def chosen_weights(weights: Weights, choices: list[str], **options: str | None) -> Weights:
     """bench.toml's checkpoints, with those of the options and of --weights in their place.
 
     Raises:

@@ -10,14 +10,18 @@ from typing import Any
 
 from bench.config import Precision, Weights
 from bench.engine.models import find_checkpoints
-from bench.engine.work import Assignment, Executor, Unit, find_configured
+from bench.engine.work import Assignment, Executor, Outcome, Unit, find_configured
 from bench.engine.worker import ThisProcess
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.method import Configured
-from bench.progress import progress
+from bench.progress import Advance, progress
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
+from bench.threads import ahead, behind
+
+AHEAD, BEHIND = 2, 2
+"""Units that are read before they are asked for, and outcomes that wait to be written."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +75,15 @@ def run_method(
             run.reopen()
         failed: dict[str, str] = {}
         peak_memory = 0
-        with progress(method.title, len(images), done=len(done)) as advance:
-            for outcome in restore(_units(testset, pending, method.batch or batch)):
-                for part in outcome.restored:
-                    run.write(part.pictures, part.seconds, part.evaluations)
-                    advance(len(part.pictures))
-                run.note_failures(outcome.failed)
+        with (
+            progress(method.title, len(images), done=len(done)) as advance,
+            ahead(_units(testset, pending, method.batch or batch), AHEAD) as units,
+            behind(BEHIND) as later,
+        ):
+            for outcome in restore(units):
                 failed |= outcome.failed
                 peak_memory = max(peak_memory, outcome.peak_memory)
-                if failed:
-                    advance(0, f"{len(failed)} failed")
+                later(_keep, run, outcome, advance, f"{len(failed)} failed" if failed else "")
                 if failed and strict:
                     raise BenchError(f"{describe(name, failed)} What it restored is kept.")
     run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
@@ -140,6 +143,14 @@ def describe(name: str, failed: Mapping[str, str]) -> str:
     image, reason = next(iter(failed.items()))
     what = "1 image" if len(failed) == 1 else f"{len(failed)} images"
     return f"{name} failed on {what}: {image}: {reason.rstrip('.')}."
+
+
+def _keep(run: Run, outcome: Outcome, advance: Advance, note: str) -> None:
+    for part in outcome.restored:
+        run.write(part.pictures, part.seconds, part.evaluations)
+        advance(len(part.pictures), note)
+    run.note_failures(outcome.failed)
+    advance(0, note)
 
 
 def _units(testset: TestSet, images: Sequence[str], batch: int) -> Iterator[Unit]:
