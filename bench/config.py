@@ -33,13 +33,13 @@ class Config:
     """What bench.toml may say.
 
     `settings` holds, per method, what differs from its defaults; `recognition` the user's own ways
-    to compare faces, by name, see `bench.metrics.recognition`.
+    to compare faces, by name, see `bench.metrics.recognition`. Without `batch` the device decides.
     """
 
     testset: str | None = None
     size: int | None = None
     seed: int = 0
-    batch: int = 16
+    batch: int | None = None
     precision: Precision = "float32"
     methods: tuple[str, ...] = ("bicubic", "ilvr", "ddnm", "dpi")
     metrics: tuple[str, ...] = ("lpips-alex", "lpips-vgg", "psnr", "ssim")
@@ -95,7 +95,7 @@ def read_config(file: Path) -> Config:
         BenchError: as `open_workspace`.
     """
     config = build(Config, read_toml(file), str(file))
-    if config.batch < 1:
+    if config.batch is not None and config.batch < 1:
         raise WrongUsage(f"{file}.batch is {config.batch}, but must be at least 1.")
     chosen = asdict(config.weights).items()
     weights = {need: path and str(file.parent / path) for need, path in chosen}

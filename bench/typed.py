@@ -23,7 +23,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         WrongUsage: an unknown or missing key, or a value of the wrong type.
     """
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     checked = {}
     for key, value in values.items():
         if key not in fields:
@@ -60,7 +60,7 @@ def override(instance: T, values: Mapping[str, Any], where: str) -> T:
     for key in values:
         if key not in current:
             raise WrongUsage(_unknown(key, list(current), where))
-    hints = _hints(type(instance))
+    hints = _hints(type(instance))  # type: ignore[arg-type]
     checked = {k: _check(hints[k], v, f"{where}.{k}") for k, v in values.items()}
     return dataclasses.replace(instance, **checked)  # type: ignore[type-var]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli.suite import _merged
+from bench.cli.suite import merged_settings
 from bench.errors import WrongUsage
 
 
@@ -22,14 +22,14 @@ from bench.errors import WrongUsage
     ],
 )
 def test_set_reads_values_as_toml_and_bare_words_as_text(change: str, value: object) -> None:
-    found = _merged({}, [change])
+    found = merged_settings({}, [change])
     assert found == {"dpi": {"x": value}}
     assert type(found["dpi"]["x"]) is type(value)
 
 
 def test_set_goes_over_bench_toml_and_the_last_one_wins() -> None:
     settings: dict[str, dict[str, Any]] = {"dpi": {"steps": 50, "s": 1.0}, "ilvr": {"steps": 50}}
-    merged = _merged(settings, ["dpi.steps=20", "ddnm.eta=0.5", "dpi.steps=10"])
+    merged = merged_settings(settings, ["dpi.steps=20", "ddnm.eta=0.5", "dpi.steps=10"])
     assert merged == {
         "dpi": {"steps": 10, "s": 1.0},
         "ilvr": {"steps": 50},
@@ -41,4 +41,4 @@ def test_set_goes_over_bench_toml_and_the_last_one_wins() -> None:
 @pytest.mark.parametrize("change", ["dpi.x", "dpi=3", ".x=3", "dpi.=3", "=3", ""])
 def test_set_of_another_form_is_wrong_usage(change: str) -> None:
     with pytest.raises(WrongUsage, match=r"is not of the form METHOD\.NAME=VALUE"):
-        _merged({}, [change])
+        merged_settings({}, [change])

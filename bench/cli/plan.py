@@ -21,7 +21,9 @@ def plan(
         typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images at a time.", min=1)] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images at a time; else as `bench run`.", min=1)
+    ] = None,
     weights: Annotated[
         list[str] | None,
         typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),

@@ -70,7 +70,9 @@ def run(
         typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images at a time.", min=1)] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images at a time; else bench.toml's, or what suits.", min=1)
+    ] = None,
     prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
     corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
     weights: Annotated[

@@ -19,9 +19,11 @@ from torch import Tensor
 
 from bench.config import Precision, Weights
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.models import choose_device, load_models
+from bench.engine.models import choose_device, default_batch, load_models
 from bench.engine.run import assign, identify
 from bench.engine.work import Assignment
+from bench.engine.worker import lacks_memory, reason_of
+from bench.errors import BenchError
 from bench.images import Pixels, encode_png, to_model, to_pixels
 from bench.memory import keep_freed_memory
 from bench.method import Problem
@@ -51,7 +53,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """One batch: evaluations of networks, the seconds it would have taken, those of loading."""
+    """Evaluations of networks and seconds, both per image, and the seconds of loading."""
 
     calls: int
     seconds: float
@@ -130,7 +132,28 @@ def rehearse(
     for picture in to_pixels(restored):
         encode_png(picture)
     seconds = clock.seconds(started, clock.now())
-    return Rehearsal(loaded.evaluations, seconds, started - began)
+    count = len(pictures)
+    return Rehearsal(loaded.evaluations // count, seconds / count, started - began)
+
+
+def _rehearse_what_fits(
+    assignment: Assignment, pictures: Mapping[str, Pixels], device: torch.device
+) -> Rehearsal:
+    """As a run: in half a batch where there is no memory for a whole one.
+
+    Raises:
+        BenchError: the method failed.
+    """
+    while True:
+        try:
+            return rehearse(assignment, pictures, device)
+        except BenchError:
+            raise
+        except Exception as error:  # whatever a method raises
+            if not lacks_memory(error) or len(pictures) == 1:
+                reason = reason_of(error)
+                raise BenchError(f"{assignment.method} failed in rehearsal: {reason}") from error
+        pictures = dict(list(pictures.items())[: len(pictures) // 2])
 
 
 def forecast_suite(
@@ -140,7 +163,7 @@ def forecast_suite(
     results: Path,
     weights: Weights,
     seed: int,
-    batch: int,
+    batch: int | None = None,
     repetitions: int = 1,
     precision: Precision = "float32",
 ) -> list[Forecast]:
@@ -149,6 +172,8 @@ def forecast_suite(
     Raises:
         BenchError: as `run_suite`.
     """
+    device = choose_device()
+    batch = batch or default_batch(testset.manifest.plan.size, device)
     forecasts = []
     for name in dict.fromkeys(names):
         images: list[str] = []
@@ -156,7 +181,7 @@ def forecast_suite(
             assignment = assign(name, settings, testset, weights, seed, repetition, precision)
             done = Run.of(results, testset.name, identify(assignment, testset)).records()
             images += [image for image in testset.entries if image not in done]
-        forecasts.append(forecast(assignment, testset, images, batch, choose_device()))
+        forecasts.append(forecast(assignment, testset, images, batch, device))
     return forecasts
 
 
@@ -179,13 +204,12 @@ def forecast(
         return Forecast(method.title, len(images), known, known, 0.0, disk)
     keep_freed_memory()
     pictures = {image: testset.lr(image) for image in images[:batch]}
-    rehearsal = rehearse(assignment, pictures, device)
-    batches = len(images) / len(pictures)
+    rehearsal = _rehearse_what_fits(assignment, pictures, device)
     return Forecast(
         title=method.title,
         images=len(images),
-        calls=round(batches * rehearsal.calls),
-        seconds=rehearsal.loading + batches * rehearsal.seconds,
+        calls=len(images) * rehearsal.calls,
+        seconds=rehearsal.loading + len(images) * rehearsal.seconds,
         loading=rehearsal.loading,
         disk=disk,
     )

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.config import Precision, Weights
-from bench.engine.models import find_checkpoints
+from bench.engine.devices import this_machine
+from bench.engine.models import choose_device, default_batch, find_checkpoints
 from bench.engine.work import Assignment, Executor, Outcome, Unit, find_configured
-from bench.engine.worker import ThisProcess
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.method import Configured
@@ -56,7 +56,7 @@ def run_method(
         BenchError: an unknown method or setting, missing weights, or a failure and `strict`.
         KeyboardInterrupt: stopped; what is done is kept.
     """
-    executor = executor or ThisProcess()
+    executor = executor or this_machine()
     settings = {**(others or {}), name: overrides}
     assignment = assign(name, settings, testset, weights, seed, repetition, precision)
     method, spec = assignment.configured().method, identify(assignment, testset)
@@ -178,7 +178,7 @@ def run_suite(
     results: Path,
     weights: Weights,
     seed: int,
-    batch: int,
+    batch: int | None = None,
     repetitions: int = 1,
     strict: bool = False,
     executor: Executor | None = None,
@@ -186,7 +186,8 @@ def run_suite(
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
 
-    `settings` is method -> setting -> value, and may hold methods that are not run.
+    `settings` is method -> setting -> value, and may hold methods that are not run. Without `batch`
+    the device decides, see `default_batch`.
 
     Raises:
         BenchError: as `run_method`.
@@ -199,7 +200,8 @@ def run_suite(
             needed.append(configured)
     for configured in needed:  # behind the names, whose mistakes are mended sooner
         require(configured, plan.size, weights)
-    executor = executor or ThisProcess()
+    executor = executor or this_machine()
+    batch = batch or default_batch(plan.size, choose_device())
     return [
         run_method(
             name,

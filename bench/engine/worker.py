@@ -118,7 +118,7 @@ class Worker:
             if error.method == self._assignment.method:  # of one inside this, it is no result
                 pictures, divisible = error.restored, False
         except Exception as error:  # noqa: BLE001 - whatever a method raises, the others go on
-            reason, memory = _reason(error), _lacks_memory(error)
+            reason, memory = reason_of(error), lacks_memory(error)
         seconds = (time.perf_counter() - started) / len(unit)
         counted = self._configured.method.fingerprint is None
         evaluations = (self._loaded.evaluations - before) // len(unit) if counted else None
@@ -165,7 +165,7 @@ def _check(name: str, restored: Any, shape: tuple[int, ...]) -> None:
         raise BenchError(f"{name} returned values that are not finite numbers.")
 
 
-def _lacks_memory(error: Exception) -> bool:
+def lacks_memory(error: Exception) -> bool:
     """Accelerators have a type for it; the CPU's allocator and cuDNN's raise a RuntimeError."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
@@ -175,7 +175,7 @@ def _lacks_memory(error: Exception) -> bool:
     )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """A sentence in one line; of what is no message for people, with type and place."""
     if isinstance(error, BenchError):
         text = str(error)
