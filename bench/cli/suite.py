@@ -86,6 +86,9 @@ def run(
     precision: Annotated[
         Computed | None, typer.Option(help="What networks compute in; else bench.toml's.")
     ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile networks: a minute first, quicker then.")
+    ] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first image that fails.")
     ] = False,
@@ -112,6 +115,7 @@ def run(
         repetitions=repeat,
         strict=strict,
         precision=precision.value if precision else config.precision,
+        compiled=compiled,
     )
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"

@@ -42,15 +42,28 @@ class CountedNetwork:
     ) -> None:
         self.network: Callable[..., Any] = network.to(device)
         self.evaluations = 0
+        self._device = device
         self._reduced = precision != "float32"
         self._autocast = torch.autocast(device.type, getattr(torch, precision), self._reduced)
+
+    def compile(self) -> None:
+        """Have the network compiled at its next call; on a GPU into CUDA graphs.
+
+        A CUDA graph writes its result to the same place each time, so that it must be copied from
+        there before the next call.
+        """
+        if self._device.type == "cuda":
+            compiled = torch.compile(self.network, dynamic=False, mode="reduce-overhead")
+            self.network = lambda *given: _each(Tensor.clone, compiled(*given))
+        else:
+            self.network = torch.compile(self.network, dynamic=False)
 
     def __call__(self, x: Tensor, *conditions: Any) -> Any:
         self.evaluations += len(x)
         if not self._reduced:
             return self.network(x, *conditions)
         with self._autocast:
-            return _float32(self.network(x, *conditions))
+            return _each(Tensor.float, self.network(x, *conditions))
 
 
 @dataclass(frozen=True)
@@ -73,8 +86,12 @@ def load_models(
     weights: Weights,
     device: torch.device,
     precision: Precision = "float32",
+    compiled: bool = False,
 ) -> LoadedModels:
     """Load what a method, and the one inside it, need for results of `size`.
+
+    If `compiled`, the networks that can be trained here are compiled at their first call, which
+    takes a minute or so for each size of batch; PyTorch keeps what it made for the next process.
 
     Raises:
         BenchError: a checkpoint is missing or damaged, or made for other images or another grid.
@@ -89,6 +106,8 @@ def load_models(
         else:
             network, sha256[need] = load_restorer(need, path), sha256_file(path)
         networks[need] = CountedNetwork(network, device, precision)
+        if compiled and need in TRAINED:
+            networks[need].compile()
     prior = Prior(networks["prior"], Schedule.linear()) if "prior" in networks else None
     models = Models(prior, networks.get("corrector"), networks)
     return LoadedModels(models, sha256, tuple(networks.values()))
@@ -131,12 +150,12 @@ def default_batch(size: int, device: torch.device) -> int:
     return max(1, min(256, 64 * 256**2 // size**2))
 
 
-def _float32(output: Any) -> Any:
-    """What a network gave, its tensors in float32: some give several, and some of them None."""
+def _each(change: Callable[[Tensor], Tensor], output: Any) -> Any:
+    """What a network gave with its tensors changed: some give several, and some of them None."""
     if isinstance(output, Tensor):
-        return output.float()
+        return change(output)
     if isinstance(output, tuple):
-        return tuple(_float32(part) for part in output)
+        return tuple(_each(change, part) for part in output)
     return output
 
 

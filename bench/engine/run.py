@@ -4,7 +4,7 @@ The work itself is an executor's. This driver alone touches the store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from bench.engine.work import Assignment, Executor, Outcome, Unit, find_configur
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.method import Configured
-from bench.progress import Advance, progress
+from bench.progress import Advance, notice, progress
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
 from bench.threads import ahead, behind
@@ -46,6 +46,7 @@ def run_method(
     strict: bool = False,
     executor: Executor | None = None,
     precision: Precision = "float32",
+    compiled: bool = False,
 ) -> Finished:
     """Restore every image of the test set that this run lacks, and try again those that failed.
 
@@ -59,12 +60,13 @@ def run_method(
     executor = executor or this_machine()
     settings = {**(others or {}), name: overrides}
     assignment = assign(name, settings, testset, weights, seed, repetition, precision)
+    assignment = replace(assignment, compiled=compiled and bool(assignment.hashes))
     method, spec = assignment.configured().method, identify(assignment, testset)
     images = list(testset.entries)
     run = Run.of(results, testset.name, spec)
     done = run.records()
     pending = [image for image in images if image not in done]
-    facts = executor.provenance()
+    facts = {**executor.provenance(), "compiled": assignment.compiled}
     if not pending and run.finished:
         return Finished(Run.open(results, testset.name, method.title, spec, facts), 0)
     with executor.ready(assignment) as restore:  # before anything of the run is written
@@ -80,6 +82,8 @@ def run_method(
             ahead(_units(testset, pending, method.batch or batch), AHEAD) as units,
             behind(BEHIND) as later,
         ):
+            if assignment.compiled and pending:
+                notice(f"{method.title}: the first batch takes longer, as networks are compiled.")
             for outcome in restore(units):
                 failed |= outcome.failed
                 peak_memory = max(peak_memory, outcome.peak_memory)
@@ -183,6 +187,7 @@ def run_suite(
     strict: bool = False,
     executor: Executor | None = None,
     precision: Precision = "float32",
+    compiled: bool = False,
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
 
@@ -216,6 +221,7 @@ def run_suite(
             strict,
             executor,
             precision,
+            compiled,
         )
         for name in dict.fromkeys(names)
         for repetition in range(repetitions)

@@ -21,6 +21,7 @@ class Assignment:
 
     `settings` is method -> setting -> value, for methods inside this one too; `weights` has the
     path of every checkpoint in use, `hashes` what they and all else outside must hash to.
+    `compiled` is how the networks run, which changes their last digits as another machine does.
     """
 
     method: str
@@ -32,6 +33,7 @@ class Assignment:
     seed: int
     repetition: int = 0
     precision: Precision = "float32"
+    compiled: bool = False
 
     def configured(self) -> Configured:
         """The method and what is inside it, found by their names."""

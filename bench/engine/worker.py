@@ -22,6 +22,9 @@ from bench.images import Pixels, to_model, to_pixels
 from bench.memory import keep_freed_memory
 from bench.method import Incomplete, Problem
 
+COMPILERS = ("torch._dynamo", "torch._inductor")
+"""Where errors of compiling are defined; to import them would cost seconds."""
+
 LONGEST_REASON = 500
 """Characters: a reason is a line in a table's notes."""
 
@@ -66,7 +69,12 @@ class Worker:
         self._assignment, self._device = assignment, device
         self._configured = assignment.configured()
         self._loaded = load_models(
-            self._configured, assignment.size, assignment.weights, device, assignment.precision
+            self._configured,
+            assignment.size,
+            assignment.weights,
+            device,
+            assignment.precision,
+            assignment.compiled,
         )
         there = {**self._loaded.sha256, **self._configured.fingerprint(assignment.size)}
         differing = sorted(name for name, _ in there.items() ^ assignment.hashes.items())
@@ -117,7 +125,10 @@ class Worker:
             reason = str(error)
             if error.method == self._assignment.method:  # of one inside this, it is no result
                 pictures, divisible = error.restored, False
-        except Exception as error:  # noqa: BLE001 - whatever a method raises, the others go on
+        except Exception as error:
+            if type(error).__module__.startswith(COMPILERS):
+                reason = reason_of(error)
+                raise BenchError(f"--compile does not work here, leave it out: {reason}") from error
             reason, memory = reason_of(error), lacks_memory(error)
         seconds = (time.perf_counter() - started) / len(unit)
         counted = self._configured.method.fingerprint is None
