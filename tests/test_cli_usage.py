@@ -40,7 +40,7 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
-        *("prepare", "run", "evaluate", "report", "methods", "verify", "sheet", "doctor"),
+        *("prepare", "run", "plan", "evaluate", "report", "methods", "verify", "sheet", "doctor"),
         *("datasets add",),  # and `datasets` itself, which lists them
         *("import", "new-method", "check-method", "external setup"),
         *("train prior", "train crt", "train sr3"),

@@ -116,6 +116,8 @@ def _serve(
     """In the other process: load the method, then turn units into outcomes for ever."""
     end_with_parent()
     look_in(folders)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     try:
         worker = Worker(assignment, device)
         connection.send(None)

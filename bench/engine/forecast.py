@@ -40,7 +40,7 @@ class Forecast:
 
     `calls` are evaluations of networks, each on one image; `seconds` is all the time, of which
     `loading` goes by before the first image; `disk` are bytes. None is what can't be told: of a
-    program of others, anything but the disk.
+    program of others, anything but the disk. Times are those of one device.
     """
 
     title: str

@@ -75,6 +75,8 @@ def run_method(
             run.note_resume(facts)
         if run.finished:
             run.reopen()
+        if assignment.compiled and pending:
+            notice(f"{method.title}: the first batch takes longer, as networks are compiled.")
         failed: dict[str, str] = {}
         peak_memory = 0
         with (
@@ -82,8 +84,6 @@ def run_method(
             ahead(_units(testset, pending, method.batch or batch), AHEAD) as units,
             behind(BEHIND) as later,
         ):
-            if assignment.compiled and pending:
-                notice(f"{method.title}: the first batch takes longer, as networks are compiled.")
             for outcome in restore(units):
                 failed |= outcome.failed
                 peak_memory = max(peak_memory, outcome.peak_memory)
