@@ -96,7 +96,7 @@ def svd_step(
     if settings.sigma_y == 0:
         return x0 - excess, level * (settings.eta * fresh + kept * eps)
     svd = operator.svd()
-    deviation = math.sqrt(alpha_bar) * settings.sigma_y / svd.singular.to(x0)
+    deviation = math.sqrt(alpha_bar) * settings.sigma_y / svd.singular_on(x0)
     excess_bar, fresh_bar = svd.spectrum(excess), svd.spectrum(fresh)
     added_bar = level * (settings.eta * fresh_bar + kept * svd.spectrum(eps))
     h, w = deviation.shape  # the corner of a spectrum that is measured

@@ -53,7 +53,7 @@ def sample(
     of that noise. A bar, as in x_bar, marks coefficients in the singular basis.
     """
     schedule, svd = prior.schedule, operator.svd()
-    singular = svd.singular.to(y)
+    singular = svd.singular_on(y)
     y_bar = svd.measured(y) / singular
     deviation = settings.sigma_y / singular  # of the noise in y_bar
 

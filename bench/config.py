@@ -4,12 +4,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import BenchError, WrongUsage
 from bench.typed import at_least, build
 
 FILE_NAME = "bench.toml"
+
+Precision = Literal["float32", "bfloat16", "float16"]
+"""What networks compute in; all around them is float32."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +33,14 @@ class Config:
     """What bench.toml may say.
 
     `settings` holds, per method, what differs from its defaults; `recognition` the user's own ways
-    to compare faces, by name, see `bench.metrics.recognition`.
+    to compare faces, by name, see `bench.metrics.recognition`. Without `batch` the device decides.
     """
 
     testset: str | None = None
     size: int | None = None
     seed: int = 0
-    batch: int = 16
+    batch: int | None = None
+    precision: Precision = "float32"
     methods: tuple[str, ...] = ("bicubic", "ilvr", "ddnm", "dpi")
     metrics: tuple[str, ...] = ("lpips-alex", "lpips-vgg", "psnr", "ssim")
     weights: Weights = Weights()

@@ -36,7 +36,7 @@ def parallel_map(
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")  # a copy of this one would hold its locks
-    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:
@@ -55,7 +55,7 @@ def parallel_map(
                 future.cancel()
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Leave interrupts to the parent, and don't outlive it when it is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch_parent, daemon=True).start()

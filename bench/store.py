@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from bench.config import Precision
 from bench.errors import BenchError
 from bench.files import (
     BLANK,
@@ -55,7 +56,7 @@ class RunSpec:
 
     `testset` is the manifest's hash, `weights` the hash of each checkpoint in use and of whatever
     else the pictures were made with outside of bench, `revision` the method's own, which its
-    author raises when its numbers change.
+    author raises when its numbers change. `precision` is what networks computed in.
     """
 
     method: str
@@ -65,11 +66,15 @@ class RunSpec:
     weights: Mapping[str, str]
     seed: int
     repetition: int = 0
+    precision: Precision = "float32"
 
     @cached_property
     def identity(self) -> str:
         """Hexadecimal hash; batch size, device and number of workers are not in it."""
-        return sha256_json({"format": FORMAT, **asdict(self)})
+        values = asdict(self)
+        if self.precision == "float32":  # as every run was before there was a choice
+            del values["precision"]
+        return sha256_json({"format": FORMAT, **values})
 
 
 @dataclass(frozen=True)

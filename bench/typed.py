@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import types
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError, WrongUsage
@@ -22,7 +23,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
         WrongUsage: an unknown or missing key, or a value of the wrong type.
     """
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     checked = {}
     for key, value in values.items():
         if key not in fields:
@@ -59,7 +60,7 @@ def override(instance: T, values: Mapping[str, Any], where: str) -> T:
     for key in values:
         if key not in current:
             raise WrongUsage(_unknown(key, list(current), where))
-    hints = get_type_hints(type(instance))
+    hints = _hints(type(instance))  # type: ignore[arg-type]
     checked = {k: _check(hints[k], v, f"{where}.{k}") for k, v in values.items()}
     return dataclasses.replace(instance, **checked)  # type: ignore[type-var]
 
@@ -73,6 +74,12 @@ def at_least(least: int, where: str, **values: int | None) -> None:
     for name, value in values.items():
         if value is not None and value < least:
             raise WrongUsage(f"{where}.{name} is {value}, but must be at least {least}.")
+
+
+@lru_cache
+def _hints(cls: type) -> dict[str, Any]:
+    """The types of a class's fields; to resolve them anew for each of many records takes long."""
+    return get_type_hints(cls)
 
 
 def _unknown(key: str, known: list[str], where: str) -> str:

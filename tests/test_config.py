@@ -46,6 +46,7 @@ def test_everything_it_may_say(tmp_path: Path) -> None:
         size = 64
         seed = 3
         batch = 5
+        precision = "bfloat16"
         methods = ["dpi"]
         metrics = ["psnr"]
         [weights]
@@ -64,6 +65,7 @@ def test_everything_it_may_say(tmp_path: Path) -> None:
         "size": 64,
         "seed": 3,
         "batch": 5,
+        "precision": "bfloat16",
         "methods": ("dpi",),
         "metrics": ("psnr",),
         "weights": asdict(weights),

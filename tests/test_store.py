@@ -35,6 +35,7 @@ CHANGES: dict[str, Any] = {
     "weights": {"prior": "c" * 64, "corrector": "b" * 64},
     "seed": 1,
     "repetition": 1,
+    "precision": "bfloat16",
 }
 
 

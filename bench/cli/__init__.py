@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import data, figure, inspect, methods, report, suite, sweep, train, weights
+from bench.cli import data, figure, inspect, methods, plan, report, suite, sweep, train, weights
 from bench.cli.shared import ManyValues, say
 from bench.errors import BenchError, Terminated, WrongUsage
 
@@ -109,6 +109,7 @@ app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suit
 app.command(
     cls=sweep.ManySettings, epilog=_example("bench sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4")
 )(sweep.sweep)
+app.command(epilog=_example("bench plan dpi ilvr ddnm"))(plan.plan)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(report.report)
 app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(

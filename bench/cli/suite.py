@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bench.config import Weights, Workspace
+    from bench.engine.run import Finished
     from bench.metrics import Measure
     from bench.testset.manifest import TestSet
 
@@ -26,9 +27,21 @@ class Choice(StrEnum):
     BOTH = "both"
 
 
+class Computed(StrEnum):
+    """What networks compute in: `bench.config.Precision`, as options are declared."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
 ProtocolOption = Annotated[
     Choice, typer.Option("--protocol", help="strict, or the released scripts' for comparison.")
 ]
+PrecisionOption = Annotated[
+    Computed | None, typer.Option(help="What networks compute in; else bench.toml's.")
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that fails.")]
 MetricOption = Annotated[
     list[str] | None,
     typer.Option("--metric", help="A metric; may be repeated. Else bench.toml's."),
@@ -46,7 +59,9 @@ def run(
         typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images at a time.", min=1)] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images at a time; else bench.toml's, or what suits.", min=1)
+    ] = None,
     prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
     corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
     weights: Annotated[
@@ -57,9 +72,11 @@ def run(
         1
     ),
     protocol: ProtocolOption = Choice.STRICT,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Stop at the first image that fails.")
+    precision: PrecisionOption = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile networks: a minute first, quicker then.")
     ] = False,
+    strict: StrictOption = False,
 ) -> None:
     """Run methods on a test set and score their results; what is done already is kept.
 
@@ -67,7 +84,7 @@ def run(
     command tries it again.
     """
     from bench.engine.overview import runnable
-    from bench.engine.run import describe, run_suite
+    from bench.engine.run import run_suite
 
     if every and methods:
         raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
@@ -92,6 +109,8 @@ def run(
         batch=batch or config.batch,
         repetitions=repeat,
         strict=strict,
+        precision=precision.value if precision else config.precision,
+        compiled=compiled,
     )
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"
@@ -102,6 +121,17 @@ def run(
             say(f"{item.run.spec.method}: run again it may differ. {reason}", err=True)
     score(here, testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
+    tell_failures(finished)
+
+
+def tell_failures(finished: Sequence[Finished]) -> None:
+    """End with what failed, if anything did.
+
+    Raises:
+        BenchError: an image failed.
+    """
+    from bench.engine.run import describe
+
     lost = [describe(item.run.spec.method, item.failed) for item in finished if item.failed]
     if lost:
         raise BenchError(f"{' '.join(lost)} The same command tries them again.")

@@ -12,11 +12,14 @@ from typer.core import TyperCommand
 from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.cli.suite import (
     Choice,
+    PrecisionOption,
     ProtocolOption,
+    StrictOption,
     chosen_metrics,
     chosen_weights,
     merged_settings,
     score,
+    tell_failures,
 )
 from bench.errors import WrongUsage
 
@@ -75,6 +78,8 @@ def sweep(
         1
     ),
     protocol: ProtocolOption = Choice.STRICT,
+    precision: PrecisionOption = None,
+    strict: StrictOption = False,
 ) -> None:
     """Run a method with many settings, and score its results.
 
@@ -109,11 +114,14 @@ def sweep(
         seed=config.seed if seed is None else seed,
         batch=batch or config.batch,
         repetitions=repeat,
+        precision=precision.value if precision else config.precision,
+        strict=strict,
     )
     restored = sum(item.restored for item in finished)
     say(f"{method}: {len(finished)} runs, {restored} images restored")
     score(here, testset, metrics, protocol)
     say(f"`bench report {method}` prints the table; `bench figure tradeoff` draws it.")
+    tell_failures(finished)
 
 
 def _values(method: Method[Any], scale: int, ctx: typer.Context) -> dict[str, list[Any]]:

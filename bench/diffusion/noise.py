@@ -54,12 +54,12 @@ class KeyedNoise:
     def normal_like(self, x: Tensor) -> Tensor:
         shape = self._checked(x)
         draws = [g.standard_normal(shape, dtype=np.float32) for g in self._generators]
-        return torch.from_numpy(np.stack(draws)).to(x)
+        return _beside(np.stack(draws), x)
 
     def bernoulli(self, probability: Tensor) -> Tensor:
         shape = self._checked(probability)
         draws = [g.random(shape, dtype=np.float32) for g in self._generators]
-        return (torch.from_numpy(np.stack(draws)).to(probability) < probability).to(probability)
+        return (_beside(np.stack(draws), probability) < probability).to(probability)
 
     def _checked(self, x: Tensor) -> tuple[int, ...]:
         if len(x) != len(self._generators):
@@ -68,6 +68,14 @@ class KeyedNoise:
                 "there is one stream per image."
             )
         return tuple(x.shape[1:])
+
+
+def _beside(values: npt.NDArray[np.float32], x: Tensor) -> Tensor:
+    """The values of x's type, where x is; on a GPU they are on their way when this returns."""
+    drawn = torch.from_numpy(values)
+    if x.device.type == "cuda":
+        return drawn.pin_memory().to(x.device, x.dtype, non_blocking=True)
+    return drawn.to(x)
 
 
 class RecordedNoise:

@@ -1,7 +1,7 @@
 """Linear measurement operators of super-resolution: y = A x, one small matrix per image axis."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ class SeparableOperator:
 
     def adjoint(self, y: Tensor) -> Tensor:
         """A^T y: [B, C, h, h] to [B, C, H, H]."""
-        return _apply(self.matrix.T, y)
+        return _apply(self.matrix, y, transposed=True)
 
     def pseudo_inverse(self, y: Tensor) -> Tensor:
         """A^+ y: [B, C, h, h] to the smallest image [B, C, H, H] with that measurement."""
@@ -46,7 +46,11 @@ class SeparableOperator:
         return torch.outer(one_axis, one_axis).flatten().sort(descending=True).values
 
     def svd(self) -> "SeparableSVD":
-        """A = U S V^T, computed in float64 from one axis."""
+        """A = U S V^T, computed once, in float64 from one axis."""
+        return self._svd
+
+    @cached_property
+    def _svd(self) -> "SeparableSVD":
         left, values, right = np.linalg.svd(self.matrix.double().cpu().numpy())
         return SeparableSVD(*(torch.from_numpy(part).float() for part in (left, values, right.T)))
 
@@ -66,14 +70,18 @@ class SeparableSVD:
     values: Tensor
     right: Tensor
 
-    @property
+    @cached_property
     def singular(self) -> Tensor:
         """Singular values [h, h], as the spectrum's corner is arranged."""
         return torch.outer(self.values, self.values)
 
+    def singular_on(self, x: Tensor) -> Tensor:
+        """The same of x's type, where x is."""
+        return _on(self.singular, x.device, x.dtype)
+
     def spectrum(self, x: Tensor) -> Tensor:
         """V^T x: images [B, C, H, H] to coefficients of the same shape."""
-        return _apply(self.right.T, x)
+        return _apply(self.right, x, transposed=True)
 
     def image(self, spectrum: Tensor) -> Tensor:
         """V c, the inverse of `spectrum`."""
@@ -81,12 +89,20 @@ class SeparableSVD:
 
     def measured(self, y: Tensor) -> Tensor:
         """U^T y: measurements [B, C, h, h] to their coefficients, S V^T x where y = A x."""
-        return _apply(self.left.T, y)
+        return _apply(self.left, y, transposed=True)
 
 
-def _apply(matrix: Tensor, x: Tensor) -> Tensor:
-    matrix = matrix.to(x)
+def _apply(matrix: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
+    matrix = _on(matrix, x.device, x.dtype)
+    if transposed:
+        matrix = matrix.T
     return matrix @ x @ matrix.T
+
+
+@lru_cache(maxsize=64)
+def _on(matrix: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The matrix where it is used, copied once: a copy in every step would make a GPU wait."""
+    return matrix.to(device, dtype)
 
 
 def resize_matrix(source: int, target: int) -> Matrix:

@@ -3,6 +3,8 @@
 Masks are [B or 1, 1, H, W] of zeros and ones, shared by the colour channels.
 """
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,6 +17,12 @@ def fixed_mask(size: int, k: int) -> Tensor:
     mask = torch.zeros(1, 1, size, size)
     mask[..., ::k, ::k] = 1.0
     return mask
+
+
+@lru_cache(maxsize=16)
+def fixed_mask_on(device: torch.device, dtype: torch.dtype, size: int, k: int) -> Tensor:
+    """`fixed_mask` where it is used, to be read only: made once, for a copy makes a GPU wait."""
+    return fixed_mask(size, k).to(device, dtype)
 
 
 def on_grid(values: Tensor, k: int) -> Tensor:
@@ -47,9 +55,17 @@ def released_edge_probability(y: Tensor, k: int, s: float) -> Tensor:
 
 def _laplacian(y: Tensor) -> Tensor:
     """Laplacian of the grey image, border reflected: [B, 3, h, w] to [B, 1, h, w]."""
-    grey = (y * y.new_tensor(_GREY)[None, :, None, None]).sum(1, keepdim=True)
-    kernel = y.new_tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]])
-    return F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="reflect"), kernel[None, None])
+    weights, kernel = _constants(y.device, y.dtype)
+    grey = (y * weights).sum(1, keepdim=True)
+    return F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="reflect"), kernel)
+
+
+@lru_cache(maxsize=16)
+def _constants(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Weights of grey [1, 3, 1, 1] and the Laplacian's kernel [1, 1, 3, 3]."""
+    weights = torch.tensor(_GREY, dtype=dtype)[None, :, None, None]
+    kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], dtype=dtype)
+    return weights.to(device), kernel[None, None].to(device)
 
 
 def _stretch(values: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -18,7 +18,13 @@ from bench.diffusion.prior import (
     noised,
     posterior_mean,
 )
-from bench.dpi.masks import edge_probability, fixed_mask, on_grid, released_edge_probability
+from bench.dpi.masks import (
+    edge_probability,
+    fixed_mask,
+    fixed_mask_on,
+    on_grid,
+    released_edge_probability,
+)
 from bench.images import resize_bicubic_batch
 
 TRAINING_STEPS = 1000
@@ -129,7 +135,7 @@ def step(
     if released and index == 0:
         return x_prime, y, prediction.x0_hat
 
-    m_f = fixed_mask(x.shape[-1], settings.k).to(x)
+    m_f = fixed_mask_on(x.device, x.dtype, x.shape[-1], settings.k)
     t = index if released else int(prior.schedule.timesteps[index]) + 1
     if t <= settings.tau:
         probability = (released_edge_probability if released else edge_probability)(

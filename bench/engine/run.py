@@ -4,21 +4,25 @@ The work itself is an executor's. This driver alone touches the store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bench.config import Weights
-from bench.engine.models import find_checkpoints
+from bench.config import Precision, Weights
+from bench.engine.devices import this_machine
+from bench.engine.models import choose_device, default_batch, find_checkpoints
 from bench.engine.provenance import OUTSIDE
-from bench.engine.work import Assignment, Executor, Unit, find_configured
-from bench.engine.worker import ThisProcess
+from bench.engine.work import Assignment, Executor, Outcome, Unit, find_configured
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.method import Configured
-from bench.progress import progress
+from bench.progress import Advance, notice, progress
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
+from bench.threads import ahead, behind
+
+AHEAD, BEHIND = 2, 2
+"""Units that are read before they are asked for, and outcomes that wait to be written."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,8 @@ def run_method(
     repetition: int = 0,
     strict: bool = False,
     executor: Executor | None = None,
+    precision: Precision = "float32",
+    compiled: bool = False,
 ) -> Finished:
     """Restore every image of the test set that this run lacks, and try again those that failed.
 
@@ -52,15 +58,16 @@ def run_method(
         BenchError: an unknown method or setting, missing weights, or a failure and `strict`.
         KeyboardInterrupt: stopped; what is done is kept.
     """
-    executor = executor or ThisProcess()
+    executor = executor or this_machine()
     settings = {**(others or {}), name: overrides}
-    assignment = assign(name, settings, testset, weights, seed, repetition)
+    assignment = assign(name, settings, testset, weights, seed, repetition, precision)
+    assignment = replace(assignment, compiled=compiled and bool(assignment.hashes))
     method, spec = assignment.configured().method, identify(assignment, testset)
     images = list(testset.entries)
     run = Run.of(results, testset.name, spec)
     done = run.records()
     pending = [image for image in images if image not in done]
-    facts = _facts(executor, assignment)
+    facts = {**_facts(executor, assignment), "compiled": assignment.compiled}
     if not pending and run.finished:
         return Finished(Run.open(results, testset.name, method.title, spec, facts), 0)
     with executor.ready(assignment) as restore:  # before anything of the run is written
@@ -69,18 +76,19 @@ def run_method(
             run.note_resume(facts)
         if run.finished:
             run.reopen()
+        if assignment.compiled and pending:
+            notice(f"{method.title}: the first batch takes longer, as networks are compiled.")
         failed: dict[str, str] = {}
         peak_memory = 0
-        with progress(method.title, len(images), done=len(done)) as advance:
-            for outcome in restore(_units(testset, pending, method.batch or batch)):
-                for part in outcome.restored:
-                    run.write(part.pictures, part.seconds, part.evaluations)
-                    advance(len(part.pictures))
-                run.note_failures(outcome.failed)
+        with (
+            progress(method.title, len(images), done=len(done)) as advance,
+            ahead(_units(testset, pending, method.batch or batch), AHEAD) as units,
+            behind(BEHIND) as later,
+        ):
+            for outcome in restore(units):
                 failed |= outcome.failed
                 peak_memory = max(peak_memory, outcome.peak_memory)
-                if failed:
-                    advance(0, f"{len(failed)} failed")
+                later(_keep, run, outcome, advance, f"{len(failed)} failed" if failed else "")
                 if failed and strict:
                     raise BenchError(f"{describe(name, failed)} What it restored is kept.")
     run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
@@ -94,8 +102,11 @@ def assign(
     weights: Weights,
     seed: int,
     repetition: int = 0,
+    precision: Precision = "float32",
 ) -> Assignment:
     """What workers are told of a method on a test set; `weights` are the user's choices.
+
+    A method without a network has one precision, so that its runs are one.
 
     Raises:
         BenchError: an unknown method or setting, or something is missing that it needs.
@@ -113,6 +124,7 @@ def assign(
         hashes={**files, **configured.fingerprint(plan.size)},
         seed=seed,
         repetition=repetition,
+        precision=precision if paths else "float32",
     )
 
 
@@ -127,6 +139,7 @@ def identify(assignment: Assignment, testset: TestSet) -> RunSpec:
         weights=assignment.hashes,
         seed=assignment.seed,
         repetition=assignment.repetition,
+        precision=assignment.precision,
     )
 
 
@@ -145,6 +158,14 @@ def describe(name: str, failed: Mapping[str, str]) -> str:
     image, reason = next(iter(failed.items()))
     what = "1 image" if len(failed) == 1 else f"{len(failed)} images"
     return f"{name} failed on {what}: {image}: {reason.rstrip('.')}."
+
+
+def _keep(run: Run, outcome: Outcome, advance: Advance, note: str) -> None:
+    for part in outcome.restored:
+        run.write(part.pictures, part.seconds, part.evaluations)
+        advance(len(part.pictures), note)
+    run.note_failures(outcome.failed)
+    advance(0, note)
 
 
 def _units(testset: TestSet, images: Sequence[str], batch: int) -> Iterator[Unit]:
@@ -172,14 +193,17 @@ def run_suite(
     results: Path,
     weights: Weights,
     seed: int,
-    batch: int,
+    batch: int | None = None,
     repetitions: int = 1,
     strict: bool = False,
     executor: Executor | None = None,
+    precision: Precision = "float32",
+    compiled: bool = False,
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
 
-    `settings` is method -> setting -> value, and may hold methods that are not run.
+    `settings` is method -> setting -> value, and may hold methods that are not run. Without `batch`
+    the device decides, see `default_batch`.
 
     Raises:
         BenchError: as `run_method`.
@@ -192,7 +216,8 @@ def run_suite(
             needed.append(configured)
     for configured in needed:  # behind the names, whose mistakes are mended sooner
         require(configured, plan.size, weights)
-    executor = executor or ThisProcess()
+    executor = executor or this_machine()
+    batch = batch or default_batch(plan.size, choose_device())
     return [
         run_method(
             name,
@@ -206,6 +231,8 @@ def run_suite(
             repetition,
             strict,
             executor,
+            precision,
+            compiled,
         )
         for name in dict.fromkeys(names)
         for repetition in range(repetitions)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from bench.config import Weights
+from bench.config import Precision, Weights
 from bench.engine.models import load_models
 from bench.engine.run import Finished, require, run_suite
 from bench.errors import BenchError, WrongUsage
@@ -55,8 +55,10 @@ def run_sweep(
     results: Path,
     weights: Weights,
     seed: int,
-    batch: int,
+    batch: int | None,
     repetitions: int = 1,
+    precision: Precision = "float32",
+    strict: bool = False,
 ) -> list[Finished]:
     """Run a method at each point, over its settings given; points that are alike are one run.
 
@@ -78,7 +80,18 @@ def run_sweep(
     finished: list[Finished] = []
     for number, run in enumerate(possible, start=1):
         notice(f"{number} of {len(possible)}: {run.words}")
-        made = run_suite((name,), run.settings, testset, results, weights, seed, batch, repetitions)
+        made = run_suite(
+            (name,),
+            run.settings,
+            testset,
+            results,
+            weights,
+            seed,
+            batch,
+            repetitions,
+            strict=strict,
+            precision=precision,
+        )
         for item in made:
             item.run.note_variants(method.variants_of(item.run.spec.settings))
         finished += made

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from bench.config import Weights
+from bench.config import Precision, Weights
 from bench.images import Pixels
 from bench.method import Configured, configure, find_method
 
@@ -21,6 +21,7 @@ class Assignment:
 
     `settings` is method -> setting -> value, for methods inside this one too; `weights` has the
     path of every checkpoint in use, `hashes` what they and all else outside must hash to.
+    `compiled` is how the networks run, which changes their last digits as another machine does.
     """
 
     method: str
@@ -31,6 +32,8 @@ class Assignment:
     hashes: Mapping[str, str]
     seed: int
     repetition: int = 0
+    precision: Precision = "float32"
+    compiled: bool = False
 
     def configured(self) -> Configured:
         """The method and what is inside it, found by their names."""

@@ -22,6 +22,9 @@ from bench.images import Pixels, to_model, to_pixels
 from bench.memory import keep_freed_memory
 from bench.method import Incomplete, Problem
 
+COMPILERS = ("torch._dynamo", "torch._inductor")
+"""Where errors of compiling are defined; to import them would cost seconds."""
+
 LONGEST_REASON = 500
 """Characters: a reason is a line in a table's notes."""
 
@@ -65,7 +68,14 @@ class Worker:
         keep_freed_memory()
         self._assignment, self._device = assignment, device
         self._configured = assignment.configured()
-        self._loaded = load_models(self._configured, assignment.size, assignment.weights, device)
+        self._loaded = load_models(
+            self._configured,
+            assignment.size,
+            assignment.weights,
+            device,
+            assignment.precision,
+            assignment.compiled,
+        )
         there = {**self._loaded.sha256, **self._configured.fingerprint(assignment.size)}
         differing = sorted(name for name, _ in there.items() ^ assignment.hashes.items())
         if differing:
@@ -115,8 +125,11 @@ class Worker:
             reason = str(error)
             if error.method == self._assignment.method:  # of one inside this, it is no result
                 pictures, divisible = error.restored, False
-        except Exception as error:  # noqa: BLE001 - whatever a method raises, the others go on
-            reason, memory = _reason(error), _lacks_memory(error)
+        except Exception as error:
+            if type(error).__module__.startswith(COMPILERS):
+                reason = reason_of(error)
+                raise BenchError(f"--compile does not work here, leave it out: {reason}") from error
+            reason, memory = reason_of(error), lacks_memory(error)
         seconds = (time.perf_counter() - started) / len(unit)
         counted = self._configured.method.fingerprint is None
         evaluations = (self._loaded.evaluations - before) // len(unit) if counted else None
@@ -163,7 +176,7 @@ def _check(name: str, restored: Any, shape: tuple[int, ...]) -> None:
         raise BenchError(f"{name} returned values that are not finite numbers.")
 
 
-def _lacks_memory(error: Exception) -> bool:
+def lacks_memory(error: Exception) -> bool:
     """Accelerators have a type for it; the CPU's allocator and cuDNN's raise a RuntimeError."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
@@ -173,7 +186,7 @@ def _lacks_memory(error: Exception) -> bool:
     )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """A sentence in one line; of what is no message for people, with type and place."""
     if isinstance(error, BenchError):
         text = str(error)

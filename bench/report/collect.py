@@ -211,6 +211,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
 
     What the name of a variant stands for ("w/o CRT") is said by that name, in place of the setting.
     The seed is told if it differs between any runs: methods are to be compared on the same noise.
+    A precision is told if it is a reduced one.
     """
     seeds = {run.spec.seed for run in runs}
     labels = []
@@ -225,6 +226,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
             for key, value in _facts(run).items()
             if any(key not in named and _sets_apart(key, value, of) for of, named in siblings)
             or (key == "seed" and len(seeds) > 1)
+            or (key == "precision" and value != "float32")
         ]
         title = " ".join(filter(None, [str(run.description["title"]), ", ".join(run.variants)]))
         labels.append(f"{title} ({', '.join(apart)})" if apart else title)
@@ -242,7 +244,7 @@ def _facts(run: Run) -> dict[str, Any]:
     weights = {need: digest[:8] for need, digest in run.spec.weights.items()}
     spec = run.spec
     numbers = {"seed": spec.seed, "revision": spec.revision, "repetition": spec.repetition}
-    return {**settings, **weights, **numbers}
+    return {**settings, **weights, **numbers, "precision": spec.precision}
 
 
 def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:

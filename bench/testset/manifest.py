@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from bench.typed import read_back
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
+
+_AT_ONCE = 256  # files that a thread hashes before it asks for more
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Manifest:
     images: tuple[Entry, ...]
     without_face: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """Identity of the test set: results on equal test sets can be compared."""
         return sha256_json([_stated(self.plan), [_stated(entry) for entry in self.images]])
@@ -99,7 +102,7 @@ class TestSet:
         """Whether there are HR pictures to compare with."""
         return all(entry.hr is not None for entry in self.manifest.images)
 
-    @property
+    @cached_property
     def entries(self) -> Mapping[str, Entry]:
         """Image id -> entry, in the manifest's order."""
         return {entry.id: entry for entry in self.manifest.images}
@@ -158,9 +161,10 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
         BenchError: one would.
     """
     file, root = folder / FILE_NAME, folder.resolve()
+    resolved: dict[Path, Path] = {}
     for entry in manifest.images:
         for name in entry.files:
-            if not stays_below(name) or not (root / name).resolve().is_relative_to(root):
+            if not stays_below(name) or not _resolve(root / name, resolved).is_relative_to(root):
                 raise BenchError(
                     f"{file} names {name!r}, which lies outside of its folder: don't trust it."
                 )
@@ -170,6 +174,15 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     if not ids or len(set(ids)) < len(ids):
         what = "an image twice" if ids else "no image"
         raise BenchError(f"{file} has {what}: prepare the set again.")
+
+
+def _resolve(place: Path, parents: dict[Path, Path]) -> Path:
+    """`place.resolve()`, with each folder looked at once: they hold many files."""
+    if place.name == ".." or place.is_symlink():
+        return place.resolve()
+    if place.parent not in parents:
+        parents[place.parent] = place.parent.resolve()
+    return parents[place.parent] / place.name
 
 
 def differences(folder: Path, manifest: Manifest) -> list[str]:
@@ -187,8 +200,11 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
         side = sides.get(name, size)
         return None if png_size(file) == (side, side) else f"{file} is not {side} x {side}."
 
+    names = list(expected)
+    pieces = [names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE)]
     with ThreadPoolExecutor() as pool:
-        return [line for line in pool.map(check, expected) if line]
+        found = pool.map(lambda piece: [line for name in piece if (line := check(name))], pieces)
+        return [line for lines in found for line in lines]
 
 
 def strangers(folder: Path, manifest: Manifest) -> list[str]:

@@ -1,0 +1,101 @@
+"""The command that says what a suite will cost before it is run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.shared import TestsetOption, open_testset_named, workspace
+from bench.cli.suite import Computed, chosen_weights, merged_settings
+
+if TYPE_CHECKING:
+    from bench.engine.forecast import Forecast
+
+
+def plan(
+    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else bench.toml's.")] = None,
+    on: TestsetOption = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(help="Images at a time; else as `bench run`.", min=1)
+    ] = None,
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
+    ] = None,
+    repeat: Annotated[int, typer.Option(help="Repetitions.", min=1)] = 1,
+    precision: Annotated[
+        Computed | None, typer.Option(help="What networks compute in; else bench.toml's.")
+    ] = None,
+) -> None:
+    """Say what `bench run` will cost: network calls, time, disk; what is done costs nothing.
+
+    Calls are counted exactly. Times come from a rehearsal on this machine, in which networks
+    compute a few calls only; scoring is not in them. With several GPUs it is the time of one.
+    """
+    from bench.engine.forecast import forecast_suite
+    from bench.engine.models import choose_device
+
+    here = workspace()
+    config = here.config
+    forecasts = forecast_suite(
+        names=tuple(methods or config.methods),
+        settings=merged_settings(config.settings, changes or []),
+        testset=open_testset_named(here, on),
+        results=here.results,
+        weights=chosen_weights(config.weights, weights or []),
+        seed=config.seed if seed is None else seed,
+        batch=batch or config.batch,
+        repetitions=repeat,
+        precision=precision.value if precision else config.precision,
+    )
+    _print(forecasts, choose_device().type)
+
+
+def _print(forecasts: list[Forecast], device: str) -> None:
+    """A row per method, and the sums of what is known."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Method")
+    for heading in ("Images", "Network calls", "s/image", "Time", "Disk"):
+        table.add_column(heading, justify="right")
+    for item in forecasts:
+        each = None if item.seconds is None else (item.seconds - item.loading) / (item.images or 1)
+        table.add_row(
+            item.title,
+            f"{item.images:,}",
+            "?" if item.calls is None else f"{item.calls:,}",
+            "?" if each is None else f"{each:.3g}",
+            "?" if item.seconds is None else _duration(item.seconds),
+            f"{item.disk / 2**20:,.1f} MiB",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    seconds = sum(item.seconds or 0 for item in forecasts)
+    calls = sum(item.calls or 0 for item in forecasts)
+    disk = sum(item.disk for item in forecasts) / 2**20
+    unit = "GPU hours" if device == "cuda" else "hours on the CPU"
+    console.print(
+        f"Together {calls:,} network calls, {_duration(seconds)} ({seconds / 3600:.3g} {unit}), "
+        f"{disk:,.1f} MiB, without scoring."
+    )
+    if unknown := [item.title for item in forecasts if item.seconds is None]:
+        console.print(f"Not known: {', '.join(unknown)}, which run programs of others.")
+
+
+def _duration(seconds: float) -> str:
+    """As 4.2 s, 3 min 20 s or 5 h 03 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,224 @@
+"""What runs will cost, before they are run: exact counts, and times from a rehearsal.
+
+In a rehearsal a method restores one batch with its own networks, each of which computes its first
+few calls only and then gives its last answer again. Every call is so counted, and what one costs is
+known from those that were computed: the time from its start to that of the next call, with all that
+the method does in between, such as going back through the network.
+"""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.config import Precision, Weights
+from bench.diffusion.noise import KeyedNoise, StreamKey
+from bench.engine.models import choose_device, default_batch, load_models
+from bench.engine.run import assign, identify
+from bench.engine.work import Assignment
+from bench.engine.worker import lacks_memory, reason_of
+from bench.errors import BenchError
+from bench.images import Pixels, encode_png, to_model, to_pixels
+from bench.memory import keep_freed_memory
+from bench.method import Problem
+from bench.store import Run
+from bench.testset.manifest import TestSet
+
+COMPUTED = 5
+"""Calls of a network, for each size of its batch, that a rehearsal computes."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What restoring `images` images by a method will cost.
+
+    `calls` are evaluations of networks, each on one image; `seconds` is all the time, of which
+    `loading` goes by before the first image; `disk` are bytes. None is what can't be told: of a
+    program of others, anything but the disk. Times are those of one device.
+    """
+
+    title: str
+    images: int
+    calls: int | None
+    seconds: float | None
+    loading: float
+    disk: int
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Evaluations of networks and seconds, both per image, and the seconds of loading."""
+
+    calls: int
+    seconds: float
+    loading: float
+
+
+class _Clock:
+    """When calls of networks began, and which of them were computed."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._begun: list[tuple[Any, bool, float]] = []
+
+    def now(self) -> float:
+        if self._device.type == "cuda":  # whose work goes on behind our back
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+    def begin(self, call: Any, computed: bool) -> None:
+        self._begun.append((call, computed, self.now()))
+
+    def seconds(self, started: float, ended: float) -> float:
+        """What everything would have taken from start to end, had every call been computed."""
+        if not self._begun:
+            return ended - started
+        times = [begun for _, _, begun in self._begun[1:]] + [ended]
+        took: dict[Any, list[float]] = defaultdict(list)
+        for (call, computed, begun), following in zip(self._begun, times, strict=True):
+            if computed:
+                took[call].append(following - begun)
+        # The first call of a kind warms up what the others find warm.
+        each = {call: statistics.median(all_[1:] or all_) for call, all_ in took.items()}
+        return self._begun[0][2] - started + sum(each[call] for call, _, _ in self._begun)
+
+
+class _Rehearsed:
+    """A network that computes its first calls on each size of batch, then repeats itself."""
+
+    def __init__(self, network: Any, clock: _Clock) -> None:
+        self._network, self._clock = network, clock
+        self._answers: dict[torch.Size, Any] = {}
+        self._computed: dict[torch.Size, int] = defaultdict(int)
+
+    def __call__(self, x: Tensor, *conditions: Any) -> Any:
+        compute = self._computed[x.shape] < COMPUTED
+        self._clock.begin((id(self), x.shape), compute)
+        if compute:
+            self._computed[x.shape] += 1
+            self._answers[x.shape] = self._network(x, *conditions)
+        return self._answers[x.shape]
+
+
+def rehearse(
+    assignment: Assignment, pictures: Mapping[str, Pixels], device: torch.device
+) -> Rehearsal:
+    """Restore a batch of LR pictures [h, w, 3] by image id without computing it all."""
+    clock = _Clock(device)
+    began = clock.now()
+    configured = assignment.configured()
+    loaded = load_models(
+        configured, assignment.size, assignment.weights, device, assignment.precision
+    )
+    for counter in loaded.counters:
+        counter.network = _Rehearsed(counter.network, clock)
+    keys = [StreamKey(assignment.seed, image, assignment.repetition) for image in pictures]
+    started = clock.now()
+    problem = Problem(
+        lr=to_model(list(pictures.values())).to(device),
+        scale=assignment.scale,
+        noise=KeyedNoise(keys),
+        models=loaded.models,
+        images=tuple(pictures),
+    )
+    with torch.no_grad():
+        restored = configured.restore(problem)
+    for picture in to_pixels(restored):
+        encode_png(picture)
+    seconds = clock.seconds(started, clock.now())
+    count = len(pictures)
+    return Rehearsal(loaded.evaluations // count, seconds / count, started - began)
+
+
+def _rehearse_what_fits(
+    assignment: Assignment, pictures: Mapping[str, Pixels], device: torch.device
+) -> Rehearsal:
+    """As a run: in half a batch where there is no memory for a whole one.
+
+    Raises:
+        BenchError: the method failed.
+    """
+    while True:
+        try:
+            return rehearse(assignment, pictures, device)
+        except BenchError:
+            raise
+        except Exception as error:  # whatever a method raises
+            if not lacks_memory(error) or len(pictures) == 1:
+                reason = reason_of(error)
+                raise BenchError(f"{assignment.method} failed in rehearsal: {reason}") from error
+        pictures = dict(list(pictures.items())[: len(pictures) // 2])
+
+
+def forecast_suite(
+    names: Sequence[str],
+    settings: Mapping[str, Mapping[str, Any]],
+    testset: TestSet,
+    results: Path,
+    weights: Weights,
+    seed: int,
+    batch: int | None = None,
+    repetitions: int = 1,
+    precision: Precision = "float32",
+) -> list[Forecast]:
+    """What `run_suite` would cost for each method, of what is not done yet.
+
+    Raises:
+        BenchError: as `run_suite`.
+    """
+    device = choose_device()
+    batch = batch or default_batch(testset.manifest.plan.size, device)
+    forecasts = []
+    for name in dict.fromkeys(names):
+        images: list[str] = []
+        for repetition in range(repetitions):
+            assignment = assign(name, settings, testset, weights, seed, repetition, precision)
+            done = Run.of(results, testset.name, identify(assignment, testset)).records()
+            images += [image for image in testset.entries if image not in done]
+        forecasts.append(forecast(assignment, testset, images, batch, device))
+    return forecasts
+
+
+def forecast(
+    assignment: Assignment,
+    testset: TestSet,
+    images: Sequence[str],
+    batch: int,
+    device: torch.device,
+) -> Forecast:
+    """What restoring these images of a test set will cost, `batch` at a time.
+
+    Raises:
+        BenchError: a checkpoint does not fit.
+    """
+    method = assignment.configured().method
+    disk = len(images) * _picture_bytes(testset)
+    if not images or method.fingerprint:
+        known = None if images else 0
+        return Forecast(method.title, len(images), known, known, 0.0, disk)
+    keep_freed_memory()
+    pictures = {image: testset.lr(image) for image in images[:batch]}
+    rehearsal = _rehearse_what_fits(assignment, pictures, device)
+    return Forecast(
+        title=method.title,
+        images=len(images),
+        calls=len(images) * rehearsal.calls,
+        seconds=rehearsal.loading + len(images) * rehearsal.seconds,
+        loading=rehearsal.loading,
+        disk=disk,
+    )
+
+
+def _picture_bytes(testset: TestSet) -> int:
+    """Of a result, which is about as large a file as its original, or as one of noise."""
+    plan = testset.manifest.plan
+    hr = [entry.hr for entry in testset.manifest.images[:100] if entry.hr]
+    if not hr:
+        return 3 * plan.size**2
+    return round(statistics.mean((testset.folder / name).stat().st_size for name in hr))
