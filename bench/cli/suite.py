@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.cluster import CpusOption, GpusOption, PlaceOption, WorkersOption, opened
 from bench.cli.shared import TestsetOption, open_testset_named, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bench.cluster import Cluster
     from bench.config import Weights, Workspace
+    from bench.engine.work import Executor
     from bench.metrics import Measure
     from bench.report import Table
     from bench.testset.manifest import TestSet
@@ -76,6 +79,10 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Stop at the first image that fails.")
     ] = False,
+    place: PlaceOption = None,
+    workers: WorkersOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
 ) -> None:
     """Run methods on a test set and score their results; what is done already is kept.
 
@@ -88,17 +95,19 @@ def run(
     config = here.config
     metrics = _metrics(here)  # an unknown one is to be found before the work
     testset = open_testset_named(here, on)
-    finished = run_suite(
-        names=tuple(methods or config.methods),
-        settings=_merged(config.settings, changes or []),
-        testset=testset,
-        results=here.results,
-        weights=_chosen(config.weights, weights or [], prior=prior, corrector=corrector),
-        seed=config.seed if seed is None else seed,
-        batch=batch or config.batch,
-        repetitions=repeat,
-        strict=strict,
-    )
+    with opened(place, workers, cpus_per_worker, gpus_per_worker) as cluster:
+        finished = run_suite(
+            names=tuple(methods or config.methods),
+            settings=_merged(config.settings, changes or []),
+            testset=testset,
+            results=here.results,
+            weights=_chosen(config.weights, weights or [], prior=prior, corrector=corrector),
+            seed=config.seed if seed is None else seed,
+            batch=batch or config.batch,
+            repetitions=repeat,
+            strict=strict,
+            executor=_executor(cluster),
+        )
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"
         if item.failed:
@@ -166,6 +175,14 @@ def report(
     if strip:
         write_bytes(strip, encode_png(collect.strip_of(testset, runs, faces)))
         typer.echo(f"Saved {strip}", err=True)
+
+
+def _executor(cluster: Cluster | None) -> Executor | None:
+    if cluster is None:
+        return None
+    from bench.engine.cluster import OnCluster
+
+    return OnCluster(cluster)
 
 
 def _metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
