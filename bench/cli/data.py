@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.cluster import PlaceOption, WorkersOption, opened
 from bench.cli.shared import (
     TestsetOption,
     open_testset_named,
@@ -39,6 +40,8 @@ def prepare(
         bool, typer.Option("--align", help="Bring photographs to FFHQ alignment first.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the test set; else made up.")] = None,
+    place: PlaceOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Build test sets: HR and LR images and a manifest with their hashes."""
     from bench.testset.align import ALIGNER
@@ -69,7 +72,9 @@ def prepare(
         raise WrongUsage("--name names one test set: give one --scale with it.")
     suffix = "-aligned" if align else ""
     targets = {here.testsets / (name or f"{plan.name}{suffix}"): plan for plan in plans}
-    made = build(targets, recipe, open_source(source), count)
+    with opened(place, workers) as cluster:
+        spread = cluster.map if cluster else None
+        made = build(targets, recipe, open_source(source), count, spread=spread)
     for item in made:
         remember_testset(here, item.testset)
     for note in selection_notes(recipe, made[0].testset.manifest, count):

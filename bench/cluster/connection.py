@@ -4,9 +4,11 @@ import logging
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -79,20 +81,19 @@ class Cluster:
 
     @property
     def gpus(self) -> float:
-        """GPUs of every worker."""
+        """GPUs of every worker that can use them."""
         if self._gpus is not None:
             return self._gpus
         return 1.0 if any(node.get("GPU") for node in self._nodes()) else 0.0
 
-    @property
-    def workers(self) -> int:
-        """How many there are to be."""
+    def workers(self, gpus: float) -> int:
+        """How many there are to be with so many GPUs each."""
         if self._workers is not None:
             return self._workers
         carried = 0
         for node in self._nodes():
             by_cpus = node.get("CPU", 0) // self.cpus
-            carried += int(min(by_cpus, node.get("GPU", 0) // self.gpus) if self.gpus else by_cpus)
+            carried += int(min(by_cpus, node.get("GPU", 0) // gpus) if gpus else by_cpus)
         return max(carried, 1)  # it may be growing
 
     @property
@@ -101,7 +102,7 @@ class Cluster:
         return {
             "ray": self._connected().__version__,
             "nodes": len(self._nodes()),
-            "workers": self.workers,
+            "workers": self.workers(self.gpus),
             "cpus_per_worker": self.cpus,
             "gpus_per_worker": self.gpus,
         }
@@ -112,25 +113,28 @@ class Cluster:
         Raises:
             BenchError: what the function raised, or the process ended.
         """
-        ray = self._connected()
-        reference = ray.remote(_call).options(**self._resources).remote(function)
+        ray, resources = self._connected(), self._resources(self.gpus)
+        reference = ray.remote(_call).options(**resources).remote(function)
         placed, _ = ray.wait([reference], timeout=PATIENCE)
         if not placed:
-            tell_to_wait(self._resources)
+            tell_to_wait(resources)
         return answer(ray, reference)
 
     @contextmanager
-    def crew(self, make: Make, files: Mapping[str, Path]) -> Iterator[Crew]:
+    def crew(
+        self, make: Make, files: Mapping[str, Path], gpus: float | None = None
+    ) -> Iterator[Crew]:
         """Workers that hold what `make` returns, at least one of them ready.
 
         `files`, by hash, are brought to every machine that lacks them; `make` is told where they
-        lie there. Behind the context nothing of the workers is left.
+        lie there. Unless `gpus` says otherwise, workers have those of this cluster. Behind the
+        context nothing of them is left.
 
         Raises:
             BenchError: what `make` raised, or no worker can be had.
         """
-        ray = self._connected()
-        crew = Crew(ray, make, files, self.workers, self._resources)
+        ray, gpus = self._connected(), self.gpus if gpus is None else gpus
+        crew = Crew(ray, make, files, self.workers(gpus), self._resources(gpus))
         try:
             crew.gather()
             yield crew
@@ -138,17 +142,16 @@ class Cluster:
             crew.dismiss()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """`map` on the cluster; results come in the order of the items, which are taken as needed.
+        """`map` by processors of the cluster, in the order of the items, taken as needed.
 
         Raises:
             BenchError: what the function raised; an item ended two workers.
         """
-        with self.crew(lambda files: function, {}) as crew:
+        with self.crew(partial(_just, function), {}, gpus=0) as crew:
             yield from in_order(crew, items)
 
-    @property
-    def _resources(self) -> dict[str, float]:
-        return {"num_cpus": self.cpus, "num_gpus": self.gpus}
+    def _resources(self, gpus: float) -> dict[str, float]:
+        return {"num_cpus": self.cpus, "num_gpus": gpus}
 
     def _nodes(self) -> list[dict[str, float]]:
         """The resources of every machine."""
@@ -165,6 +168,8 @@ class Cluster:
         own = self.address == LOCAL
         if own:  # read when ray is imported: on any system, be reached from this machine alone
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        elif ":" in self.address:
+            _knock(self.address.removeprefix("ray://"))
         import ray
 
         where: dict[str, Any] = {"address": self.address}
@@ -199,6 +204,22 @@ def in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:
             following += 1
 
 
+def _knock(address: str) -> None:
+    """Find out at once whether anything is there: Ray itself would try for a minute.
+
+    Raises:
+        BenchError: nothing is.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise BenchError(
+            f"Nothing answers at {address} ({error}): look at the address, and whether the "
+            "cluster is up."
+        ) from None
+
+
 @contextmanager
 def _own_signals() -> Iterator[None]:
     """Keep what SIGTERM does here, which Ray replaces."""
@@ -210,6 +231,10 @@ def _own_signals() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _just(function: Callable[[Item], Result], files: object) -> Callable[[Item], Result]:
+    return function
 
 
 def _call(function: Callable[[], Result]) -> Result:

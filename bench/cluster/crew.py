@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.cluster.code import code
 from bench.errors import BenchError
 from bench.files import sha256_file, write_bytes
 from bench.progress import notice
@@ -34,10 +35,17 @@ class Unusable(Exception):
 class _Station:
     """What runs on the other side, as an actor of Ray."""
 
-    def load(self, make: Make, files: Mapping[str, Path], sent: Mapping[str, list[Any]]) -> Any:
+    def load(
+        self, expected: str, make: Make, files: Mapping[str, Path], sent: Mapping[str, list[Any]]
+    ) -> list[str]:
         """Load what the worker holds, or return the hashes of those files that are not here."""
         import ray
 
+        if code() != expected:
+            raise BenchError(
+                "The code of bench on a machine of the cluster is not the code here: "
+                "install the same version everywhere."
+            )
         found: dict[str, Path] = {}
         for digest, path in files.items():
             kept = cache_folder() / "received" / digest / path.name
@@ -90,6 +98,7 @@ class Crew:
         self._station = ray.remote(_Station).options(**resources)
         self._resources = resources
         self._files = files
+        self._code = code()
         self._made = ray.put(make)  # once, though a worker that is replaced asks for it again
         self._sent: dict[str, list[Any]] = {}
         self._workers: list[_Worker] = []
@@ -179,7 +188,9 @@ class Crew:
         self._load(worker)
 
     def _load(self, worker: _Worker) -> None:
-        self._waiting[worker.actor.load.remote(self._made, self._files, self._sent)] = worker
+        self._waiting[worker.actor.load.remote(self._code, self._made, self._files, self._sent)] = (
+            worker
+        )
 
     def _loaded(self, reference: Any) -> None:
         """Take note that a worker has loaded, or send it what it lacks."""

@@ -1,7 +1,6 @@
 """Restoring units on a cluster: every worker holds a loaded method, and what it needs comes along.
 
-The code itself does not: bench must be installed on every machine, and a worker whose code is not
-that of this one is refused. So are, by `Worker`, other weights.
+Weights and the user's own methods do; bench itself is installed on every machine.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import torch
 
 from bench.cluster import Cluster, Unusable
+from bench.cluster.code import programs
 from bench.config import Weights
 from bench.engine.models import choose_device
 from bench.engine.provenance import provenance
@@ -22,6 +21,8 @@ from bench.engine.work import Assignment, Outcome, Unit, Workers
 from bench.engine.worker import Worker
 from bench.errors import BenchError
 from bench.files import sha256, sha256_json, write_bytes
+from bench.method.catalogue import own_folders, set_own_folder
+from bench.resources import cache_folder
 
 ENDED_WORKERS = (
     "the workers that tried it were ended, perhaps for want of memory; "
@@ -53,25 +54,11 @@ class OnCluster:
         files = {
             assignment.hashes[need]: Path(path) for need, path in chosen.items() if path is not None
         }
-        load = partial(_load, assignment, self._cluster.cpus, code(), _own_methods())
+        own = own_folders()
+        methods = {name: text for folder in own for name, text in programs(folder).items()}
+        load = partial(_load, assignment, self._cluster.cpus, methods)
         with self._cluster.crew(load, files) as crew:
             yield lambda units: crew.map(units, _lost)
-
-
-def code() -> str:
-    """Hash of all of our code and of the methods that ship."""
-    import baselines
-    import bench
-
-    rooms = (Path(str(bench.__file__)).parent, Path(str(baselines.__file__)).parent)
-    return sha256_json({room.name: sha256_json(_hashes(_read(room))) for room in rooms})
-
-
-def _own_methods() -> dict[str, bytes]:
-    """The files of the folders that `baselines` extends over beside the one that ships."""
-    import baselines
-
-    return {name: text for own in baselines.__path__[1:] for name, text in _read(Path(own)).items()}
 
 
 def _facts(threads: int) -> dict[str, Any]:
@@ -82,24 +69,17 @@ def _facts(threads: int) -> dict[str, Any]:
 def _load(
     assignment: Assignment,
     threads: int,
-    expected: str,
     methods: Mapping[str, bytes],
     files: Mapping[str, Path],
 ) -> Any:
     """In a worker: the method, ready to be called with units."""
-    import baselines
-
-    if code() != expected:
-        raise BenchError(
-            "The code of bench on a machine of the cluster is not the code here: "
-            "install the same version everywhere."
-        )
     torch.set_num_threads(threads)
     if methods:
-        folder = Path(mkdtemp(prefix="bench-methods-"))
+        content = sha256_json({name: sha256(text) for name, text in methods.items()})
+        folder = cache_folder() / "received" / content
         for name, text in methods.items():
             write_bytes(folder / name, text)
-        baselines.__path__[:] = [str(Path(str(baselines.__file__)).parent), str(folder)]
+        set_own_folder(folder)
     here = {
         need: str(files[assignment.hashes[need]])
         for need, path in asdict(assignment.weights).items()
@@ -121,13 +101,3 @@ def _lost(unit: Unit, why: str) -> tuple[list[Unit], list[Outcome]]:
     if len(unit) > 1:
         return unit.split((len(unit) + 1) // 2), []
     return [], [Outcome((), dict.fromkeys(unit.images, ENDED_WORKERS), 0)]
-
-
-def _read(folder: Path) -> dict[str, bytes]:
-    """Programs and descriptions in a folder, by their names below it."""
-    files = sorted((*folder.rglob("*.py"), *folder.rglob("*.toml")))
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
-def _hashes(files: Mapping[str, bytes]) -> dict[str, str]:
-    return {name: sha256(data) for name, data in files.items()}
