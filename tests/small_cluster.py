@@ -53,7 +53,7 @@ METHOD = Method("troubled", "Troubled", lambda scale: Settings(), restore)
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """So that nothing listens beyond this machine, and nothing is reported to anyone."""
 
-NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+NODE: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 
 class SmallCluster:
@@ -73,7 +73,7 @@ class SmallCluster:
         self._ray.remove_node(node, allow_graceful=False)
 
     def shutdown(self) -> None:
-        self._ray.shutdown()
+        self._ray.shutdown()  # type: ignore[no-untyped-call]
 
 
 @contextmanager

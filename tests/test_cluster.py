@@ -15,7 +15,6 @@ import pytest
 import torch
 
 import baselines
-
 from bench.cluster import Cluster
 from bench.config import Weights
 from bench.diffusion.unet import UNet
@@ -107,35 +106,29 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 def test_an_image_that_fails_is_reported_and_the_rest_is_as_here(
     connected: Cluster, place: Place
 ) -> None:
-    place.trouble(raises="face-2")
+    """Nor does it matter that the worker first wants more memory than there is."""
+    place.trouble(raises="face-2", fits=2)
     finished = place.run(connected, batch=4)
     assert finished.failed.keys() == {"face-2"}
     assert finished.failed["face-2"].startswith("ValueError: a face too many (")
     assert finished.run.finished
+    times = {"face-0": 2, "face-1": 2, "face-2": 3, "face-3": 3, "face-4": 1, "face-5": 1}
+    assert place.tried() == Counter(times)
     facts = finished.run.description["provenance"]
-    assert facts["cluster"]["workers"] == 1
-    assert facts["threads"] == 1
+    assert (facts["cluster"]["workers"], facts["threads"]) == (1, 1)
     whole = place.local()
     assert len(whole) == 6
     assert list(finished.run.records()) == [i for i in place.testset.entries if i != "face-2"]
     assert pictures(finished.run.folder) == {k: v for k, v in whole.items() if k != "face-2.png"}
 
 
-def test_want_of_memory_that_is_raised_halves_the_batch(connected: Cluster, place: Place) -> None:
-    place.trouble(fits=1)
-    finished = place.run(connected, batch=3)
-    assert (finished.restored, finished.failed) == (6, {})
-    assert place.tried() == Counter({f"face-{i}": 2 if i < 3 else 1 for i in range(6)})
-    assert pictures(finished.run.folder) == place.local()
-
-
 def test_an_image_that_ends_its_workers_is_found_and_reported(
     connected: Cluster, place: Place
 ) -> None:
     place.trouble(kills="face-1")
-    finished = place.run(connected, batch=2)
+    finished = place.run(connected, batch=1)
     assert finished.failed == {"face-1": ENDED_WORKERS}
-    assert place.tried()["face-1"] == 4  # twice in company, twice alone
+    assert place.tried() == Counter({i: 2 if i == "face-1" else 1 for i in place.testset.entries})
     whole = place.local()
     assert pictures(finished.run.folder) == {k: v for k, v in whole.items() if k != "face-1.png"}
 
@@ -165,26 +158,22 @@ def test_a_driver_that_is_killed_goes_on_with_the_rest(
     ray_cluster: SmallCluster, place: Place
 ) -> None:
     place.trouble(seconds=0.5)
+    settings = f"troubled.trouble={place.folder / 'trouble.json'}"
     command = [
         *(sys.executable, "-m", "bench", "run", "troubled", "--on", ray_cluster.address),
-        *("--set", f"troubled.trouble={place.folder / 'trouble.json'}"),
-        *("--testset", place.testset.name),
+        *("--set", settings, "--testset", place.testset.name),
     ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = place.folder / "results" / place.testset.name
-    with subprocess.Popen(command, cwd=place.folder, env=environment) as driver:
+    with subprocess.Popen(command, cwd=place.folder) as driver:
         until(lambda: len(list(done.rglob("*.png"))) >= 2)
         driver.kill()
-    kept = len(list(done.rglob("*.png")))
-    assert kept < 6
     place.trouble()
     before = place.tried()
-    result = subprocess.run(
-        command, cwd=place.folder, env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert f"troubled: {6 - kept} images restored" in result.stdout
-    assert sum((place.tried() - before).values()) == 6 - kept
+    with Cluster(ray_cluster.address) as cluster:  # has room when the other's workers have ended
+        finished = place.run(cluster)
+    assert 2 <= 6 - finished.restored < 6
+    assert sum((place.tried() - before).values()) == finished.restored
+    assert len(list(done.iterdir())) == 1
     assert pictures(done) == place.local()
 
 
@@ -223,7 +212,7 @@ def test_weights_reach_nodes_that_lack_them(
 
 
 def test_a_test_set_is_prepared_there_as_here(connected: Cluster, tmp_path: Path) -> None:
-    plan = plan_testset("tiny", RECIPE, 4, 16, "blind", seed=0)
+    plan = plan_testset("tiny", RECIPE, None, 16, "blind", seed=0)
     source = open_source(str(photos(tmp_path / "photos", 9)))
     here = prepare({tmp_path / "here": plan}, RECIPE, source, None, workers=1)
     there = prepare({tmp_path / "there": plan}, RECIPE, source, None, spread=connected.map)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,10 +32,9 @@ GpusOption = Annotated[
 ]
 
 
-@contextmanager
 def opened(
     place: str | None, workers: int | None, cpus: int | None = None, gpus: float | None = None
-) -> Iterator[Cluster | None]:
+) -> AbstractContextManager[Cluster | None]:
     """The cluster that the options mean, for as long as it is needed; None for this process.
 
     Raises:
@@ -48,9 +46,7 @@ def opened(
         for option, value in given.items():
             if value is not None:
                 raise WrongUsage(f"{option} is for a cluster: say which with --on.")
-        yield None
-        return
+        return nullcontext()
     from bench.cluster import Cluster
 
-    with Cluster(place, workers, cpus or 1, gpus) as cluster:
-        yield cluster
+    return Cluster(place, workers, cpus or 1, gpus)

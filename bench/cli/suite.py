@@ -94,8 +94,9 @@ def run(
     here = workspace()
     config = here.config
     metrics = _metrics(here)  # an unknown one is to be found before the work
+    place_of_work = opened(place, workers, cpus_per_worker, gpus_per_worker)
     testset = open_testset_named(here, on)
-    with opened(place, workers, cpus_per_worker, gpus_per_worker) as cluster:
+    with place_of_work as cluster:
         finished = run_suite(
             names=tuple(methods or config.methods),
             settings=_merged(config.settings, changes or []),
