@@ -50,7 +50,7 @@ METHOD = Method("troubled", "Troubled", lambda scale: Settings(), restore)
 '''
 """A file of `baselines/`; it notes which process tried which image."""
 
-LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 """So that nothing listens beyond this machine, and nothing is reported to anyone."""
 
 NODE: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
@@ -64,6 +64,7 @@ class SmallCluster:
 
         self._ray = RayCluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
         self.address = str(self._ray.address)
+        assert self.address.startswith("127.0.0.1:")
 
     def add_node(self, cpus: int = 1) -> Any:
         return self._ray.add_node(**NODE, num_cpus=cpus)
@@ -81,11 +82,13 @@ def small_cluster(cache: Path) -> Iterator[SmallCluster]:
     """A cluster whose nodes keep what they are sent in a folder of their own."""
     pytest.importorskip("ray", reason="Ray is an extra: pip install -e '.[cluster]'")
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in LOOPBACK.items():
+        for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.setenv("BENCH_CACHE", str(cache))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1])]))
         patch.delenv("RAY_ADDRESS", raising=False)
+        # Ray reads the first variable when it is imported, which may have been long ago.
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)
         cluster = SmallCluster()
         try:
             yield cluster

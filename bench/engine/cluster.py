@@ -21,7 +21,7 @@ from bench.engine.work import Assignment, Outcome, Unit, Workers
 from bench.engine.worker import Worker
 from bench.errors import BenchError
 from bench.files import sha256, sha256_json, write_bytes
-from bench.method.catalogue import own_folders, set_own_folder
+from bench.method import look_in, method_folders
 from bench.resources import cache_folder
 
 ENDED_WORKERS = (
@@ -54,7 +54,7 @@ class OnCluster:
         files = {
             assignment.hashes[need]: Path(path) for need, path in chosen.items() if path is not None
         }
-        own = own_folders()
+        own = map(Path, method_folders()[1:])
         methods = {name: text for folder in own for name, text in programs(folder).items()}
         load = partial(_load, assignment, self._cluster.cpus, methods)
         with self._cluster.crew(load, files) as crew:
@@ -79,7 +79,7 @@ def _load(
         folder = cache_folder() / "received" / content
         for name, text in methods.items():
             write_bytes(folder / name, text)
-        set_own_folder(folder)
+        look_in([method_folders()[0], str(folder)])
     here = {
         need: str(files[assignment.hashes[need]])
         for need, path in asdict(assignment.weights).items()

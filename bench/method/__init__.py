@@ -6,6 +6,8 @@ from bench.method.catalogue import (
     external_method,
     find_method,
     find_program,
+    look_in,
+    method_folders,
     method_names,
 )
 from bench.method.interface import (
@@ -33,5 +35,7 @@ __all__ = [
     "external_method",
     "find_method",
     "find_program",
+    "look_in",
+    "method_folders",
     "method_names",
 ]

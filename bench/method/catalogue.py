@@ -59,6 +59,16 @@ def method_names() -> list[str]:
     return sorted(_files())
 
 
+def method_folders() -> list[str]:
+    """Where methods are looked for: those that ship, and the user's own."""
+    return list(importlib.import_module("baselines").__path__)
+
+
+def look_in(folders: list[str]) -> None:
+    """Look for methods in these folders, as another process does."""
+    importlib.import_module("baselines").__path__[:] = folders
+
+
 def find_method(name: str) -> Method[Any]:
     """The method of this name.
 
@@ -134,16 +144,6 @@ def external_method(program: Program) -> Method[Any]:
     )
 
 
-def own_folders() -> list[Path]:
-    """The folders of the user's own methods, beside the one that ships."""
-    return [Path(folder) for folder in importlib.import_module("baselines").__path__[1:]]
-
-
-def set_own_folder(folder: Path) -> None:
-    """Find methods in this folder, and in no other than the one that ships."""
-    importlib.import_module("baselines").__path__[1:] = [str(folder)]
-
-
 def _file_of(name: str) -> Path:
     files = _files()
     if name not in files:
@@ -159,7 +159,7 @@ def _files() -> dict[str, Path]:
         BenchError: two files have one name.
     """
     found: dict[str, Path] = {}
-    for folder in map(Path, importlib.import_module("baselines").__path__):
+    for folder in map(Path, method_folders()):
         modules = [folder / f"{module.name}.py" for module in pkgutil.iter_modules([str(folder)])]
         for file in (*modules, *sorted(folder.glob("*.toml"))):
             name = file.stem.replace("_", "-")
