@@ -170,6 +170,8 @@ class Cluster:
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         elif ":" in self.address:
             _knock(self.address.removeprefix("ray://"))
+        if self.address.startswith("ray://") and _has_token():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray does by itself but for these
         import ray
 
         where: dict[str, Any] = {"address": self.address}
@@ -218,6 +220,12 @@ def _knock(address: str) -> None:
             f"Nothing answers at {address} ({error}): look at the address, and whether the "
             "cluster is up."
         ) from None
+
+
+def _has_token() -> bool:
+    """Whether there is what Ray's clusters ask for by default, where Ray looks for it."""
+    named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+    return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 @contextmanager
