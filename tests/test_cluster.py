@@ -22,6 +22,9 @@ from bench.engine.cluster import ENDED_WORKERS, OnCluster
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError
 from bench.files import sha256_file
+from bench.metrics import find_measure
+from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.features import FeatureCache
 from bench.testset.manifest import TestSet
 from bench.testset.prepare import prepare
 from bench.testset.recipe import plan_testset
@@ -232,3 +235,14 @@ def test_what_is_wrong_with_an_item_is_told_as_here(connected: Cluster, tmp_path
             None,
             spread=connected.map,
         )
+
+
+def test_pictures_are_scored_there_as_here(connected: Cluster, tmp_path: Path) -> None:
+    measure = find_measure("psnr")
+    files = sorted(photos(tmp_path / "photos", 20).iterdir())
+    pairs = [Picture(path, sha256_file(path)) for path in files]
+    tasks = [Task(sr.path.stem, measure, measure.key, sr, pairs[0]) for sr in pairs]
+    features = FeatureCache(tmp_path / "features")
+    assert evaluate(tasks, None, features, spread=connected.map).equals(
+        evaluate(tasks, None, features)
+    )

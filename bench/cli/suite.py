@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.config import Weights, Workspace
     from bench.engine.work import Executor
     from bench.metrics import Measure
+    from bench.parallel import Spread
     from bench.report import Table
     from bench.testset.manifest import TestSet
 
@@ -128,14 +129,18 @@ def evaluate(
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Fail where a metric can't be computed.")
     ] = False,
+    place: PlaceOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Score every result on a test set by the metrics that it lacks."""
+    processes = opened(place, workers)
     here = workspace()
     metrics = _metrics(here, names)
     testset = open_testset_named(here, on)
     if require_all and (reasons := _reasons(testset, metrics, protocol)):
         raise BenchError(" ".join(reasons))
-    _score(here, testset, metrics, protocol)
+    with processes as cluster:
+        _score(here, testset, metrics, protocol, cluster.map if cluster else None)
 
 
 def report(
@@ -213,13 +218,19 @@ def _reasons(testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> 
     return [f"No {', '.join(lost)}: {reason}" for reason, lost in titles.items()]
 
 
-def _score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> None:
+def _score(
+    here: Workspace,
+    testset: TestSet,
+    metrics: Sequence[Measure],
+    protocol: Choice,
+    spread: Spread | None = None,
+) -> None:
     """Score all runs on a test set; say which metrics can't be computed here."""
     from bench.metrics.protocol import protocols
     from bench.metrics.scoring import score_runs
 
     chosen = protocols(protocol, testset.manifest.plan.recipe)
-    score_runs(testset, here.results, metrics, chosen)
+    score_runs(testset, here.results, metrics, chosen, spread)
     for reason in _reasons(testset, metrics, protocol):
         typer.echo(reason, err=True)
 
