@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from bench.cluster.code import code
 from bench.errors import BenchError
-from bench.files import sha256_file, write_bytes
+from bench.files import sha256, sha256_file, write_bytes
 from bench.progress import notice
 from bench.resources import cache_folder
 
@@ -50,7 +50,10 @@ class _Station:
         for digest, path in files.items():
             kept = cache_folder() / "received" / digest / path.name
             if digest in sent:
-                write_bytes(kept, ray.get(sent[digest][0]))
+                data = ray.get(sent[digest][0])
+                if sha256(data) != digest:
+                    raise BenchError(f"{path} has changed since the run began: run again.")
+                write_bytes(kept, data)
             for place in (path, kept):
                 if place.is_file() and sha256_file(place) == digest:
                     found[digest] = place
