@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.cluster import Cluster, Crew, Unusable
-from bench.cluster.connection import in_order
+from bench.cluster.connection import carried, in_order
 from bench.errors import BenchError, WrongUsage
 from bench.files import sha256
 from tests.command import bench as command
@@ -224,6 +224,18 @@ def test_a_file_is_sent_to_who_lacks_it_and_read_where_it_is(
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(WrongUsage, match="is no address"):
         Cluster(address)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "workers"), [(1, 0, 8), (3, 0, 2), (1, 0.1, 8), (1, 0.5, 4), (4, 0.5, 2)]
+)
+def test_a_machine_carries_what_both_allow(cpus: int, gpus: float, workers: int) -> None:
+    assert carried({"CPU": 8.0, "GPU": 2.0}, cpus, gpus) == workers
+    assert carried({"memory": 1.0}, cpus, gpus) == 0
+
+
+def test_a_tenth_of_a_gpu_is_had_ten_times() -> None:
+    assert carried({"CPU": 99.0, "GPU": 1.0}, 1, 0.1) == 10
 
 
 @pytest.mark.parametrize("gpus", [-1.0, 1.5])

@@ -90,11 +90,7 @@ class Cluster:
         """How many there are to be with so many GPUs each."""
         if self._workers is not None:
             return self._workers
-        carried = 0
-        for node in self._nodes():
-            by_cpus = node.get("CPU", 0) // self.cpus
-            carried += int(min(by_cpus, node.get("GPU", 0) // gpus) if gpus else by_cpus)
-        return max(carried, 1)  # it may be growing
+        return max(sum(carried(node, self.cpus, gpus) for node in self._nodes()), 1)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -164,7 +160,6 @@ class Cluster:
 
     def _connect(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         own = self.address == LOCAL
         if own:  # read when ray is imported: on any system, be reached from this machine alone
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -189,6 +184,14 @@ class Cluster:
                 "start it, or look at the address and the versions of Python and Ray there."
             ) from error
         return ray
+
+
+def carried(node: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """Workers that a machine has room for."""
+    by_cpus = int(node.get("CPU", 0) // cpus)
+    if not gpus:
+        return by_cpus
+    return min(by_cpus, int(node.get("GPU", 0) / gpus + 1e-6))  # 1 / 0.1 in floating point
 
 
 def in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:

@@ -44,7 +44,7 @@ class OnCluster:
     def provenance(self) -> dict[str, Any]:
         """Of one of the workers, and what the cluster is like."""
         if self._facts is None:
-            facts = self._cluster.ask(partial(_facts, self._cluster.cpus))
+            facts = self._cluster.ask(partial(_facts, self._cluster.cpus, self._cluster.gpus))
             self._facts = {**facts, "cluster": self._cluster.facts}
         return self._facts
 
@@ -56,19 +56,25 @@ class OnCluster:
         }
         own = map(Path, method_folders()[1:])
         methods = {name: text for folder in own for name, text in programs(folder).items()}
-        load = partial(_load, assignment, self._cluster.cpus, methods)
+        load = partial(_load, assignment, self._cluster.cpus, self._cluster.gpus, methods)
         with self._cluster.crew(load, files) as crew:
             yield lambda units: crew.map(units, _lost)
 
 
-def _facts(threads: int) -> dict[str, Any]:
+def _facts(threads: int, gpus: float) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    return provenance(choose_device())
+    return provenance(_device(gpus))
+
+
+def _device(gpus: float) -> torch.device:
+    """Of a worker that was given so many: Ray does not hide GPUs from those that have none."""
+    return choose_device() if gpus else torch.device("cpu")
 
 
 def _load(
     assignment: Assignment,
     threads: int,
+    gpus: float,
     methods: Mapping[str, bytes],
     files: Mapping[str, Path],
 ) -> Any:
@@ -85,7 +91,7 @@ def _load(
         for need, path in asdict(assignment.weights).items()
         if path is not None
     }
-    worker = Worker(replace(assignment, weights=Weights(**here)), choose_device())
+    worker = Worker(replace(assignment, weights=Weights(**here)), _device(gpus))
     return partial(_restore, worker)
 
 
