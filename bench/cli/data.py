@@ -49,7 +49,7 @@ def prepare(
     from bench.testset.recipe import find_recipe, plan_testset, selection_notes
     from bench.testset.sources import open_source
 
-    processes = opened(place, workers)
+    machines = opened(place, workers)
     here = workspace()
     recipe = find_recipe(dataset, here.datasets)
     source = source or recipe.source
@@ -73,7 +73,7 @@ def prepare(
         raise WrongUsage("--name names one test set: give one --scale with it.")
     suffix = "-aligned" if align else ""
     targets = {here.testsets / (name or f"{plan.name}{suffix}"): plan for plan in plans}
-    with processes as cluster:
+    with machines as cluster:
         spread = cluster.map if cluster else None
         made = build(targets, recipe, open_source(source), count, spread=spread)
     for item in made:

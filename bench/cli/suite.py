@@ -95,9 +95,9 @@ def run(
     here = workspace()
     config = here.config
     metrics = _metrics(here)  # an unknown one is to be found before the work
-    place_of_work = opened(place, workers, cpus_per_worker, gpus_per_worker)
+    machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
     testset = open_testset_named(here, on)
-    with place_of_work as cluster:
+    with machines as cluster:
         finished = run_suite(
             names=tuple(methods or config.methods),
             settings=_merged(config.settings, changes or []),
@@ -133,13 +133,13 @@ def evaluate(
     workers: WorkersOption = None,
 ) -> None:
     """Score every result on a test set by the metrics that it lacks."""
-    processes = opened(place, workers)
+    machines = opened(place, workers)
     here = workspace()
     metrics = _metrics(here, names)
     testset = open_testset_named(here, on)
     if require_all and (reasons := _reasons(testset, metrics, protocol)):
         raise BenchError(" ".join(reasons))
-    with processes as cluster:
+    with machines as cluster:
         _score(here, testset, metrics, protocol, cluster.map if cluster else None)
 
 
