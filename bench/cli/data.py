@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.cluster import PlaceOption, WorkersOption, opened
 from bench.cli.shared import (
     TestsetOption,
     open_testset_named,
@@ -43,6 +44,8 @@ def prepare(
         bool, typer.Option("--align", help="Bring photographs to FFHQ alignment first.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="Name of the test set; else made up.")] = None,
+    place: PlaceOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Build test sets: HR and LR images and a manifest with their hashes."""
     from bench.names import objection
@@ -51,6 +54,7 @@ def prepare(
     from bench.testset.recipe import find_recipe, plan_testset, selection_notes
     from bench.testset.sources import open_source
 
+    machines = opened(place, workers)
     here = workspace()
     recipe = find_recipe(dataset, here.datasets)
     source = source or recipe.source
@@ -74,7 +78,9 @@ def prepare(
         raise WrongUsage("--name names one test set: give one --scale with it.")
     suffix = "-aligned" if align else ""
     targets = {here.testsets / (name or f"{plan.name}{suffix}"): plan for plan in plans}
-    made = build(targets, recipe, open_source(source), count)
+    with machines as cluster:
+        spread = cluster.map if cluster else None
+        made = build(targets, recipe, open_source(source), count, spread=spread)
     for item in made:
         remember_testset(here, item.testset)
     for note in selection_notes(recipe, made[0].testset.manifest, count):

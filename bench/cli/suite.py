@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.cluster import CpusOption, GpusOption, PlaceOption, WorkersOption, opened
 from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from bench.cluster import Cluster
     from bench.config import Weights, Workspace
     from bench.engine.run import Finished
+    from bench.engine.work import Executor
     from bench.metrics import Measure
+    from bench.parallel import Spread
     from bench.testset.manifest import TestSet
 
 
@@ -77,6 +81,10 @@ def run(
         bool, typer.Option("--compile", help="Compile networks: a minute first, quicker then.")
     ] = False,
     strict: StrictOption = False,
+    place: PlaceOption = None,
+    workers: WorkersOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
 ) -> None:
     """Run methods on a test set and score their results; what is done already is kept.
 
@@ -95,23 +103,26 @@ def run(
     plan = testset.manifest.plan
     settings = merged_settings(config.settings, changes or [])
     chosen = chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector)
-    finished = run_suite(
-        names=(
-            runnable(plan.size, plan.scale, settings, chosen)
-            if every
-            else methods or config.methods
-        ),
-        settings=settings,
-        testset=testset,
-        results=here.results,
-        weights=chosen,
-        seed=config.seed if seed is None else seed,
-        batch=batch or config.batch,
-        repetitions=repeat,
-        strict=strict,
-        precision=precision.value if precision else config.precision,
-        compiled=compiled,
-    )
+    machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
+    with machines as cluster:
+        finished = run_suite(
+            names=(
+                runnable(plan.size, plan.scale, settings, chosen)
+                if every
+                else methods or config.methods
+            ),
+            settings=settings,
+            testset=testset,
+            results=here.results,
+            weights=chosen,
+            seed=config.seed if seed is None else seed,
+            batch=batch or config.batch,
+            repetitions=repeat,
+            strict=strict,
+            executor=_executor(cluster),
+            precision=precision.value if precision else config.precision,
+            compiled=compiled,
+        )
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"
         if item.failed:
@@ -144,14 +155,26 @@ def evaluate(
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Fail where a metric can't be computed.")
     ] = False,
+    place: PlaceOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Score every result on a test set by the metrics that it lacks."""
+    machines = opened(place, workers)
     here = workspace()
     metrics = chosen_metrics(here, names)
     testset = open_testset_named(here, on)
     if require_all and (reasons := _reasons(testset, metrics, protocol)):
         raise BenchError(" ".join(reasons))
-    score(here, testset, metrics, protocol)
+    with machines as cluster:
+        score(here, testset, metrics, protocol, cluster.map if cluster else None)
+
+
+def _executor(cluster: Cluster | None) -> Executor | None:
+    if cluster is None:
+        return None
+    from bench.engine.cluster import OnCluster
+
+    return OnCluster(cluster)
 
 
 def chosen_metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
@@ -181,13 +204,19 @@ def _reasons(testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> 
     return [f"No {', '.join(lost)}: {reason}" for reason, lost in titles.items()]
 
 
-def score(here: Workspace, testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> None:
+def score(
+    here: Workspace,
+    testset: TestSet,
+    metrics: Sequence[Measure],
+    protocol: Choice,
+    spread: Spread | None = None,
+) -> None:
     """Score all runs on a test set; say which metrics can't be computed here."""
     from bench.metrics.protocol import protocols
     from bench.metrics.scoring import score_runs
 
     chosen = protocols(protocol, testset.manifest.plan.recipe)
-    score_runs(testset, here.results, metrics, chosen)
+    score_runs(testset, here.results, metrics, chosen, spread)
     for reason in _reasons(testset, metrics, protocol):
         say(reason, err=True)
 

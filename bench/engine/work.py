@@ -84,7 +84,7 @@ class Workers(Protocol):
     """Workers that hold a loaded method."""
 
     def __call__(self, units: Iterable[Unit]) -> Iterator[Outcome]:
-        """One outcome for each unit, in whatever order; units are taken as they are needed."""
+        """Every image in one outcome, in whatever order; units are taken as they are needed."""
         ...
 
 

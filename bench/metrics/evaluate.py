@@ -8,7 +8,7 @@ so that memory does not grow with their number.
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.metrics.features import FeatureCache, FeatureTable, kept_as
 from bench.metrics.metric import FeatureMetric, Measure, Metric, SetMetric, size
 from bench.metrics.protocol import through_jpeg
+from bench.parallel import Spread
 from bench.progress import progress
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
@@ -34,15 +35,29 @@ _CHUNK = 16  # images at a time
 _Key = tuple[str, str, str]  # key of the metric, hash of the picture, hash of its reference
 _Value = tuple[float, str]  # with its note
 
+Scored = dict[_Key, _Value]
 Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture on disk and the sha256 of its file."""
+    """A picture on disk and the sha256 of its file; with its `data` where it is far from there."""
 
     path: Path
     sha256: str
+    data: bytes | None = field(default=None, repr=False)
+
+    def pixels(self) -> "Pixels":
+        """The picture [H, W, 3].
+
+        Raises:
+            BenchError: it can't be read.
+        """
+        from bench.images import decode, read_image
+
+        if self.data is None:
+            return read_image(self.path)
+        return np.asarray(decode(self.data, str(self.path)))
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,7 @@ def evaluate(
     cached: "pd.DataFrame | None",
     features: FeatureCache,
     keep: Callable[[Rows], None] = lambda rows: None,
+    spread: Spread | None = None,
 ) -> "pd.DataFrame":
     """Measure what is asked for and not known yet.
 
@@ -82,6 +98,7 @@ def evaluate(
             agree, whatever the image is called.
         features: where features are kept.
         keep: is given the rows of every chunk as soon as they are there.
+        spread: does the work on pictures elsewhere; else it is done here.
 
     Returns:
         One row per task, and per set one in the end, with `COLUMNS`. `value` is float64; PSNR may
@@ -101,8 +118,8 @@ def evaluate(
         pending += members if key not in known else []
     images = len({task.image for task in pending})
     with progress("Scoring", images) as advance:
-        for chunk in _chunks(pending):
-            found = _score(chunk, known, features)
+        chunks = list(_chunks(pending))
+        for chunk, found in zip(chunks, _scored(chunks, known, features, spread), strict=True):
             known.update(found)
             keep(_rows([task for task in chunk if task.key in found], found))
             advance(len({task.image for task in chunk}))
@@ -166,16 +183,25 @@ def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
         yield [task for of_image in images[start : start + _CHUNK] for task in of_image]
 
 
-def _score(
-    chunk: list[Task], known: dict[_Key, _Value], features: FeatureCache
-) -> dict[_Key, _Value]:
+def _scored(
+    chunks: Sequence[Sequence[Task]], known: Scored, features: FeatureCache, spread: Spread | None
+) -> Iterator[Scored]:
+    """What each chunk lacks, in their order."""
+    if spread is None:
+        return (score(chunk, known, features) for chunk in chunks)
+    from bench.metrics.away import score_away
+
+    return score_away(spread, chunks, features)
+
+
+def score(chunk: Sequence[Task], known: Scored, features: FeatureCache) -> Scored:
     """The values that a chunk lacks; pairs of equal files are computed once."""
     decoded = _Decoded()
     groups: defaultdict[str, dict[_Key, Task]] = defaultdict(dict)
     for task in chunk:
         if task.key not in known:
             groups[task.identity][task.key] = task
-    found: dict[_Key, _Value] = {}
+    found: Scored = {}
     for group in groups.values():
         tasks = list(group.values())
         match tasks[0].measure:
@@ -217,14 +243,10 @@ class _Decoded:
         return picture, reference
 
     def picture(self, picture: Picture, jpeg: bool) -> "Pixels":
-        from bench.images import read_image
-
         place = (picture.path, jpeg)
         if place not in self._pixels:
             self._pixels[place] = (
-                through_jpeg(self.picture(picture, jpeg=False))
-                if jpeg
-                else read_image(picture.path)
+                through_jpeg(self.picture(picture, jpeg=False)) if jpeg else picture.pixels()
             )
         return self._pixels[place]
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
 
     from bench.metrics.metric import Measure
     from bench.metrics.protocol import Protocol
+    from bench.parallel import Spread
     from bench.store import Record, Run
     from bench.testset.manifest import TestSet
 
@@ -25,11 +26,13 @@ def score_runs(
     results: Path,
     metrics: Sequence[Measure],
     protocols: Sequence[Protocol] = (STRICT,),
+    spread: Spread | None = None,
 ) -> None:
     """Bring the scores of all runs on a test set up to date.
 
     Scores by metrics that aren't asked for, or can't be computed today, stay as they are. Metrics
-    of a whole set are computed where a run has every image of the test set.
+    of a whole set are computed where a run has every image of the test set. `spread` does the work
+    on pictures elsewhere.
 
     Raises:
         BenchError: a picture can't be read or does not fit its original.
@@ -55,7 +58,7 @@ def score_runs(
     for run, records in runs:
         tasks = list(_tasks(testset, run, records, measures, _earlier(run, runs)))
         earlier = run.scores()
-        scores = evaluate(tasks, earlier, features, run.note_scores)
+        scores = evaluate(tasks, earlier, features, run.note_scores, spread)
         if earlier is not None:
             other = ~earlier["identity"].isin(scores["identity"])
             files = [record.sha256 for record in records.values()]

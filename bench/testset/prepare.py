@@ -23,7 +23,7 @@ from bench.files import (
     sha256_json,
     write_bytes,
 )
-from bench.parallel import parallel_map, processors
+from bench.parallel import Spread, parallel_map, processors
 from bench.progress import Advance, notice, progress
 from bench.testset.build import Built, Job, build
 from bench.testset.degradation import RANGES, Parameters, draw_parameters
@@ -118,11 +118,12 @@ def prepare(
     source: Source,
     count: int | None,
     workers: int | None = None,
+    spread: Spread | None = None,
 ) -> list[Prepared]:
     """Build test sets, or take up or confirm those that are there: folder -> plan.
 
     The plans part in their scale alone. `workers` is the number of processes; unless said, one per
-    processor, and fewer for few images.
+    processor, and fewer for few images. `spread`, where given, does the work in their place.
 
     Raises:
         BenchError: nothing usable in the source, a file that is no image or too small, another
@@ -144,7 +145,7 @@ def prepare(
         missing = [_Work(plan, folder) for folder, plan in targets.items() if folder not in there]
         made = {}
         if missing:
-            made = _build_all(missing, source, ids, recipe.licence, workers)
+            made = _build_all(missing, source, ids, recipe.licence, workers, spread)
         return [
             Prepared(open_testset(folder), True)
             if folder in there
@@ -154,7 +155,12 @@ def prepare(
 
 
 def _build_all(
-    works: list[_Work], source: Source, ids: list[str], licence: str, workers: int | None
+    works: list[_Work],
+    source: Source,
+    ids: list[str],
+    licence: str,
+    workers: int | None,
+    spread: Spread | None,
 ) -> dict[Path, TestSet]:
     without_face: set[str] = set()
     remaining = sum(any(image not in work.done for work in works) for image in ids)
@@ -164,8 +170,9 @@ def _build_all(
     with progress("preparing", len(ids)) as advance:
         jobs = _jobs(works, source, set(ids), advance)
         workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)
+        spread = spread or partial(parallel_map, workers=workers)
         try:
-            for built in parallel_map(build, jobs, workers):
+            for built in spread(build, jobs):
                 _keep(works, built)
                 if not built.entries:
                     without_face.add(built.id)

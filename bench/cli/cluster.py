@@ -1,0 +1,52 @@
+"""The options of commands whose work a cluster can do."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from bench.cluster import Cluster
+
+PlaceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        help="Where the work is done: ray for a Ray of this command's own, or the address of a "
+        "cluster as HOST:PORT, ray://HOST:PORT or auto. Else in this process.",
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Workers; else as many as the cluster carries.", min=1)
+]
+CpusOption = Annotated[
+    int | None, typer.Option(help="Processors, and threads, of every worker. Else 1.", min=1)
+]
+GpusOption = Annotated[
+    float | None,
+    typer.Option(help="GPUs of every worker, such as 0.5. Else 1 where there are any.", min=0),
+]
+
+
+def opened(
+    place: str | None, workers: int | None, cpus: int | None = None, gpus: float | None = None
+) -> AbstractContextManager[Cluster | None]:
+    """The cluster that the options mean, for as long as it is needed; None for this process.
+
+    Raises:
+        WrongUsage: an address that is none, or options of workers without a cluster.
+        BenchError: Ray is not installed.
+    """
+    if place is None:
+        given = {"--workers": workers, "--cpus-per-worker": cpus, "--gpus-per-worker": gpus}
+        for option, value in given.items():
+            if value is not None:
+                raise WrongUsage(f"{option} is for a cluster: say which with --on.")
+        return nullcontext()
+    from bench.cluster import Cluster
+
+    return Cluster(place, workers, cpus or 1, gpus)

@@ -1,0 +1,252 @@
+"""Where a cluster is, what it carries, and the time that this command is connected with it."""
+
+import logging
+import os
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from bench.cluster.crew import PATIENCE, Crew, Make, answer, tell_to_wait
+from bench.errors import BenchError, WrongUsage
+from bench.parallel import processors
+from bench.resources import missing_packages
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+LOCAL = "ray"
+"""The address that stands for a Ray of this command's own, on this machine."""
+
+_STORE = 512 * 2**20
+"""Bytes of a local Ray's object store: what is under way fits many times, weights stay on disk."""
+
+_AHEAD = 8
+"""Results per worker that may wait for an earlier one."""
+
+
+class Cluster:
+    """Machines that work is sent to. The connection is made when it is first needed.
+
+    `address` is "ray" for a Ray that is started here and ended with this, "auto" for the one that
+    runs on this machine, HOST:PORT for the one that this machine is part of, or ray://HOST:PORT
+    for one that it isn't. Every worker has `cpus` processors, which are its threads, and `gpus`
+    GPUs, a fraction where several share one; unless said, one where the cluster has any. Unless
+    said there are as many `workers` as the cluster carries.
+
+    Raises:
+        WrongUsage: an address of another form, or numbers that can't be meant.
+        BenchError: Ray is not installed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        workers: int | None = None,
+        cpus: int = 1,
+        gpus: float | None = None,
+    ) -> None:
+        if not re.fullmatch(rf"{LOCAL}|auto|(ray://)?[^\s:/]+:\d+", address):
+            raise WrongUsage(
+                f"--on {address} is no address: give ray, auto, HOST:PORT or ray://HOST:PORT."
+            )
+        if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
+            raise WrongUsage(
+                f"--gpus-per-worker {gpus} can't be had: give a fraction of one, or whole ones."
+            )
+        if lacking := missing_packages("cluster", "ray"):
+            raise BenchError(f"--on needs Ray: {lacking}.")
+        self.address, self.cpus = address, cpus
+        self._workers, self._gpus = workers, gpus
+        self._ray: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._ray is not None:
+            self._ray.shutdown()
+            self._ray = None
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of every worker that can use them."""
+        if self._gpus is not None:
+            return self._gpus
+        return 1.0 if any(node.get("GPU") for node in self._nodes()) else 0.0
+
+    def workers(self, gpus: float) -> int:
+        """How many there are to be with so many GPUs each."""
+        if self._workers is not None:
+            return self._workers
+        return max(sum(carried(node, self.cpus, gpus) for node in self._nodes()), 1)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What is to be recorded, as JSON values."""
+        return {
+            "ray": self._connected().__version__,
+            "nodes": len(self._nodes()),
+            "workers": self.workers(self.gpus),
+            "cpus_per_worker": self.cpus,
+            "gpus_per_worker": self.gpus,
+        }
+
+    def ask(self, function: Callable[[], Result]) -> Result:
+        """What a function returns in a process that has what a worker has.
+
+        Raises:
+            BenchError: what the function raised, or the process ended.
+        """
+        ray, resources = self._connected(), self._resources(self.gpus)
+        reference = ray.remote(_call).options(**resources).remote(function)
+        placed, _ = ray.wait([reference], timeout=PATIENCE)
+        if not placed:
+            tell_to_wait(resources)
+        return answer(ray, reference)
+
+    @contextmanager
+    def crew(
+        self, make: Make, files: Mapping[str, Path], gpus: float | None = None
+    ) -> Iterator[Crew]:
+        """Workers that hold what `make` returns, at least one of them ready.
+
+        `files`, by hash, are brought to every machine that lacks them; `make` is told where they
+        lie there. Unless `gpus` says otherwise, workers have those of this cluster. Behind the
+        context nothing of them is left.
+
+        Raises:
+            BenchError: what `make` raised, or no worker can be had.
+        """
+        ray, gpus = self._connected(), self.gpus if gpus is None else gpus
+        crew = Crew(ray, make, files, self.workers(gpus), self._resources(gpus))
+        try:
+            crew.gather()
+            yield crew
+        finally:
+            crew.dismiss()
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`map` by processors of the cluster, in the order of the items, taken as needed.
+
+        Raises:
+            BenchError: what the function raised; an item ended two workers.
+        """
+        with self.crew(partial(_just, function), {}, gpus=0) as crew:
+            yield from in_order(crew, items)
+
+    def _resources(self, gpus: float) -> dict[str, float]:
+        return {"num_cpus": self.cpus, "num_gpus": gpus}
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """The resources of every machine."""
+        return [node["Resources"] for node in self._connected().nodes() if node["Alive"]]
+
+    def _connected(self) -> Any:
+        if self._ray is None:
+            self._ray = self._connect()
+        return self._ray
+
+    def _connect(self) -> Any:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        own = self.address == LOCAL
+        if own:  # read when ray is imported: on any system, be reached from this machine alone
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        elif ":" in self.address:
+            _knock(self.address.removeprefix("ray://"))
+        if self.address.startswith("ray://") and _has_token():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray does by itself but for these
+        import ray
+
+        where: dict[str, Any] = {"address": self.address}
+        if own:
+            cpus = max(processors(), self.cpus * (self._workers or 1))
+            where = {"address": "local", "num_cpus": cpus, "object_store_memory": _STORE}
+            where["include_dashboard"] = False
+        try:
+            with _own_signals():
+                ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError, AssertionError) as error:
+            reason = str(error).strip().partition("\n")[0].rstrip(".")
+            raise BenchError(
+                f"There is no Ray to be had at {self.address} ({type(error).__name__}: {reason}): "
+                "start it, or look at the address and the versions of Python and Ray there."
+            ) from error
+        return ray
+
+
+def carried(node: Mapping[str, float], cpus: int, gpus: float) -> int:
+    """Workers that a machine has room for."""
+    by_cpus = int(node.get("CPU", 0) // cpus)
+    if not gpus:
+        return by_cpus
+    return min(by_cpus, int(node.get("GPU", 0) / gpus + 1e-6))  # 1 / 0.1 in floating point
+
+
+def in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:
+    """A crew's results in the order of the items."""
+    held: dict[int, Any] = {}
+    following = 0
+
+    def room() -> bool:
+        return len(held) < _AHEAD * crew.size
+
+    for index, result in crew.map_indexed(items, room=room):
+        held[index] = result
+        while following in held:
+            yield held.pop(following)
+            following += 1
+
+
+def _knock(address: str) -> None:
+    """Find out at once whether anything is there: Ray itself would try for a minute.
+
+    Raises:
+        BenchError: nothing is.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise BenchError(
+            f"Nothing answers at {address} ({error}): look at the address, and whether the "
+            "cluster is up."
+        ) from None
+
+
+def _has_token() -> bool:
+    """Whether there is what Ray's clusters ask for by default, where Ray looks for it."""
+    named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
+    return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what SIGTERM does here, which Ray replaces."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _just(function: Callable[[Item], Result], files: object) -> Callable[[Item], Result]:
+    return function
+
+
+def _call(function: Callable[[], Result]) -> Result:
+    return function()

@@ -1,0 +1,309 @@
+"""Workers on a cluster: each holds what it loaded; what one of them loses, another does again."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from bench.cluster.code import code
+from bench.errors import BenchError
+from bench.files import sha256, sha256_file, write_bytes
+from bench.progress import notice
+from bench.resources import cache_folder
+
+Make = Callable[[Mapping[str, Path]], Callable[[Any], Any]]
+"""Runs in a worker: given where files lie, by hash, it returns what is called with every item."""
+
+Lost = Callable[[Any, str], tuple[list[Any], list[Any]]]
+"""Of an item that ended two workers, and why: items to try in its place, and results to give."""
+
+_IN_HAND = 2
+"""Items that a worker has: one at work and one that has arrived meanwhile."""
+
+_DEATHS = 2
+"""Workers that an item may end: one may have been on a machine that failed."""
+
+PATIENCE = 20.0
+"""Seconds until it is told that no worker could be placed."""
+
+
+class Unusable(Exception):
+    """Raised in a worker that can't go on, as when its GPU failed: another takes its place."""
+
+
+class _Station:
+    """What runs on the other side, as an actor of Ray."""
+
+    def load(
+        self, expected: str, make: Make, files: Mapping[str, Path], sent: Mapping[str, list[Any]]
+    ) -> list[str]:
+        """Load what the worker holds, or return the hashes of those files that are not here."""
+        import ray
+
+        if code() != expected:
+            raise BenchError(
+                "The code of bench on a machine of the cluster is not the code here: "
+                "install the same version everywhere."
+            )
+        found: dict[str, Path] = {}
+        for digest, path in files.items():
+            kept = cache_folder() / "received" / digest / path.name
+            if digest in sent:
+                data = ray.get(sent[digest][0])
+                if sha256(data) != digest:
+                    raise BenchError(f"{path} has changed since the run began: run again.")
+                write_bytes(kept, data)
+            for place in (path, kept):
+                if place.is_file() and sha256_file(place) == digest:
+                    found[digest] = place
+                    break
+        if lacking := [digest for digest in files if digest not in found]:
+            return lacking
+        self._function = make(found)
+        return []
+
+    def work(self, item: Any) -> Any:
+        return self._function(item)
+
+
+@dataclass
+class _Task:
+    """An item on its way, its place among the items, and how many workers it has ended."""
+
+    index: int
+    item: Any
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker as seen from here; its tasks in the order in which it does them."""
+
+    actor: Any
+    loaded: bool = False
+    tasks: deque[_Task] = field(default_factory=deque)
+
+
+class Crew:
+    """Some workers. `resources` are what Ray is asked for, for each."""
+
+    def __init__(
+        self,
+        ray: Any,
+        make: Make,
+        files: Mapping[str, Path],
+        size: int,
+        resources: Mapping[str, float],
+    ) -> None:
+        self.size = size
+        self._ray = ray
+        self._station = ray.remote(_Station).options(**resources)
+        self._resources = resources
+        self._files = files
+        self._code = code()
+        self._made = ray.put(make)  # once, though a worker that is replaced asks for it again
+        self._sent: dict[str, list[Any]] = {}
+        self._workers: list[_Worker] = []
+        self._waiting: dict[Any, _Worker] = {}  # by what Ray will answer
+        self._queue: deque[_Task] = deque()  # to be done before anything new
+        self._ended = 0  # workers, since one was last heard of
+
+    def gather(self) -> None:
+        """Have the workers placed, and the first of them load.
+
+        Raises:
+            BenchError: loading failed.
+        """
+        for _ in range(self.size):
+            self._hire()
+        told = False
+        while not any(worker.loaded for worker in self._workers):
+            for reference in self._answers(None if told else PATIENCE):
+                self._loaded(reference)
+            if not told and not any(worker.loaded for worker in self._workers):
+                told = True
+                tell_to_wait(self._resources)
+
+    def dismiss(self) -> None:
+        """End all workers."""
+        while self._workers:
+            self._ray.kill(self._workers.pop().actor)
+        self._waiting.clear()
+
+    def map(self, items: Iterable[Any], lost: "Lost | None" = None) -> Iterator[Any]:
+        """Results in whatever order; items are taken as they are needed, two per worker.
+
+        Raises:
+            BenchError: what a worker raised, or workers end again and again.
+        """
+        for _, result in self.map_indexed(items, lost):
+            yield result
+
+    def map_indexed(
+        self,
+        items: Iterable[Any],
+        lost: "Lost | None" = None,
+        room: Callable[[], bool] = lambda: True,
+    ) -> Iterator[tuple[int, Any]]:
+        """`map` with the place of each result's item; nothing new is begun where there's no room.
+
+        Raises:
+            BenchError: as `map`.
+        """
+        given = (_Task(index, item) for index, item in enumerate(items))
+        while True:
+            self._hand_out(given, room)
+            if not self._queue and not any(worker.tasks for worker in self._workers):
+                return
+            for reference in self._answers(None):
+                worker = self._waiting.get(reference)
+                if worker is None:  # of a worker that has just been given up
+                    continue
+                if not worker.loaded:
+                    self._loaded(reference)
+                    continue
+                for index, result in self._result(reference, worker, lost or _must_not_be_lost):
+                    yield index, result
+                    self._hand_out(given, room)
+
+    def _answers(self, timeout: float | None) -> list[Any]:
+        ready, _ = self._ray.wait(list(self._waiting), num_returns=1, timeout=timeout)
+        return ready
+
+    def _hand_out(self, given: Iterator[_Task], room: Callable[[], bool]) -> None:
+        """Give tasks to those who have the fewest, until all have enough or nothing is left."""
+        for enough in range(1, _IN_HAND + 1):
+            for worker in self._workers:
+                while worker.loaded and len(worker.tasks) < enough:
+                    task = self._queue.popleft() if self._queue else None
+                    if task is None and (not room() or (task := next(given, None)) is None):
+                        return
+                    self._give(worker, task)
+
+    def _give(self, worker: _Worker, task: _Task) -> None:
+        worker.tasks.append(task)
+        self._waiting[worker.actor.work.remote(task.item)] = worker
+
+    def _hire(self) -> None:
+        worker = _Worker(self._station.remote())
+        self._workers.append(worker)
+        self._load(worker)
+
+    def _load(self, worker: _Worker) -> None:
+        self._waiting[worker.actor.load.remote(self._code, self._made, self._files, self._sent)] = (
+            worker
+        )
+
+    def _loaded(self, reference: Any) -> None:
+        """Take note that a worker has loaded, or send it what it lacks."""
+        from ray.exceptions import RayError, RayTaskError
+
+        worker = self._waiting.pop(reference)
+        try:
+            lacking = self._ray.get(reference)
+        except RayTaskError as error:
+            _raise_cause(error)
+        except RayError as error:
+            self._replace(worker, str(error))
+            return
+        for digest in lacking:
+            if digest not in self._sent:  # in a list, so that only who asks for it gets it
+                self._sent[digest] = [self._ray.put(self._files[digest].read_bytes())]
+        if lacking:
+            self._load(worker)
+        else:
+            worker.loaded = True
+
+    def _result(self, reference: Any, worker: _Worker, lost: Lost) -> Iterator[tuple[int, Any]]:
+        """What a worker gave: a result, or with its end what `lost` makes of that."""
+        from ray.exceptions import RayError, RayTaskError
+
+        try:
+            result = self._ray.get(reference)
+        except RayTaskError as error:
+            if not isinstance(error.cause, Unusable):
+                _raise_cause(error)
+            self._replace(worker, str(error.cause))
+            return
+        except RayError as error:  # the worker, its machine, or what it had given is gone
+            yield from self._blame(worker, str(error), lost)
+            return
+        del self._waiting[reference]
+        self._ended = 0
+        yield worker.tasks.popleft().index, result
+
+    def _blame(self, worker: _Worker, why: str, lost: Lost) -> Iterator[tuple[int, Any]]:
+        """Replace a worker whose end may be the doing of what it was at."""
+        worker.tasks[0].deaths += 1
+        suspect = worker.tasks.popleft() if worker.tasks[0].deaths >= _DEATHS else None
+        self._replace(worker, why)
+        if suspect is not None:
+            pieces, results = lost(suspect.item, why)
+            self._queue.extendleft(_Task(suspect.index, piece) for piece in reversed(pieces))
+            for result in results:
+                yield suspect.index, result
+
+    def _replace(self, worker: _Worker, why: str) -> None:
+        """Another worker in the place of one that is gone, whose tasks are done again first."""
+        self._ray.kill(worker.actor)
+        self._workers.remove(worker)
+        self._waiting = {ref: other for ref, other in self._waiting.items() if other is not worker}
+        self._queue.extendleft(reversed(worker.tasks))
+        self._ended += 1
+        if self._ended > 10 + self.size:
+            raise BenchError(
+                f"Workers end as soon as they begin ({_first_line(why)}): "
+                "mend that, and the same command goes on."
+            )
+        self._hire()
+
+
+def _must_not_be_lost(item: Any, why: str) -> tuple[list[Any], list[Any]]:
+    raise BenchError(
+        f"A worker was ended twice at the same work, perhaps for want of memory "
+        f"({_first_line(why)}); the same command goes on."
+    )
+
+
+def _raise_cause(error: Any) -> NoReturn:
+    """Raise what was raised in a worker.
+
+    Raises:
+        BenchError: it was one; or what the worker needs is not installed there.
+    """
+    cause = error.cause
+    if isinstance(cause, BenchError):
+        raise type(cause)(str(cause)) from None
+    if isinstance(cause, ModuleNotFoundError):
+        raise BenchError(
+            f"{cause.name} is not installed on every machine of the cluster: install the same "
+            "bench there, with the same packages."
+        ) from None
+    raise error
+
+
+def tell_to_wait(resources: Mapping[str, float]) -> None:
+    """Say that nothing could be placed yet; `resources` is what is asked for."""
+    wanted = " and ".join(f"{n:g} {name[4:].upper()}" for name, n in resources.items() if n)
+    notice(f"Waiting for the cluster to have room for a worker, which asks for {wanted}.")
+
+
+def answer(ray: Any, reference: Any) -> Any:
+    """What Ray answers.
+
+    Raises:
+        BenchError: what was raised on the other side, or that has ended.
+    """
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        _raise_cause(error)
+    except RayError as error:
+        raise BenchError(f"The cluster gives no answer: {_first_line(str(error))}.") from error
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0].rstrip(".:")

@@ -1,0 +1,104 @@
+"""A Ray cluster of a test's own on this machine, and a method that can be told to make trouble."""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+METHOD = '''
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.images import resize_bicubic_batch
+from bench.method import Method
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`trouble` is a JSON file that says what is to go wrong."""
+
+    trouble: str = ""
+
+
+def restore(problem, settings):
+    file = Path(settings.trouble)
+    trouble = json.loads(file.read_text()) if file.is_file() else {}
+    folder = file.parent
+    for image in problem.images:
+        with (folder / "tried").open("a") as tried:
+            tried.write(f"{os.getpid()} {image}\\n")
+    time.sleep(trouble.get("seconds", 0))
+    if len(problem.lr) > trouble.get("fits", 1000):
+        raise MemoryError
+    if trouble.get("raises") in problem.images:
+        raise ValueError("a face too many")
+    if trouble.get("kills") in problem.images:
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel and Ray's memory monitor do
+    up = resize_bicubic_batch(problem.lr, problem.size)
+    return up + 0.1 * problem.noise.normal_like(up)
+
+
+METHOD = Method("troubled", "Troubled", lambda scale: Settings(), restore)
+'''
+"""A file of `baselines/`; it notes which process tried which image."""
+
+ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+"""So that nothing listens beyond this machine, and nothing is reported to anyone."""
+
+NODE: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
+
+
+class SmallCluster:
+    """A head without processors, and nodes of one logical processor each."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster as RayCluster
+
+        self._ray = RayCluster(initialize_head=True, head_node_args={**NODE, "num_cpus": 0})
+        self.address = str(self._ray.address)
+        assert self.address.startswith("127.0.0.1:")
+
+    def add_node(self, cpus: int = 1) -> Any:
+        return self._ray.add_node(**NODE, num_cpus=cpus)
+
+    def kill(self, node: Any) -> None:
+        """End a node with everything on it, as when its power fails."""
+        self._ray.remove_node(node, allow_graceful=False)
+
+    def shutdown(self) -> None:
+        self._ray.shutdown()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def small_cluster(cache: Path) -> Iterator[SmallCluster]:
+    """A cluster whose nodes keep what they are sent in a folder of their own."""
+    pytest.importorskip("ray", reason="Ray is an extra: pip install -e '.[cluster]'")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.setenv("BENCH_CACHE", str(cache))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1])]))
+        patch.delenv("RAY_ADDRESS", raising=False)
+        # Ray reads the first variable when it is imported, which may have been long ago.
+        patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)
+        cluster = SmallCluster()
+        try:
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for what another process does."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
