@@ -212,7 +212,12 @@ def test_verify_reports_every_difference_of_results(home: Path) -> None:
     outcome = command("verify", "results")
     assert outcome.code == 1
     images = Path("results") / "ffhq-32-x4" / run.name / "images"
-    assert outcome.out.splitlines() == [
+    origins = [
+        f"{path}: test set {path.parent.name} (" for path in sorted(Path("results").glob("*/*"))
+    ]
+    for line, origin in zip(outcome.out.splitlines(), origins, strict=False):
+        assert line.startswith(origin)
+    assert outcome.out.splitlines()[len(origins) :] == [
         f"{images / 'face-0.png'} has changed.",
         f"{images / 'face-1.png'} is missing.",
         f"{images / 'extra.png'} is not in the records.",

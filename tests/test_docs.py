@@ -159,7 +159,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, content in files.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     config = (ROOT / "bench.toml").read_text(encoding="utf-8")
-    config, settings = re.subn(r"^steps = \d+", "steps = 2", config, flags=re.MULTILINE)
+    config, settings = re.subn(r"^steps = \d+", "steps = 3", config, flags=re.MULTILINE)
     assert settings, "bench.toml sets no steps: make this test's runs short in another way"
     (tmp_path / "bench.toml").write_text(config, encoding="utf-8")
     for folder in ("DIR", "FACES", "datasets/sample/images"):

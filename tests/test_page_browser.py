@@ -161,7 +161,7 @@ def test_two_pictures_are_compared_with_a_slider(tab: Tab) -> None:
     )
     tab.key("Escape")
     assert not tab.run("viewer.open")
-    assert tab.run("location.hash") == "#faces"
+    tab.wait("location.hash == '#faces'")  # a dialog tells of its end in a task of its own
 
 
 def test_a_missing_picture_is_said_to_be_missing(tab: Tab) -> None:

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from bench.config import Weights
-from bench.diffusion.unet import UNet, UNetConfig
-from bench.dpi.corrector import Corrector
+from bench.engine.models import TRAINED
 from bench.errors import BenchError
 from bench.kinds import TRAINED_BY, Kind
 from bench.registry import places as registry_places
@@ -21,7 +20,8 @@ from bench.restorers import ARCHITECTURES
 from bench.weights import read_checkpoint
 
 MEGABYTE = 1_000_000
-LARGEST = {"prior": 12 * MEGABYTE, "corrector": 3 * MEGABYTE}
+LARGEST = {"prior": 12 * MEGABYTE, "corrector": 3 * MEGABYTE, "sr3": 12 * MEGABYTE}
+ALL = 40 * MEGABYTE
 EMBEDDED = sorted(checkpoints().glob("*.safetensors"))
 
 
@@ -95,19 +95,23 @@ def test_what_no_training_gives_is_public_and_what_is_public_has_a_record() -> N
 @pytest.mark.skipif(not EMBEDDED, reason="no checkpoint is embedded yet")
 @pytest.mark.parametrize("path", EMBEDDED, ids=lambda path: path.stem)
 def test_an_embedded_checkpoint_is_what_its_name_says(path: Path) -> None:
-    name = re.fullmatch(r"(prior|corrector)-(\d+)(?:-x(\d+))?", path.stem)
+    name = re.fullmatch(r"(prior|corrector|sr3)-(\d+)(?:-x(\d+))?", path.stem)
     assert name is not None
-    kind, size, scale = name.groups()
+    kind: Kind = name[1]  # type: ignore[assignment]
+    size, scale = name[2], name[3]
     assert path.stat().st_size <= LARGEST[kind]
-    checkpoint = read_checkpoint(path, "prior" if kind == "prior" else "corrector")
+    checkpoint = read_checkpoint(path, kind)
     card = checkpoint.card
     assert (card.kind, card.size, card.scale) == (kind, int(size), scale and int(scale))
-    assert (card.k is None) == (kind == "prior")
-    assert isinstance(card.unet, UNetConfig)
-    network = (UNet if kind == "prior" else Corrector)(card.unet)
-    checkpoint.load_into(network)
+    assert (card.k is None) == (kind != "corrector")
+    network = checkpoint.build(TRAINED[card.kind])
     x, t = torch.zeros(1, 3, card.size, card.size), torch.tensor([500])
+    inputs = {"prior": (x, t), "corrector": (x, t, x), "sr3": (x, torch.tensor([0.5]), x)}
     with torch.no_grad():
-        result = network(x, t) if kind == "prior" else network(x, t, x)
-    assert result.shape == (1, card.unet.out_channels, card.size, card.size)
+        result = network(*inputs[kind])
+    assert result.shape == (1, 6 if kind == "prior" else 3, card.size, card.size)
     assert result.isfinite().all()
+
+
+def test_the_embedded_checkpoints_fit_into_the_repository() -> None:
+    assert sum(path.stat().st_size for path in EMBEDDED) <= ALL

@@ -142,7 +142,7 @@ def verify(
     if runs := runs_within(path) if path.is_dir() else []:
         audit = audit_runs(runs, here.testsets)
         for line in audit.origins:
-            typer.echo(line)
+            say(line)
         found = audit.found
         what, files = f"{len(runs)} runs in {path}", sum(len(run.written()) for run in runs)
     else:
