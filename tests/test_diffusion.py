@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from bench.diffusion import prior as steps
 from bench.diffusion.noise import KeyedNoise, RecordedNoise, StreamKey
@@ -92,6 +93,33 @@ def test_ddim_with_eta_one_is_the_ancestral_step() -> None:
     ancestral = steps.ancestral_step(prediction.mean, prediction.log_variance, noise, 20)
     ddim = steps.ddim_step(prior.schedule, prediction.x0_hat, prediction.eps, noise, 20, eta=1.0)
     torch.testing.assert_close(ddim, ancestral, atol=1e-5, rtol=1e-5)
+
+
+def test_the_last_ancestral_step_adds_no_noise() -> None:
+    draws = torch.randn(3, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    mean, log_variance, noise = draws
+    assert torch.equal(steps.ancestral_step(mean, log_variance, noise, 0), mean)
+    noisy = steps.ancestral_step(mean, log_variance, noise, 1)
+    torch.testing.assert_close((noisy - mean) / noise, (0.5 * log_variance).exp())
+
+
+def test_a_network_is_told_the_timestep_it_was_trained_on() -> None:
+    told: list[list[int]] = []
+
+    def network(x: Tensor, t: Tensor) -> Tensor:
+        told.append(t.tolist())
+        return torch.zeros_like(x)
+
+    prior = Prior(network, Schedule.linear()).respaced(10, "even")
+    prior.predict(torch.zeros(2, 3, 4, 4), 5)
+    assert told == [[int(prior.schedule.timesteps[5])] * 2]
+    assert prior.schedule.timesteps[5] > 400  # of 1000, which is not 5 of 10
+
+
+def test_a_mask_is_set_as_often_as_its_probability_says() -> None:
+    drawn = KeyedNoise([StreamKey(0, "a")]).bernoulli(torch.full((1, 1, 100, 100), 0.9))
+    # Six standard deviations of 10,000 draws, 0.003 each.
+    assert drawn.mean().item() == pytest.approx(0.9, abs=0.018)
 
 
 def test_learned_variance_lies_between_its_bounds() -> None:

@@ -221,3 +221,30 @@ def test_published_settings(scale: int, expected: tuple[float, float, float]) ->
     settings = METHOD.settings(scale)
     assert (settings.tau, settings.s, settings.omega) == expected
     assert (settings.k, settings.steps, settings.form) == (2, 1000, "paper")
+
+
+@pytest.mark.parametrize(("form", "draws"), [("paper", 2), ("released", 1)])
+def test_only_the_paper_draws_noise_for_the_condition(
+    form: Literal["paper", "released"], draws: int
+) -> None:
+    drawn: list[torch.Size] = []
+
+    class Counting(KeyedNoise):
+        def normal_like(self, x: Tensor) -> Tensor:
+            drawn.append(x.shape)
+            return super().normal_like(x)
+
+    settings = dataclasses.replace(SETTINGS, form=form)
+    x, y_T = faces(1), initial_condition(faces(1, 8), settings)
+    noise = Counting([StreamKey(0, "face")])
+    step(PRIOR.respaced(20), keep, x, y_T, y_T, 19, settings, noise)
+    assert drawn == [x.shape] * draws
+
+
+def test_the_released_form_takes_no_condition_in_the_last_step() -> None:
+    settings = dataclasses.replace(SETTINGS, form="released")
+    x, y_T = faces(1), initial_condition(faces(1, 8), settings)
+    prior = PRIOR.respaced(20)
+    result, y, _ = step(prior, keep, x, y_T, y_T, 0, settings, streams(1))
+    assert torch.equal(result, prior.predict(x, 0).mean)
+    assert torch.equal(y, y_T)

@@ -66,6 +66,11 @@ def test_constant_images_stay_constant() -> None:
     torch.testing.assert_close(bicubic_up(32, 8)(ones[..., :4, :4]), ones)
 
 
+def test_rows_are_normalised_where_the_kernel_does_not_sum_up_by_itself() -> None:
+    rows = resize_matrix(10, 7).sum(axis=1)  # at whole scales it does
+    np.testing.assert_allclose(rows, 1, atol=1e-12)  # float64
+
+
 def test_the_border_is_mirrored() -> None:
     # A mirrored image has no slope at its border, so that reducing commutes with mirroring.
     matrix = resize_matrix(32, 8)
