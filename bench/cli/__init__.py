@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import data, figure, inspect, methods, report, suite, sweep, train, weights
+from bench.cli import data, figure, inspect, methods, report, sharing, suite, sweep, train, weights
 from bench.cli.shared import ManyValues, say
 from bench.errors import BenchError, Terminated, WrongUsage
 
@@ -111,6 +111,8 @@ app.command(
 )(sweep.sweep)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(report.report)
+app.command(epilog=_example("bench export bicubic ddnm --out results.tar"))(sharing.export)
+app.command(epilog=_example("bench compare ours.tar theirs.tar"))(sharing.compare)
 app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(
     methods.import_results
 )
