@@ -355,9 +355,13 @@ def parse_description(value: Any, where: str) -> dict[str, Any]:
 
 def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
     """Names of what is not in a run's description as it should be."""
-    parts = {"title": str, "spec": dict, "provenance": dict, "outcome": dict, "resumed": list}
-    values = {"outcome": {}, "resumed": [], **description}
+    parts = {"title": str, "spec": dict, "provenance": dict}
+    absent: dict[str, Any] = {"outcome": {}, "resumed": [], "variants": {}}  # these may be
+    parts |= {name: type(empty) for name, empty in absent.items()}
+    values = {**absent, **description}
     wrong = [name for name, of in parts.items() if not isinstance(values.get(name), of)]
-    if not wrong and not isinstance(values["outcome"].get("peak_memory_bytes", 0), int | float):
-        wrong = ["peak_memory_bytes"]
+    if not wrong:
+        memory = values["outcome"].get("peak_memory_bytes", 0)
+        if not isinstance(memory, int | float) or not 0 <= memory < 2**63:
+            wrong = ["peak_memory_bytes"]
     return wrong

@@ -28,6 +28,7 @@ from bench.files import (
 )
 from bench.images import MAX_BYTES
 from bench.names import objection, stays_below
+from bench.progress import track
 from bench.typed import read_back
 
 FORMAT = 1
@@ -98,7 +99,8 @@ class Bundle:
             return [f"{self.path} has {size} bytes, by its manifest {wanted}: {what}."]
         with self.path.open("rb") as file:
             file.seek(self.start)
-            lines = [line for member in self.contents.files for line in self._check(file, member)]
+            members = track(self.contents.files, "verifying", len(self.contents.files))
+            lines = [line for member in members for line in self._check(file, member)]
             if file.read() != _END:
                 lines.append(f"{self.path}: its end has changed.")
         return lines
@@ -127,7 +129,9 @@ def write_bundle(path: Path, files: Mapping[str, Path | bytes]) -> None:
     members = tuple(_described(name, source) for name, source in files.items())
     with replacing(path) as temporary, temporary.open("wb") as file:
         _put(file, MANIFEST, sealed_json(asdict(Contents(FORMAT, members))))
-        for member, source in zip(members, files.values(), strict=True):
+        for member, source in track(
+            zip(members, files.values(), strict=True), "packing", len(files)
+        ):
             data = source if isinstance(source, bytes) else source.read_bytes()
             if sha256(data) != member.sha256:
                 raise BenchError(f"{source!s} has changed while it was packed: export again.")
@@ -176,10 +180,11 @@ def _check_contents(path: Path, contents: Contents) -> None:
     """
     names = set()
     for member in contents.files:
-        reasons = filter(None, (objection(part) for part in _parts(member.name)))
-        if not stays_below(member.name) or (reason := next(reasons, None)):
-            why = "leads out of it" if not stays_below(member.name) else reason
-            raise Refused(f"{path} names {member.name!r}, which {why}: don't trust this archive.")
+        reasons = ["leads out of it"] if not stays_below(member.name) else []
+        reasons += filter(None, map(objection, _parts(member.name)))
+        if reasons:
+            what = f"{path} names {member.name!r}, which {reasons[0]}"
+            raise Refused(f"{what}: don't trust this archive.")
         if member.name in names or member.name == MANIFEST:
             raise Refused(f"{path} names {member.name} twice: don't trust this archive.")
         if not 0 <= member.size <= MAX_BYTES:

@@ -247,8 +247,12 @@ def facts(spec: RunSpec) -> dict[str, Any]:
 def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
     """Names and values of settings; those of a method inside begin with its name and a space."""
     for key, value in settings.items():
-        if isinstance(value, Mapping) and value.keys() == {"method", "revision", "settings"}:
-            name = value["method"]
+        if (
+            isinstance(value, Mapping)
+            and value.keys() == {"method", "revision", "settings"}
+            and isinstance(value["settings"], Mapping)
+        ):
+            name = str(value["method"])
             yield inside + key, name
             yield f"{name} revision", str(value["revision"])
             yield from _settings(value["settings"], f"{name} ")

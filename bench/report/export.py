@@ -78,12 +78,12 @@ def audit_bundle(bundle: Bundle) -> Audit:
     origins: list[str] = []
     known = set(TABLE)
     manifests = {}
-    for name in _named(bundle, "testsets", FILE_NAME):
+    for name in named(bundle, "testsets", FILE_NAME):
         known.add(name)
         data, where = bundle.read(name), f"{bundle.path}: {name}"
         manifests[name.split("/")[1]] = parse_manifest(data, where)
         found += _unsealed(data, where)
-    for name in _named(bundle, "results", DESCRIPTION):
+    for name in named(bundle, "results", DESCRIPTION):
         inside = name.removesuffix(f"/{DESCRIPTION}")
         _, testset, folder = inside.split("/")
         data, where = bundle.read(name), f"{bundle.path}: {inside}"
@@ -111,8 +111,8 @@ def audit_bundle(bundle: Bundle) -> Audit:
     return Audit(tuple(origins), tuple(found))
 
 
-def _named(bundle: Bundle, room: str, file: str) -> Iterator[str]:
-    """The files of a name in their place: below a test set, or a run on it."""
+def named(bundle: Bundle, room: str, file: str) -> Iterator[str]:
+    """The files of a name in their place: of each test set, or of each run on one."""
     depth = {"testsets": 3, "results": 4}[room]
     for name in bundle.members:
         parts = name.split("/")

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.files import write_bytes
 from bench.report.bundle import Bundle
-from bench.report.export import DESCRIPTION, TABLES
+from bench.report.export import DESCRIPTION, TABLES, named
 from bench.store import Record, Run, RunSpec, set_sha256
 from bench.testset.manifest import FILE_NAME, Manifest, read_manifest
 
@@ -80,28 +80,21 @@ def bundle_results(bundle: Bundle) -> list[Result]:
     Raises:
         BenchError: a file has changed, or can't be read.
     """
+    places = [("testsets", FILE_NAME), *(("results", name) for name in (DESCRIPTION, *TABLES))]
     with TemporaryDirectory() as made:
         root = Path(made)
-        for name in bundle.members:
-            if name.split("/")[-1] in (FILE_NAME, DESCRIPTION, *TABLES):
-                write_bytes(root / name, bundle.read(name))
-        runs = [Run(root / name).folder.parent for name in bundle.members if _is_run(name)]
         try:
-            return [
-                _result(
-                    run := Run(folder),
-                    bundle.path,
-                    _manifest(root / "testsets" / folder.parent.name, run.spec.testset),
-                    run.written,
-                )
-                for folder in runs
-            ]
+            for name in (name for place in places for name in named(bundle, *place)):
+                write_bytes(root / name, bundle.read(name))
+            runs = [Run((root / name).parent) for name in named(bundle, "results", DESCRIPTION)]
+            return [_bundled(bundle.path, run, root / "testsets") for run in runs]
         except BenchError as error:
             raise BenchError(str(error).replace(made, str(bundle.path))) from None
 
 
-def _is_run(name: str) -> bool:
-    return name.startswith("results/") and name.endswith(f"/{DESCRIPTION}")
+def _bundled(path: Path, run: Run, testsets: Path) -> Result:
+    manifest = _manifest(testsets / run.folder.parent.name, run.spec.testset)
+    return _result(run, path, manifest, run.written)
 
 
 def _manifest(folder: Path, sha256: str) -> Manifest | None:
@@ -167,9 +160,10 @@ def pairs(
                 left.remove(a)
                 right.remove(theirs[0])
     if not found:
-        sides = (", ".join(result.name for result in side) for side in (one, other))
+        left_names, right_names = (", ".join(r.name for r in side) for side in (one, other))
         raise BenchError(
-            f"No result of the one belongs to one of the other: choose of {' and '.join(sides)}."
+            "No run of the one belongs to one of the other: "
+            f"name one of {left_names}, and one of {right_names}."
         )
     found.sort(key=lambda pair: one.index(pair[0]))
     return found, [*left, *right]
