@@ -356,9 +356,8 @@ def parse_description(value: Any, where: str) -> dict[str, Any]:
 def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
     """Names of what is not in a run's description as it should be."""
     parts = {"title": str, "spec": dict, "provenance": dict}
-    absent: dict[str, Any] = {"outcome": {}, "resumed": [], "variants": {}}  # these may be
-    parts |= {name: type(empty) for name, empty in absent.items()}
-    values = {**absent, **description}
+    parts |= {"outcome": dict, "resumed": list, "variants": dict}
+    values = {"outcome": {}, "resumed": [], "variants": {}, **description}
     wrong = [name for name, of in parts.items() if not isinstance(values.get(name), of)]
     if not wrong:
         memory = values["outcome"].get("peak_memory_bytes", 0)

@@ -179,11 +179,10 @@ def test_a_file_that_changes_meanwhile_leaves_no_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"before")
-    genuine = bundle.sealed_json
 
     def change(value: dict[str, object]) -> bytes:
         (tmp_path / "file").write_bytes(b"behind")
-        return genuine(value)
+        return sealed_json(value)
 
     monkeypatch.setattr(bundle, "sealed_json", change)
     with pytest.raises(BenchError, match="has changed while it was packed"):

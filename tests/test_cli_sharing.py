@@ -179,8 +179,7 @@ def test_what_cannot_be_read_in_an_archive_is_named(home: Path) -> None:
 
 def test_a_title_that_means_harm_is_shown_as_text(home: Path) -> None:
     archive = repacked(home, dict([described(home, title="=1\x1b[31m<script>")]))
-    for words in (["verify", archive], ["compare", archive, "theirs"]):
-        out = good(*words).out
+    for out in (good("verify", archive).out, good("compare", archive, "theirs").out):
         assert "<script>" in out
         assert "\x1b" not in out
 
