@@ -241,6 +241,7 @@ def test_values_are_compared_by_what_both_were_measured_by() -> None:
     comparison = compare(one, apart, [PSNR])
     assert not comparison.measurements[0].alike
     assert "PSNR was measured in different ways" in " ".join(comparison.notes)
+    assert "A: psnr 1. B: psnr 3." in " ".join(comparison.notes)
 
 
 def test_scores_of_other_pictures_are_left_out() -> None:

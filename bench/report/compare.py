@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from bench.report.statistics import Paired, holm, paired
 from bench.report.table import Column, mean
 from bench.testset.manifest import Manifest
 
-Pair = tuple[float, float]
+Value = TypeVar("Value")
+Pair = tuple[Value, Value]
+"""Of the first result, and of the second one."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,22 @@ class Measurement:
         change: the paired difference and what is known of it, of finite values.
         left_out: images with an infinite value, which no mean is taken of.
         p_value: of the difference, corrected by Holm for all metrics of the comparison.
-        alike: whether both were measured the same way.
+        identities: by what either was measured; different ones are not comparable.
     """
 
     column: Column
     one: float
     other: float
-    images: Mapping[str, Pair] = field(default_factory=dict)
+    images: Mapping[str, Pair[float]] = field(default_factory=dict)
     change: Paired | None = None
     left_out: int = 0
     p_value: float | None = None
-    alike: bool = True
+    identities: Pair[str] = ("", "")
+
+    @property
+    def alike(self) -> bool:
+        """Whether both were measured the same way."""
+        return self.identities[0] == self.identities[1]
 
     @property
     def better(self) -> int:
@@ -132,7 +139,7 @@ def compare(one: Result, other: Result, metrics: Sequence[Measured]) -> Comparis
     )
 
 
-def difference(pair: Pair) -> float:
+def difference(pair: Pair[float]) -> float:
     """The second value less the first; 0 of equal ones, infinite ones included."""
     return 0.0 if pair[0] == pair[1] else pair[1] - pair[0]
 
@@ -181,11 +188,10 @@ def _measure(
     column = Column(
         metric.name, metric.title, metric.higher_is_better, metric.digits, metric.unit, metric.per
     )
-    alike = chosen[0] == chosen[1]
     if not per_image:
         if one.spec.testset != other.spec.testset:
             return None  # of other images, too
-        return Measurement(column, mine[""], theirs[""], alike=alike)
+        return Measurement(column, mine[""], theirs[""], identities=chosen)
     pairs = {a: (mine[a], theirs[b]) for a, b in images.items() if a in mine and b in theirs}
     finite = [pair for pair in pairs.values() if all(map(math.isfinite, pair))]
     if not pairs:
@@ -193,7 +199,7 @@ def _measure(
     change = paired(*np.array(finite).T) if finite else None
     first, second = map(mean, zip(*(finite or pairs.values()), strict=True))
     left_out = len(pairs) - len(finite)
-    return Measurement(column, first, second, pairs, change, left_out, alike=alike)
+    return Measurement(column, first, second, pairs, change, left_out, identities=chosen)
 
 
 def _by_identity(result: Result, metric: str, per_image: bool) -> dict[str, dict[str, float]]:
@@ -209,7 +215,7 @@ def _by_identity(result: Result, metric: str, per_image: bool) -> dict[str, dict
 
 def _identities(
     current: str, one: Mapping[str, object], other: Mapping[str, object]
-) -> tuple[str, str] | None:
+) -> Pair[str] | None:
     """What to compare by: today's identity, else the last that both have, else each one's last."""
     if not one or not other:
         return None
@@ -311,7 +317,8 @@ def _notes(
         if not made.alike:
             notes.append(
                 f"{made.column.title} was measured in different ways, so that its difference is "
-                "not of the pictures alone: `bench evaluate` both with the same version."
+                "not of the pictures alone: `bench evaluate` both with the same version. "
+                f"A: {made.identities[0]}. B: {made.identities[1]}."
             )
         if made.left_out:
             notes.append(

@@ -217,7 +217,7 @@ def _json_measurement(made: Measurement) -> dict[str, Any]:
         "worse_images": made.worse,
         "equal_images": made.equal,
         "left_out": made.left_out,
-        "measured_alike": made.alike,
+        "measured_by": [one_line(identity) for identity in made.identities],
         "images": {
             one_line(image): [_json_number(value) for value in pair]
             for image, pair in made.images.items()
