@@ -174,7 +174,7 @@ def test_configuration_differences_are_named_and_told_apart() -> None:
         "seed": ("0", "3", True),
         "torch (package)": ("2.1", "2.2", False),
         "gpu": (None, "H", False),
-        "dirty": (None, "true", False),
+        "commit": ("aaaaaaaaaaaa", "aaaaaaaaaaaa with changes", False),
     }
 
 
@@ -261,6 +261,8 @@ def test_pairs_are_of_one_identity_or_the_only_ones_of_a_method() -> None:
     assert pairs([a5, b], [b_later, a10, c]) == ([(a5, a10), (b, b_later)], [c])
     assert pairs([a5, a10, b], [a10, a5]) == ([(a5, a5), (a10, a10)], [b])
     assert pairs([a5, a10], [a10, b]) == ([(a10, a10)], [a5, b])
+    newer = [result("a", settings={"steps": steps}, revision=2) for steps in (10, 5)]
+    assert pairs([a5, a10], newer) == ([(a5, newer[1]), (a10, newer[0])], [])
     with pytest.raises(BenchError, match=f"name one of {b.name}, and one of {a5.name}, {a10.name}"):
         pairs([b], [a5, a10])
 

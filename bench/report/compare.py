@@ -265,6 +265,9 @@ def _recorded(result: Result) -> dict[str, str]:
     """What was recorded of code, packages and machine."""
     known: dict[str, Any] = dict(result.provenance)
     packages = known.pop("packages", {})
+    commit, dirty = known.pop("commit", None), known.pop("dirty", None)
+    if commit is not None:
+        known["commit"] = f"{str(commit)[:12]}{' with changes' if dirty else ''}"
     for name in ("started", "weights", "not_promised"):  # differ, and say nothing by that
         known.pop(name, None)
     if isinstance(packages, Mapping):

@@ -18,25 +18,25 @@ from bench.report.audit import Audit, code_part
 from bench.report.bundle import Bundle
 from bench.store import Run, RunSpec, parse_description
 from bench.tables import parse_table
-from bench.testset.manifest import FILE_NAME, TestSet, parse_manifest
+from bench.testset.manifest import FILE_NAME, Manifest, TestSet, parse_manifest
 from bench.typed import read_back
 
 DESCRIPTION = "run.json"
 RECORDS = "records.parquet"
 TABLES = (RECORDS, "failures.parquet", "scores.parquet")
-TABLE = ("table.json", "table.csv", "table.md")
+PRINTED = ("table.json", "table.csv", "table.md")
 
 
 def export_files(
     testset: TestSet, runs: Sequence[Run], table: Sequence[str], pictures: bool
 ) -> dict[str, Path | bytes]:
-    """Name in the archive -> file, or its bytes; `table` are the texts of `TABLE`.
+    """Name in the archive -> file, or its bytes; `table` are the texts of `PRINTED`.
 
     Raises:
         BenchError: a run is under way, or not as it was written.
     """
     files: dict[str, Path | bytes] = {
-        name: text.encode() for name, text in zip(TABLE, table, strict=True)
+        name: text.encode() for name, text in zip(PRINTED, table, strict=True)
     }
     files[f"testsets/{testset.name}/{FILE_NAME}"] = testset.folder / FILE_NAME
     for run in runs:
@@ -75,40 +75,48 @@ def audit_bundle(bundle: Bundle) -> Audit:
     """
     if found := bundle.differences():
         return Audit((), tuple(found))
-    origins: list[str] = []
-    known = set(TABLE)
+    known = set(PRINTED)
     manifests = {}
     for name in named(bundle, "testsets", FILE_NAME):
-        known.add(name)
         data, where = bundle.read(name), f"{bundle.path}: {name}"
         manifests[name.split("/")[1]] = parse_manifest(data, where)
         found += _unsealed(data, where)
+        known.add(name)
+    origins = []
     for name in named(bundle, "results", DESCRIPTION):
         inside = name.removesuffix(f"/{DESCRIPTION}")
-        _, testset, folder = inside.split("/")
-        data, where = bundle.read(name), f"{bundle.path}: {inside}"
-        found += _unsealed(data, f"{bundle.path}: {name}")
-        description = parse_description(parse_json(data, where, "a run's description"), where)
-        spec = read_back(RunSpec, description["spec"], where)
-        if folder != f"{spec.method}-{spec.identity[:12]}":
-            found.append(f"{where} holds another run than its name says.")
-        if testset not in manifests or manifests[testset].sha256 != spec.testset:
-            found.append(f"{where} is of another test set than the one that is packed with it.")
-        written = _written(bundle, inside)
-        pictures, lines = _check_pictures(bundle, inside, written)
+        origin, lines = _audit_run(bundle, inside, manifests)
+        origins.append(origin)
         found += lines
-        known |= {name, *pictures, *(f"{inside}/{table}" for table in TABLES)}
-        what = f"{len(pictures)} pictures" if pictures else "no pictures"
-        origins.append(
-            f"{folder}: {description['title']} on {testset} ({spec.testset[:12]}), "
-            f"{len(written)} images, {what}, {code_part(spec, description['provenance'])}"
-        )
+        known |= {name, *_pictures(bundle, inside), *(f"{inside}/{table}" for table in TABLES)}
     found += [
         f"{bundle.path}: {name} is nothing that an export holds."
         for name in bundle.members
         if name not in known
     ]
     return Audit(tuple(origins), tuple(found))
+
+
+def _audit_run(
+    bundle: Bundle, inside: str, manifests: Mapping[str, Manifest]
+) -> tuple[str, list[str]]:
+    """What a run's folder in an archive leads back to, and a line for what does not fit."""
+    _, testset, folder = inside.split("/")
+    name, where = f"{inside}/{DESCRIPTION}", f"{bundle.path}: {inside}"
+    data = bundle.read(name)
+    found = _unsealed(data, f"{bundle.path}: {name}")
+    description = parse_description(parse_json(data, where, "a run's description"), where)
+    spec = read_back(RunSpec, description["spec"], where)
+    if folder != f"{spec.method}-{spec.identity[:12]}":
+        found.append(f"{where} holds another run than its name says.")
+    if testset not in manifests or manifests[testset].sha256 != spec.testset:
+        found.append(f"{where} is of another test set than the one that is packed with it.")
+    written, pictures = _written(bundle, inside), _pictures(bundle, inside)
+    found += _differing_pictures(bundle, inside, written)
+    what = f"{len(pictures)} pictures" if pictures else "no pictures"
+    code = code_part(spec, description["provenance"])
+    facts = f"{description['title']} on {testset} ({spec.testset[:12]})"
+    return f"{folder}: {facts}, {len(written)} images, {what}, {code}", found
 
 
 def named(bundle: Bundle, room: str, file: str) -> Iterator[str]:
@@ -121,39 +129,45 @@ def named(bundle: Bundle, room: str, file: str) -> Iterator[str]:
 
 
 def _written(bundle: Bundle, inside: str) -> dict[str, str]:
-    """Image -> hash of its picture, as a run's records say.
+    """Image -> hash of its picture, as a run's records say; its other tables are looked at too.
 
     Raises:
-        BenchError: there are none, or they can't be read.
+        BenchError: there are no records, or one can't be read.
     """
-    name = f"{inside}/{RECORDS}"
-    if name not in bundle.members:
-        raise BenchError(f"{bundle.path} lacks {name}: export it again.")
-    where = f"{bundle.path}: {name}"
-    for table in TABLES:  # the others are not made use of here, but must be tables all the same
-        if (other := f"{inside}/{table}") in bundle.members:
-            parse_table(bundle.read(other), f"{bundle.path}: {other}")
-    table = parse_table(bundle.read(name), where)
-    if not {"image", "sha256"} <= set(table.columns):
-        raise BenchError(f"{where} has no images and hashes: another version wrote it.")
-    return {str(i): str(digest) for i, digest in zip(table["image"], table["sha256"], strict=True)}
+    tables = {
+        table: parse_table(bundle.read(name), f"{bundle.path}: {name}")
+        for table in TABLES
+        if (name := f"{inside}/{table}") in bundle.members
+    }
+    if RECORDS not in tables:
+        raise BenchError(f"{bundle.path} lacks {inside}/{RECORDS}: export it again.")
+    records = tables[RECORDS]
+    if not {"image", "sha256"} <= set(records.columns):
+        raise BenchError(
+            f"{bundle.path}: {inside}/{RECORDS} has no images and hashes: another version wrote it."
+        )
+    return {str(i): str(sha) for i, sha in zip(records["image"], records["sha256"], strict=True)}
 
 
-def _check_pictures(
-    bundle: Bundle, inside: str, written: Mapping[str, str]
-) -> tuple[set[str], list[str]]:
-    """The pictures of a run, and a line for each that is not that of its record."""
-    start = f"{inside}/images/"
-    there = {name for name in bundle.members if name.startswith(start)}
-    wanted = {f"{start}{image}.png": digest for image, digest in written.items()}
+def _pictures(bundle: Bundle, inside: str) -> list[str]:
+    """The names of a run's pictures in an archive."""
+    return [name for name in bundle.members if name.startswith(f"{inside}/images/")]
+
+
+def _differing_pictures(bundle: Bundle, inside: str, written: Mapping[str, str]) -> list[str]:
+    """A line for each picture of a run that is not that of its record; there may be none at all."""
+    there = _pictures(bundle, inside)
+    wanted = {f"{inside}/images/{image}.png": digest for image, digest in written.items()}
     lines = [
         f"{bundle.path}: {name} is not in the records."
         for name in there
         if wanted.get(name) != bundle.members[name].sha256
     ]
     if there:
-        lines += [f"{bundle.path}: {name} is missing." for name in wanted if name not in there]
-    return there, lines
+        lines += [
+            f"{bundle.path}: {name} is missing." for name in wanted if name not in bundle.members
+        ]
+    return lines
 
 
 def _unsealed(data: bytes, where: str) -> list[str]:

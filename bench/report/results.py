@@ -1,5 +1,6 @@
 """A run as it is compared: read once, from its folder or from an archive."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,8 +142,8 @@ def pairs(
 ) -> tuple[list[tuple[Result, Result]], list[Result]]:
     """Which results belong side by side, and those that stand alone.
 
-    One on either side are a pair, whatever they are. Of more, those of one identity are, and then
-    those that are the only ones left of their method and repetition on both sides.
+    One on either side are a pair, whatever they are. Of more, those of one identity are, then those
+    of the same settings, and then those that are the only ones left of their method on both sides.
 
     Raises:
         BenchError: there is no pair.
@@ -151,7 +152,7 @@ def pairs(
         return [(one[0], other[0])], []
     found: list[tuple[Result, Result]] = []
     left, right = list(one), list(other)
-    for same in (_identity, _method):
+    for same in (_identity, _settings, _method):
         for a in list(left):
             mine = [x for x in left if same(x) == same(a)]
             theirs = [x for x in right if same(x) == same(a)]
@@ -171,6 +172,11 @@ def pairs(
 
 def _identity(result: Result) -> object:
     return result.spec.identity
+
+
+def _settings(result: Result) -> object:
+    """What two versions, machines or parts of a test set have in common."""
+    return _method(result), result.spec.seed, json.dumps(result.spec.settings, sort_keys=True)
 
 
 def _method(result: Result) -> object:
