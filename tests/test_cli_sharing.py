@@ -178,10 +178,11 @@ def test_what_cannot_be_read_in_an_archive_is_named(home: Path) -> None:
 
 
 def test_a_title_that_means_harm_is_shown_as_text(home: Path) -> None:
-    archive = repacked(home, dict([described(home, title="=1\x1b[31m<script>")]))
+    archive = repacked(home, dict([described(home, title="=1\x1b[31m\nodd.tar: <script>")]))
     for out in (good("verify", archive).out, good("compare", archive, "theirs").out):
         assert "<script>" in out
         assert "\x1b" not in out
+        assert "\nodd.tar: <script>" not in out  # a line of its own could say anything
 
 
 def test_results_are_compared_wherever_they_lie(home: Path) -> None:
@@ -195,6 +196,12 @@ def test_results_are_compared_wherever_they_lie(home: Path) -> None:
             assert made["metrics"][0]["b"] == "Infinity"  # they are the originals
             assert made["metrics"][0]["better_images"] == 2
             assert (made["images"], made["identical_pictures"]) == (2, 0)
+
+
+def test_an_archive_without_results_is_said_to_be_one(home: Path) -> None:
+    write_bundle(home / "empty.tar", {"table.md": b"nothing"})
+    assert "empty.tar holds no results" in command("compare", "empty.tar", "bicubic").err
+    assert "empty.tar: 1 files are as they were written." in good("verify", "empty.tar").out
 
 
 def test_two_archives_are_compared_run_by_run(home: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.report import Shown, own_table
 from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
-from bench.errors import WrongUsage
+from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,13 +109,19 @@ def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
 
 
 def _results_at(place: Path, here: Workspace) -> list[Result]:
-    """The results in an archive or a folder; none where there is neither."""
+    """The results in an archive or a folder; none where there is neither.
+
+    Raises:
+        BenchError: they can't be read, or the archive has none.
+    """
     from bench.report.bundle import open_bundle
     from bench.report.results import bundle_results, folder_result
     from bench.store import runs_within
 
     if place.is_file():
-        return bundle_results(open_bundle(place))
+        if results := bundle_results(open_bundle(place)):
+            return results
+        raise BenchError(f"{place} holds no results: `bench verify {place}` says what it holds.")
     runs = runs_within(place) if place.is_dir() else []
     return [folder_result(run, here.testsets) for run in runs]
 

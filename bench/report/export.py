@@ -16,6 +16,7 @@ from bench.errors import BenchError
 from bench.files import SEAL, is_sealed, parse_json
 from bench.report.audit import Audit, code_part
 from bench.report.bundle import Bundle
+from bench.report.escape import one_line
 from bench.store import Run, RunSpec, parse_description
 from bench.tables import parse_table
 from bench.testset.manifest import FILE_NAME, Manifest, TestSet, parse_manifest
@@ -116,7 +117,7 @@ def _audit_run(
     what = f"{len(pictures)} pictures" if pictures else "no pictures"
     code = code_part(spec, description["provenance"])
     facts = f"{description['title']} on {testset} ({spec.testset[:12]})"
-    return f"{folder}: {facts}, {len(written)} images, {what}, {code}", found
+    return one_line(f"{folder}: {facts}, {len(written)} images, {what}, {code}"), found
 
 
 def named(bundle: Bundle, room: str, file: str) -> Iterator[str]:
