@@ -123,7 +123,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
     """As `write_json` of an object, with a seal as its first entry."""
-    write_bytes(path, seal(_json_bytes({SEAL: BLANK, **value})))
+    write_bytes(path, sealed_json(value))
+
+
+def sealed_json(value: Mapping[str, Any]) -> bytes:
+    """An object as indented JSON, with a seal as its first entry."""
+    return seal(_json_bytes({SEAL: BLANK, **value}))
 
 
 def _json_bytes(value: Any) -> bytes:
@@ -139,13 +144,24 @@ def read_json(path: Path, what: str) -> Any:
         BenchError: there is no such file, or it is damaged; `what` says what it should have been.
     """
     try:
-        return json.loads(path.read_bytes())
+        data = path.read_bytes()
     except FileNotFoundError:
         raise BenchError(f"{path} is missing: it should hold {what}.") from None
+    return parse_json(data, str(path), what)
+
+
+def parse_json(data: bytes, where: str, what: str) -> Any:
+    """The value of JSON; `where` names its place and `what` says what it should have been.
+
+    Raises:
+        BenchError: it is damaged.
+    """
+    try:
+        return json.loads(data)
     except RecursionError:
-        raise BenchError(f"{path} is damaged (too deep): it should hold {what}.") from None
+        raise BenchError(f"{where} is damaged (too deep): it should hold {what}.") from None
     except ValueError as error:
-        raise BenchError(f"{path} is damaged ({error}): it should hold {what}.") from None
+        raise BenchError(f"{where} is damaged ({error}): it should hold {what}.") from None
 
 
 class Journal:

@@ -14,7 +14,6 @@
 A run's identity is the hash of what determines its numbers, and nothing else.
 """
 
-import io
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -27,13 +26,11 @@ from pandas.api.types import is_numeric_dtype
 from bench.config import Precision
 from bench.errors import BenchError
 from bench.files import (
-    BLANK,
     SEAL,
     Journal,
     broken_seals,
     is_sealed,
     read_json,
-    seal,
     sha256,
     sha256_file,
     sha256_json,
@@ -42,6 +39,7 @@ from bench.files import (
 )
 from bench.images import Pixels, encode_png
 from bench.names import objection
+from bench.tables import read_table, write_table
 from bench.typed import read_back
 
 FORMAT = 1
@@ -141,18 +139,8 @@ class Run:
         Raises:
             BenchError: it is missing, damaged, or of another format.
         """
-        value = read_json(self.folder / "run.json", "a run's description")
-        if not isinstance(value, dict) or value.get("format") != FORMAT:
-            raise BenchError(
-                f"{self.folder} was written by another version of bench: remove it and run again."
-            )
-        if wrong := _wrong_parts(value):
-            raise BenchError(
-                f"{self.folder}/run.json is damaged, or another version's: {', '.join(wrong)} is "
-                "absent or wrong. Remove the folder and run again."
-            )
-        value.pop(SEAL, None)
-        return value
+        path = self.folder / "run.json"
+        return parse_description(read_json(path, "a run's description"), str(self.folder))
 
     @cached_property
     def spec(self) -> RunSpec:
@@ -351,37 +339,33 @@ def list_runs(results: Path, testset: str) -> list[Run]:
     return [Run(path.parent) for path in sorted((results / testset).glob("*/run.json"))]
 
 
-def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
-    """Names of what is not in a run's description as it should be."""
-    parts = {"title": str, "spec": dict, "provenance": dict, "outcome": dict, "resumed": list}
-    values = {"outcome": {}, "resumed": [], **description}
-    wrong = [name for name, of in parts.items() if not isinstance(values.get(name), of)]
-    if not wrong and not isinstance(values["outcome"].get("peak_memory_bytes", 0), int | float):
-        wrong = ["peak_memory_bytes"]
-    return wrong
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a Parquet file.
+def parse_description(value: Any, where: str) -> dict[str, Any]:
+    """The contents of a run.json from its JSON; `where` is the run's folder.
 
     Raises:
-        BenchError: it is damaged, or not as `write_table` sealed it.
+        BenchError: it is damaged, or of another format.
     """
-    try:
-        data = path.read_bytes()
-        if is_sealed(data) is False:
-            raise ValueError("it has changed since it was written")
-        return pd.read_parquet(io.BytesIO(data))
-    except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
-        raise BenchError(f"{path} is damaged ({error}): remove it and run again.") from None
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise BenchError(
+            f"{where} was written by another version of bench: remove it and run again."
+        )
+    if wrong := _wrong_parts(value):
+        raise BenchError(
+            f"{where}/run.json is damaged, or another version's: {', '.join(wrong)} is "
+            "absent or wrong. Remove the folder and run again."
+        )
+    value.pop(SEAL, None)
+    return value
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a Parquet file atomically, with a seal among its metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    buffer = io.BytesIO()
-    pq.write_table(arrow.replace_schema_metadata({**arrow.schema.metadata, SEAL: BLANK}), buffer)
-    write_bytes(path, seal(buffer.getvalue()))
+def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
+    """Names of what is not in a run's description as it should be."""
+    parts = {"title": str, "spec": dict, "provenance": dict}
+    parts |= {"outcome": dict, "resumed": list, "variants": dict}
+    values = {"outcome": {}, "resumed": [], "variants": {}, **description}
+    wrong = [name for name, of in parts.items() if not isinstance(values.get(name), of)]
+    if not wrong:
+        memory = values["outcome"].get("peak_memory_bytes", 0)
+        if not isinstance(memory, int | float) or not 0 <= memory < 2**63:
+            wrong = ["peak_memory_bytes"]
+    return wrong

@@ -41,7 +41,7 @@ COMMANDS = dict(leaves(typer.main.get_command(app)))
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         *("prepare", "run", "plan", "sweep", "evaluate", "report", "methods"),
-        *("verify", "sheet", "doctor"),
+        *("verify", "sheet", "doctor", "export", "compare"),
         *("datasets add",),  # and `datasets` itself, which lists them
         *("import", "new-method", "check-method", "external setup"),
         *(f"figure {name}" for name in ("grid", "tradeoff", "conditions", "pareto", "scatter")),

@@ -31,7 +31,7 @@ FUZZ = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-JSON = ("manifest", "run", "journal", "noted scores")
+JSON = ("manifest", "run", "journal", "noted scores", "exported run", "export's manifest")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from bench.cli import data, figure, inspect, methods, plan, report, suite, sweep, train, weights
+from bench.cli import (
+    data,
+    figure,
+    inspect,
+    methods,
+    plan,
+    report,
+    sharing,
+    suite,
+    sweep,
+    train,
+    weights,
+)
 from bench.cli.shared import ManyValues, say
 from bench.errors import BenchError, Terminated, WrongUsage
 
@@ -112,6 +124,8 @@ app.command(
 app.command(epilog=_example("bench plan dpi ilvr ddnm"))(plan.plan)
 app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
 app.command(epilog=_example("bench report --latex > table.tex"))(report.report)
+app.command(epilog=_example("bench export bicubic ddnm --out results.tar"))(sharing.export)
+app.command(epilog=_example("bench compare ours.tar theirs.tar"))(sharing.compare)
 app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(
     methods.import_results
 )

@@ -127,22 +127,27 @@ def datasets_add(
 
 
 def verify(
-    target: Annotated[str, typer.Argument(help="A prepared test set, or a folder of results.")],
+    target: Annotated[str, typer.Argument(help="A test set, a folder of results, or an archive.")],
 ) -> None:
-    """Hash every file of a test set, or of results and what they were made of, again.
+    """Hash every file of a test set, an archive, or results and what they were made of, again.
 
     Of results it says what each run leads back to: test set, weights and code.
     """
-    from bench.report.audit import audit_runs, audit_testset
+    from bench.report.audit import Audit, audit_runs, audit_testset
+    from bench.report.bundle import open_bundle
+    from bench.report.export import audit_bundle
     from bench.store import runs_within
     from bench.testset.manifest import read_manifest
 
     here, path = workspace(), Path(target)
     found: Sequence[str]
-    if runs := runs_within(path) if path.is_dir() else []:
+    audit = Audit((), ())
+    if path.is_file():
+        bundle = open_bundle(path)
+        audit = audit_bundle(bundle)
+        found, what, files = audit.found, target, len(bundle.members)
+    elif runs := runs_within(path) if path.is_dir() else []:
         audit = audit_runs(runs, here.testsets)
-        for line in audit.origins:
-            say(line)
         found = audit.found
         what, files = f"{len(runs)} runs in {path}", sum(len(run.written()) for run in runs)
     else:
@@ -150,7 +155,7 @@ def verify(
         folder = path if inside else testset_folder(here, target)
         found = audit_testset(folder)
         what, files = target, sum(len(entry.files) for entry in read_manifest(folder).images)
-    for line in found:
+    for line in (*audit.origins, *found):
         say(line)
     if found:
         raise BenchError(f"{len(found)} files of {what} are not as they were written.")

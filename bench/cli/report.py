@@ -82,7 +82,7 @@ def report(
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
     if number is None:
-        tables = [_own_table(here, on, methods or (), names, protocol, costs)]
+        tables = [own_table(here, on, methods or (), names, protocol, costs)]
     elif methods or names or costs or strip:
         raise WrongUsage("--table has methods and metrics of its own: leave yours and --strip out.")
     else:
@@ -98,7 +98,7 @@ def report(
         _check(tables)
 
 
-def _own_table(
+def own_table(
     here: Workspace,
     on: str | None,
     methods: Sequence[str],

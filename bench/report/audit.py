@@ -4,13 +4,14 @@ A cell of a table is a mean of scores of pictures of a run. The run's own files 
 seals and hashes (`Run.differences`), and what it was made of to the hashes in its description.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from bench.files import broken_seals, sha256_file
-from bench.store import Run
+from bench.store import Run, RunSpec
 from bench.testset.manifest import FILE_NAME, differences, read_manifest, strangers
 
 
@@ -42,7 +43,8 @@ def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
         if broken_seals(run.folder / "run.json"):
             continue  # where it would lead to is not to be relied on
         folder = testsets / run.folder.parent.name
-        parts = [_testset_part(run, folder), *_weights_parts(run), _code_part(run)]
+        code = code_part(run.spec, run.description["provenance"])
+        parts = [_testset_part(run, folder), *_weights_parts(run), code]
         origins.append(f"{run.folder}: {', '.join(parts)}")
         if (folder / FILE_NAME).is_file():
             found |= dict.fromkeys(of_testset(folder))
@@ -88,9 +90,9 @@ def _weights_files(run: Run) -> dict[str, Path]:
     return {name: Path(path) for name, path in files.items() if name in run.spec.weights}
 
 
-def _code_part(run: Run) -> str:
-    facts = run.description["provenance"]
+def code_part(spec: RunSpec, facts: Mapping[str, Any]) -> str:
+    """The code that made a run: its method's revision, and the commit of its provenance."""
     commit = facts.get("commit")
-    code = "no commit known" if commit is None else f"commit {commit[:12]}"
+    code = "no commit known" if commit is None else f"commit {str(commit)[:12]}"
     changed = " with changes that were not committed" if facts.get("dirty") else ""
-    return f"revision {run.spec.revision} at {code}{changed}"
+    return f"revision {spec.revision} at {code}{changed}"

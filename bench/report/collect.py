@@ -15,7 +15,7 @@ from bench.images import Pixels, read_image
 from bench.report.repetitions import fold
 from bench.report.strip import picture_strip
 from bench.report.table import Column, Row, Table
-from bench.store import Record, Run, list_runs, set_sha256
+from bench.store import Record, Run, RunSpec, list_runs, set_sha256
 from bench.testset.manifest import TestSet
 
 NO_GROUND_TRUTH = "The test set has no ground truth to compare with."
@@ -217,13 +217,13 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
     labels = []
     for run in runs:
         siblings = [
-            (_facts(other), _named(run) | _named(other))
+            (facts(other.spec), _named(run) | _named(other))
             for other in runs
             if other.spec.method == run.spec.method
         ]
         apart = [
             f"{key} {value}"
-            for key, value in _facts(run).items()
+            for key, value in facts(run.spec).items()
             if any(key not in named and _sets_apart(key, value, of) for of, named in siblings)
             or (key == "seed" and len(seeds) > 1)
             or (key == "precision" and value != "float32")
@@ -238,11 +238,10 @@ def _named(run: Run) -> set[str]:
     return {setting for settings in run.variants.values() for setting in settings}
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def facts(spec: RunSpec) -> dict[str, Any]:
     """What may set two runs of a method apart."""
-    settings = dict(_settings(run.spec.settings))
-    weights = {need: digest[:8] for need, digest in run.spec.weights.items()}
-    spec = run.spec
+    settings = dict(_settings(spec.settings))
+    weights = {need: digest[:8] for need, digest in spec.weights.items()}
     numbers = {"seed": spec.seed, "revision": spec.revision, "repetition": spec.repetition}
     return {**settings, **weights, **numbers, "precision": spec.precision}
 
@@ -250,8 +249,12 @@ def _facts(run: Run) -> dict[str, Any]:
 def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
     """Names and values of settings; those of a method inside begin with its name and a space."""
     for key, value in settings.items():
-        if isinstance(value, Mapping) and value.keys() == {"method", "revision", "settings"}:
-            name = value["method"]
+        if (
+            isinstance(value, Mapping)
+            and value.keys() == {"method", "revision", "settings"}
+            and isinstance(value["settings"], Mapping)
+        ):
+            name = str(value["method"])
             yield inside + key, name
             yield f"{name} revision", str(value["revision"])
             yield from _settings(value["settings"], f"{name} ")

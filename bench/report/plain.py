@@ -63,9 +63,9 @@ def to_markdown(table: Table, *, intervals: bool = False, beside: bool = False) 
     written = [
         f"### {markdown_text(layout.caption)}",
         "",
-        _markdown_row(headers),
-        _markdown_row([":---", *("---:" for _ in headers[1:])]),
-        *map(_markdown_row, lines),
+        markdown_row(headers),
+        markdown_row([":---", *("---:" for _ in headers[1:])]),
+        *map(markdown_row, lines),
     ]
     for note in (*legend, *reasons, *(markdown_text(text) for text in layout.notes)):
         written.extend(("", note))
@@ -231,5 +231,6 @@ def _better(column: Column) -> str:
     return "higher" if column.higher_is_better else "lower"
 
 
-def _markdown_row(texts: list[str]) -> str:
+def markdown_row(texts: Sequence[str]) -> str:
+    """A line of a Markdown table, of texts that are made safe already."""
     return f"| {' | '.join(texts)} |"

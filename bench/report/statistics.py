@@ -47,6 +47,31 @@ class Standing:
     effect: float | None = None
 
 
+@dataclass(frozen=True)
+class Paired:
+    """How much larger one of two paired lists is in the mean, and what is known of that.
+
+    `interval` is of the difference, `p_value` Wilcoxon's, not corrected for others, and `effect`
+    the rank-biserial correlation, 1 where it is larger throughout. None is what too few pairs
+    can't tell.
+    """
+
+    difference: float
+    interval: Interval | None = None
+    p_value: float | None = None
+    effect: float | None = None
+
+
+def paired(one: Array, other: Array) -> Paired:
+    """How much larger `other` is than `one`, scores [N] of the same images, all finite, N > 0."""
+    differences = other - one
+    mean = float(differences.mean())
+    if len(differences) < _SMALLEST:
+        return Paired(mean)
+    interval = _percentiles(resampled_means(differences[np.newaxis])[:, 0])
+    return Paired(mean, interval, *signed_rank(other, one))
+
+
 def standings(scores: Array, higher_is_better: bool) -> list[Standing]:
     """Of methods by images [M, N], all finite: the best is that of the best mean.
 

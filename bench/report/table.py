@@ -269,10 +269,11 @@ def _mean_cell(metric: str, row: Row, common: Sequence[str]) -> Cell:
     broken = sum(math.isnan(value) for value in values)
     if broken:
         return Cell(None, 0, reason=f"Not a number for {broken} of {len(values)} images.")
-    return Cell(_mean(values), len(values))
+    return Cell(mean(values), len(values))
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """The mean of at least one value, whatever their order; infinite where one is."""
     infinite = {value for value in values if math.isinf(value)}
     if infinite:
         return min(infinite)  # both at once have no mean: the sum would be refused

@@ -1,5 +1,7 @@
 """A table for the terminal."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
@@ -31,19 +33,27 @@ def to_terminal(
     than the terminal are wrapped and not cut off.
     """
     layout = lay_out(table, intervals=intervals, beside=beside)
-    columns = [("Method", [_text(label) for label in layout.labels])]
+    columns: list[tuple[str, list[Text]]] = [("Method", [_text(label) for label in layout.labels])]
     for i, (header, extras) in enumerate(zip(layout.headers, layout.extras, strict=True)):
         numbers = zip(layout.cells, layout.numbers, strict=True)
         columns.append((header, [_number(layout, c[i], n[i], styled) for c, n in numbers]))
         columns += [(extra.header, [_text(t, "dim") for t in extra.texts]) for extra in extras]
+    return Group(draw_grid(layout.caption, columns), *_underneath(layout, styled))
+
+
+def draw_grid(caption: str, columns: Sequence[tuple[str, Sequence[Text]]]) -> RichTable:
+    """A grid of headers with the texts under them, the first to the left, the others to the right.
+
+    Headers and caption may hold anything; the texts are made safe already.
+    """
     widths = [max(text.cell_len for text in (_text(header), *texts)) for header, texts in columns]
     # Of a table wider than the terminal rich drops whole columns, unless told how wide it is.
-    drawn = RichTable(title=_text(layout.caption), width=sum(widths) + 3 * len(widths) + 1)
+    drawn = RichTable(title=_text(caption), width=sum(widths) + 3 * len(widths) + 1)
     for i, (header, _) in enumerate(columns):
         drawn.add_column(_text(header), justify="right" if i else "left", width=widths[i])
     for line in zip(*(texts for _, texts in columns), strict=True):
         drawn.add_row(*line)
-    return Group(drawn, *_underneath(layout, styled))
+    return drawn
 
 
 def _number(layout: Layout, cell: Cell, number: str, styled: bool) -> Text:

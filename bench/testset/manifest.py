@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
-from bench.files import SEAL, read_json, sha256_file, sha256_json, write_sealed_json
+from bench.files import SEAL, parse_json, read_json, sha256_file, sha256_json, write_sealed_json
 from bench.images import Pixels, png_size, read_image
 from bench.names import objection, stays_below
 from bench.testset.degradation import Parameters
@@ -139,18 +139,31 @@ def read_manifest(folder: Path) -> Manifest:
         BenchError: it is missing, damaged, of another format, or names files outside its folder.
     """
     file = folder / FILE_NAME
-    values: Any = read_json(file, "a test set's manifest")
+    manifest = _parsed(read_json(file, "a test set's manifest"), str(file))
+    _check_names(folder, manifest)
+    return manifest
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """A manifest from its bytes, of a test set whose pictures are not here.
+
+    Raises:
+        BenchError: it is damaged or of another format.
+    """
+    return _parsed(parse_json(data, where, "a test set's manifest"), where)
+
+
+def _parsed(values: Any, where: str) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise BenchError(f"{file} is not a manifest of format {FORMAT}: prepare the set again.")
+        raise BenchError(f"{where} is not a manifest of format {FORMAT}: prepare the set again.")
     values.pop(SEAL, None)
-    manifest = read_back(Manifest, values, str(file))
+    manifest = read_back(Manifest, values, where)
     plan = manifest.plan
     if min(plan.size, plan.scale) < 1 or plan.size % plan.scale:
         raise BenchError(
-            f"{file} says size {plan.size} and scale {plan.scale}, which no pictures can have: "
+            f"{where} says size {plan.size} and scale {plan.scale}, which no pictures can have: "
             "prepare the set again."
         )
-    _check_names(folder, manifest)
     return manifest
 
 

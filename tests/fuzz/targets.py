@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,11 +20,16 @@ from bench.config import read_config
 from bench.diffusion.unet import UNet, UNetConfig
 from bench.errors import BenchError
 from bench.external.program import read_program
-from bench.files import sha256, write_bytes
+from bench.files import sealed_json, sha256, write_bytes
 from bench.images import decode, encode_png
 from bench.names import objection, stays_below
+from bench.report.bundle import Contents, Member, open_bundle, write_bundle
+from bench.report.compare import compare
 from bench.report.escape import csv_text, latex_text, markdown_text, one_line, visible
+from bench.report.export import audit_bundle
 from bench.report.published import read_published_table
+from bench.report.results import bundle_results
+from bench.report.side_by_side import comparisons_to_json, comparisons_to_markdown
 from bench.store import FORMAT, Record, Run, RunSpec
 from bench.testset.archives import open_archive
 from bench.testset.manifest import Entry, Manifest, Plan, differences, read_manifest
@@ -198,6 +204,55 @@ def checkpoint(file: Path) -> None:
     read_checkpoint(file, "prior").build(UNet)
 
 
+def exported(file: Path) -> None:
+    """All that is done with a stranger's archive."""
+    bundle = open_bundle(file)
+    for name in bundle.members:
+        assert (file.parent / name).resolve().is_relative_to(file.parent.resolve())
+    with suppress(BenchError):
+        audit_bundle(bundle)
+    for result in bundle_results(bundle):
+        comparison = compare(result, result, [])
+        assert comparisons_to_markdown([comparison], [result])
+        assert json.loads(comparisons_to_json([comparison], [result]))
+
+
+def export_of(files: dict[str, bytes | Path]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write_bundle(Path(folder) / "a.tar", files)
+        return (Path(folder) / "a.tar").read_bytes()
+
+
+def resealed(data: bytes) -> bytes:
+    """JSON as a stranger would seal it; what is no object stays as it is."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(value := json.loads(data), dict):
+            return sealed_json(value)
+    return data
+
+
+def export_of_run(data: bytes) -> bytes:
+    """An export of a run with this description."""
+    inside = f"results/tiny/dpi-{SPEC.identity[:12]}"
+    return export_of(
+        {
+            f"{inside}/run.json": resealed(data),
+            f"{inside}/records.parquet": parquet([RECORD]),
+            f"{inside}/scores.parquet": parquet([{**SCORE, "value": 1.5, "note": ""}]),
+        }
+    )
+
+
+def export_with_manifest(data: bytes) -> bytes:
+    """An archive that begins with this manifest."""
+    sealed, buffer = resealed(data), io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        member = tarfile.TarInfo("manifest.json")
+        member.size = len(sealed)
+        archive.addfile(member, io.BytesIO(sealed))
+    return buffer.getvalue()
+
+
 RECORD = asdict(Record("a", "0" * 64, 0.5, 50))
 
 TARGETS = {
@@ -222,6 +277,17 @@ TARGETS = {
     "archive": Target(
         at("odd", lambda file: photographs(open_archive(file))),
         lambda: [zipped(), tarred("w"), tarred("w:gz")],
+    ),
+    "export": Target(
+        at("a.tar", exported), lambda: [export_of_run(text_of({**RUN, "provenance": {}}))]
+    ),
+    "exported run": Target(
+        lambda data, folder: at("a.tar", exported)(export_of_run(data), folder),
+        lambda: [text_of({**RUN, "provenance": {"packages": {"torch": "2"}, "commit": "a"}})],
+    ),
+    "export's manifest": Target(
+        lambda data, folder: at("a.tar", exported)(export_with_manifest(data), folder),
+        lambda: [text_of(asdict(Contents(1, (Member("table.md", 1, "0" * 64),))))],
     ),
     "table of images": Target(
         at("odd.parquet", lambda file: photographs(ParquetSource((file,)))),

@@ -1,0 +1,139 @@
+"""The commands that share results: export, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.report import Shown, own_table
+from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
+from bench.errors import BenchError, WrongUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bench.config import Workspace
+    from bench.metrics import Measure
+    from bench.report.results import Result
+
+
+def export(
+    out: Annotated[Path, typer.Option("--out", help="The archive to write, FILE.tar.")],
+    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else all.")] = None,
+    on: TestsetOption = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures", help="Pack the restored pictures, too.")
+    ] = False,
+) -> None:
+    """Pack results into one archive: table, scores, provenance and the hashes of everything.
+
+    The test set's own pictures stay here.
+    """
+    from bench.report import collect, to_csv, to_json, to_markdown
+    from bench.report.bundle import write_bundle
+    from bench.report.export import export_files
+
+    if out.suffix != ".tar":
+        raise WrongUsage(f"--out {out} is no name of an archive: call it {out.stem}.tar.")
+    here = workspace()
+    testset = open_testset_named(here, on)
+    runs = collect.find_runs(testset, here.results, methods or (), here.config.methods)
+    table = own_table(here, testset.name, methods or (), None, Shown.STRICT, costs=True)
+    texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
+    files = export_files(testset, runs, texts, pictures)
+    write_bundle(out, files)
+    size = out.stat().st_size / 2**20
+    what = f"{len(runs)} run{'s' if len(runs) > 1 else ''} on {testset.name}"
+    say(f"Packed {what} into {out} ({len(files)} files, {size:.1f} MiB): `bench verify {out}`.")
+
+
+def compare(
+    one: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="Archive, folder of results, or run by its name; ARCHIVE:RUN chooses."
+        ),
+    ],
+    other: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    on: TestsetOption = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Every number at full precision.")] = False,
+) -> None:
+    """Set two results side by side: what differs in how they were made, and what that did.
+
+    Of several results on either side those that belong together are compared.
+    """
+    from rich.console import Console
+
+    from bench.report import side_by_side
+    from bench.report.compare import compare as set_beside
+    from bench.report.results import pairs
+
+    if markdown and json:
+        raise WrongUsage("--markdown and --json exclude each other: choose one.")
+    here = workspace()
+    found, alone = pairs(*(_results_called(name, here, on) for name in (one, other)))
+    comparisons = [set_beside(a, b, _metrics(here, a)) for a, b in found]
+    if json or markdown:
+        to = side_by_side.comparisons_to_json if json else side_by_side.comparisons_to_markdown
+        typer.echo(to(comparisons, alone), nl=False)
+    else:
+        drawn = side_by_side.comparisons_to_terminal(comparisons, alone)
+        Console().print(drawn, soft_wrap=True)
+
+
+def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
+    """What a name on the command line means: archive, folder, either with a run, or a run.
+
+    Raises:
+        BenchError: nothing, or it can't be read.
+    """
+    from bench.report.results import choose, folder_result
+
+    place, run = Path(name), ""
+    if not place.exists() and ":" in name:
+        before, _, run = name.rpartition(":")
+        place = Path(before)
+    results = _results_at(place, here)
+    if results:
+        return choose(results, run, str(place)) if run else results
+    if place.suffix == ".tar" and not place.exists():
+        raise WrongUsage(f"{place} is not there: give an archive that `bench export` wrote.")
+    from bench.report.collect import find_runs
+
+    testset = open_testset_named(here, on)
+    runs = find_runs(testset, here.results, (name,), ())
+    return [folder_result(run, here.testsets) for run in runs]
+
+
+def _results_at(place: Path, here: Workspace) -> list[Result]:
+    """The results in an archive or a folder; none where there is neither.
+
+    Raises:
+        BenchError: they can't be read, or the archive has none.
+    """
+    from bench.report.bundle import open_bundle
+    from bench.report.results import bundle_results, folder_result
+    from bench.store import runs_within
+
+    if place.is_file():
+        if results := bundle_results(open_bundle(place)):
+            return results
+        raise BenchError(f"{place} holds no results: `bench verify {place}` says what it holds.")
+    runs = runs_within(place) if place.is_dir() else []
+    return [folder_result(run, here.testsets) for run in runs]
+
+
+def _metrics(here: Workspace, result: Result) -> Sequence[Measure]:
+    """All metrics there are, as they measure the test set of a result."""
+    from bench import metrics
+    from bench.metrics.recognition import configured
+
+    own = configured(here.config.recognition, f"{here.config_file}.recognition")
+    known = {**metrics.all_metrics(), **own}
+    if result.manifest is None:
+        return list(known.values())
+    degradation = result.manifest.plan.degradation
+    return [metric.of_degradation(degradation) for metric in known.values()]
