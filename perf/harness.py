@@ -25,6 +25,7 @@ from bench.files import write_bytes
 from bench.images import encode_png
 from bench.metrics.scoring import score_runs
 from bench.report import collect
+from bench.report.runs import find_runs
 from bench.testset.manifest import TestSet, open_testset
 from bench.testset.prepare import prepare
 from bench.testset.recipe import Recipe, plan_testset
@@ -67,7 +68,7 @@ def score(folder: Path) -> None:
 def report(folder: Path) -> None:
     """`bench report --metric psnr`."""
     testset = _testset(folder)
-    runs = collect.find_runs(testset, folder / "results", (), ())
+    runs = find_runs(testset, folder / "results", (), ())
     collect.table_of(testset, runs, [metrics.find_measure("psnr")])
 
 

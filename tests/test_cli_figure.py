@@ -12,7 +12,7 @@ from bench.engine.conditions import conditions
 from bench.engine.run import run_suite
 from bench.errors import BenchError
 from bench.images import read_image
-from bench.report.collect import find_runs, table_of
+from bench.report.collect import table_of
 from bench.report.figures.gather import (
     Result,
     between,
@@ -21,6 +21,7 @@ from bench.report.figures.gather import (
     results_of,
     swept_run,
 )
+from bench.report.runs import find_runs
 from bench.report.table import NOT_MEASURED, Column
 from bench.store import Run, list_runs
 from bench.testset.manifest import open_testset

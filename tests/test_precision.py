@@ -16,7 +16,7 @@ from bench.files import sha256_json
 from bench.images import Pixels, resize_bicubic
 from bench.metrics.pixel import psnr
 from bench.registry.places import find_network
-from bench.report.collect import run_labels
+from bench.report.runs import run_labels
 from bench.store import Run, RunSpec
 from bench.testset.manifest import TestSet
 from bench.typed import build

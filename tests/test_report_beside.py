@@ -14,8 +14,9 @@ from bench.registry.records import find_record
 from bench.report import Cell, Published, Table, Verdict, cells, read_published
 from bench.report.beside import family_of, known_as, with_published
 from bench.report.check import claims
-from bench.report.collect import repeated, runs_on, table_of
+from bench.report.collect import table_of
 from bench.report.paper import choose_testsets, find_printed, paper_table
+from bench.report.runs import repeated, runs_on
 from bench.resources import checkpoints, resource
 from bench.store import Run, set_sha256
 from bench.testset.manifest import Plan, TestSet

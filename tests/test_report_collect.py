@@ -10,14 +10,8 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.report.collect import (
-    INCOMPLETE,
-    ONE_REPETITION,
-    find_runs,
-    run_labels,
-    strip_of,
-    table_of,
-)
+from bench.report.collect import INCOMPLETE, ONE_REPETITION, strip_of, table_of
+from bench.report.runs import find_runs, run_labels
 from bench.report.table import NOT_MEASURED, cells
 from bench.store import Run, RunSpec, set_sha256
 from bench.testset.manifest import TestSet

@@ -18,7 +18,7 @@ from bench.files import sha256_file
 from bench.images import resize_bicubic_batch, to_model, to_pixels
 from bench.kinds import Kind
 from bench.method import configure, find_method
-from bench.report.collect import run_labels
+from bench.report.runs import run_labels
 from bench.restorers import (
     ARCHITECTURES,
     NoisedGFPGAN,

@@ -56,9 +56,10 @@ def grid(
     width: WidthOption = None,
 ) -> None:
     """Draw faces: the input, methods across, and the original, with a part enlarged."""
-    from bench.report.collect import find_runs, picture_columns
+    from bench.report.collect import picture_columns
     from bench.report.figures.gather import first_repetitions
     from bench.report.figures.pictures import picture_grid
+    from bench.report.runs import find_runs
 
     part = _zoom(zoom)
     here = _ready(out)
@@ -198,8 +199,8 @@ def _results(
     """Runs with their repetitions, measured, and the columns by their names."""
     from bench.metrics.protocol import protocols
     from bench.metrics.scoring import as_measured
-    from bench.report.collect import find_runs
     from bench.report.figures.gather import results_of
+    from bench.report.runs import find_runs
 
     metrics = chosen_metrics(here, names)
     runs = find_runs(testset, here.results, methods, here.config.methods)

@@ -65,8 +65,9 @@ def _section(
     from bench.metrics.scoring import as_measured
     from bench.report import read_published
     from bench.report.beside import with_published
-    from bench.report.collect import find_runs, repeated, table_of
+    from bench.report.collect import table_of
     from bench.report.page import Section
+    from bench.report.runs import find_runs, repeated
     from bench.resources import resource
 
     runs = find_runs(testset, here.results, methods, here.config.methods)

@@ -111,14 +111,15 @@ def own_table(
     from bench.metrics.scoring import as_measured
     from bench.report import collect, read_published
     from bench.report.beside import with_published
+    from bench.report.runs import find_runs, repeated
     from bench.resources import resource
 
     metrics = chosen_metrics(here, names)
     testset = open_testset_named(here, on)
-    runs = collect.find_runs(testset, here.results, methods, here.config.methods)
+    runs = find_runs(testset, here.results, methods, here.config.methods)
     columns = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
     table = collect.table_of(testset, runs, columns, protocol, costs)
-    first = [group[0] for group in collect.repeated(runs)]
+    first = [group[0] for group in repeated(runs)]
     return with_published(
         table, testset, first, read_published(resource("results/published")).tables
     )
@@ -149,9 +150,10 @@ def _save_strip(
     from bench.files import write_bytes
     from bench.images import encode_png
     from bench.report import collect
+    from bench.report.runs import find_runs
 
     testset = open_testset_named(here, on)
-    runs = collect.find_runs(testset, here.results, methods, here.config.methods)
+    runs = find_runs(testset, here.results, methods, here.config.methods)
     write_bytes(file, encode_png(collect.strip_of(testset, runs, faces)))
     say(f"Saved {file}", err=True)
 

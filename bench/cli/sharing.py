@@ -31,15 +31,16 @@ def export(
 
     The test set's own pictures stay here.
     """
-    from bench.report import collect, to_csv, to_json, to_markdown
+    from bench.report import to_csv, to_json, to_markdown
     from bench.report.bundle import write_bundle
     from bench.report.export import export_files
+    from bench.report.runs import find_runs
 
     if out.suffix != ".tar":
         raise WrongUsage(f"--out {out} is no name of an archive: call it {out.stem}.tar.")
     here = workspace()
     testset = open_testset_named(here, on)
-    runs = collect.find_runs(testset, here.results, methods or (), here.config.methods)
+    runs = find_runs(testset, here.results, methods or (), here.config.methods)
     table = own_table(here, testset.name, methods or (), None, Shown.STRICT, costs=True)
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
     files = export_files(testset, runs, texts, pictures)
@@ -101,7 +102,7 @@ def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
         return choose(results, run, str(place)) if run else results
     if place.suffix == ".tar" and not place.exists():
         raise WrongUsage(f"{place} is not there: give an archive that `bench export` wrote.")
-    from bench.report.collect import find_runs
+    from bench.report.runs import find_runs
 
     testset = open_testset_named(here, on)
     runs = find_runs(testset, here.results, (name,), ())

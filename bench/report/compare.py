@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.errors import BenchError
-from bench.report.collect import COSTS, Measured, facts
+from bench.report.collect import COSTS, Measured
 from bench.report.results import Result
+from bench.report.runs import facts
 from bench.report.statistics import Paired, holm, paired
 from bench.report.table import Column, mean
 from bench.testset.manifest import Manifest

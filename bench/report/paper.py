@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bench.errors import WrongUsage
 from bench.report.beside import with_published
-from bench.report.collect import Measured, repeated, runs_on, table_of
+from bench.report.collect import Measured, table_of
 from bench.report.published import UNSCALED, Published, PublishedTable, Selection
+from bench.report.runs import repeated, runs_on
 from bench.report.table import Row, Table
 from bench.store import Run
 from bench.testset.manifest import Plan, TestSet

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.errors import WrongUsage
 from bench.images import read_image
-from bench.report.collect import COSTS, Measured, repeated, table_of
+from bench.report.collect import COSTS, Measured, table_of
 from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
+from bench.report.runs import repeated
 from bench.report.table import NOT_MEASURED, Column, cells
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from bench.report.collect import COSTS, run_labels
+from bench.report.collect import COSTS
 from bench.report.escape import one_line
 from bench.report.layout import SPREAD, Layout, interval_text, lay_out, number
 from bench.report.page.pictures import THUMBNAIL
 from bench.report.page.section import Section
+from bench.report.runs import run_labels
 from bench.report.table import Cell, Column, Table
 
 ROUNDING = 2
