@@ -55,6 +55,19 @@ def run_method(
     executor = executor or ThisProcess()
     settings = {**(others or {}), name: overrides}
     assignment = assign(name, settings, testset, weights, seed, repetition)
+    with Run.of(results, testset.name, identify(assignment, testset)).alone():
+        return _run(assignment, testset, results, batch, strict, executor)
+
+
+def _run(
+    assignment: Assignment,
+    testset: TestSet,
+    results: Path,
+    batch: int,
+    strict: bool,
+    executor: Executor,
+) -> Finished:
+    """As `run_method`, where no other process is at the same run."""
     method, spec = assignment.configured().method, identify(assignment, testset)
     images = list(testset.entries)
     run = Run.of(results, testset.name, spec)
@@ -82,7 +95,7 @@ def run_method(
                 if failed:
                     advance(0, f"{len(failed)} failed")
                 if failed and strict:
-                    raise BenchError(f"{describe(name, failed)} What it restored is kept.")
+                    raise BenchError(f"{describe(method.name, failed)} What it restored is kept.")
     run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
     return Finished(run, len(pending) - len(failed), failed)
 

@@ -67,8 +67,9 @@ class TrainingCheckpoint:
             BenchError: the folder can't be written.
             OSError: the disk is full.
         """
-        with replacing(self.path) as temporary:
-            torch.save({**state, "facts": _as_json(self.facts)}, temporary)
+        # To an open file: given a path, torch writes its name, which is temporary, into it.
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            torch.save({**state, "facts": _as_json(self.facts)}, file)
 
     def check_room(self, network: nn.Module) -> None:
         """See that the state will fit on the disk, before hours are spent.
