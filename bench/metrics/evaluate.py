@@ -224,7 +224,7 @@ class _Decoded:
             self._pixels[place] = (
                 through_jpeg(self.picture(picture, jpeg=False))
                 if jpeg
-                else read_image(picture.path)
+                else read_image(picture.path, picture.sha256)
             )
         return self._pixels[place]
 
