@@ -1,5 +1,6 @@
 """Files that are whole or absent, their hashes, and seals: hashes inside of what they vouch for."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -27,16 +28,18 @@ def replacing(path: Path) -> Iterator[Path]:
     by the next process that writes in the folder, as the same command does.
 
     Raises:
-        BenchError: the folder or the file can't be written.
+        BenchError: the folder or the file can't be written, or the disk is full.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path.parent)
-        handle, temporary = _temporary(path.parent)
+        with _told_of_full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(path.parent)
+            handle, temporary = _temporary(path.parent)
     except OSError as error:
         raise BenchError(f"{path.parent} can't be written: {error.strerror}.") from None
     try:
-        yield temporary
+        with _told_of_full_disk(path):
+            yield temporary
         temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
         try:
             temporary.replace(path)
@@ -45,6 +48,19 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(handle)
+
+
+@contextmanager
+def _told_of_full_disk(path: Path) -> Iterator[None]:
+    """What the system says of a full disk names no file, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BenchError(
+                f"{path} can't be written: the disk is full. Make room; the same command goes on."
+            ) from None
+        raise
 
 
 def _temporary(folder: Path) -> tuple[int, Path]:
@@ -171,10 +187,14 @@ class Journal:
             ) from None
 
     def append(self, records: list[dict[str, Any]]) -> None:
-        """Add records; they are on disk when this returns."""
+        """Add records; they are on disk when this returns.
+
+        Raises:
+            BenchError: the disk is full.
+        """
         whole = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         self._drop_torn_line()
-        with self.path.open("ab") as file:
+        with _told_of_full_disk(self.path), self.path.open("ab") as file:
             file.write(whole)
             file.flush()
             os.fsync(file.fileno())

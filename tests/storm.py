@@ -1,8 +1,9 @@
 """python -m tests.storm [KILLS [SEED]]: commands killed at random end as if undisturbed.
 
 The first kill of a command comes before a random one of its operations on files, between which a
-clock seldom hits; later ones mostly at a random moment. What was killed is started again, perhaps to be killed again, and in the end left alone.
-A process is a copy of one that has imported everything, so that a kill costs no start of Python.
+clock seldom hits; later ones mostly come at a random moment. What was killed is started again,
+perhaps to be killed again, and in the end left alone. A process is a copy of one that has imported
+everything, so that a kill costs no start of Python.
 
 Files are compared byte for byte with those of commands that nobody disturbed. What these say of
 time is the same in both because here the clock stands still: seconds per image and peak memory are
@@ -33,15 +34,14 @@ from tests.registered import table
 from tests.serving import Handler, site
 from tests.small import TINY_PRIOR, photos
 
-COMMANDS: Mapping[str, Sequence[str]] = {
-    "weights": ("weights", "get", "net"),
-    "prepare": ("prepare", "celeba", "--source", "photos", "--scale", "4", "8"),
-    "train": ("train", "prior", "--size", "16", "--data", "photos", "--out", "prior")
-    + ("--steps", "3", "--batch", "2", "--every", "1"),
-    "run": ("run", "bicubic", "ilvr", "--testset", "celeba-16-x4")
-    + ("--prior", "prior/prior-16.safetensors", "--set", "ilvr.steps=3", "--set", "ilvr.range_t=1"),
-    "evaluate": ("evaluate", "--testset", "celeba-16-x4", "--protocol", "both"),
-    "report": ("report", "--testset", "celeba-16-x4", "--html", "page"),
+COMMANDS = {
+    "weights": "weights get net",
+    "prepare": "prepare celeba --source photos --scale 4 8",
+    "train": "train prior --size 16 --data photos --out prior --steps 3 --batch 2 --every 1",
+    "run": "run bicubic ilvr --testset celeba-16-x4 --prior prior/prior-16.safetensors "
+    "--set ilvr.steps=3 --set ilvr.range_t=1",
+    "evaluate": "evaluate --testset celeba-16-x4 --protocol both",
+    "report": "report --testset celeba-16-x4 --html page",
 }
 CONFIG = 'size = 16\nbatch = 1\nmetrics = ["psnr", "ssim"]\n'
 IMAGES = 6
@@ -202,7 +202,7 @@ def _start(workspace: Path, name: str, last: int | None = None, count: Path | No
         records._FILE = workspace / "records.toml"
         operations = _Operations(last)
         sys.addaudithook(operations)
-        code = app(COMMANDS[name], prog_name="bench", standalone_mode=False) or 0
+        code = app(COMMANDS[name].split(), prog_name="bench", standalone_mode=False) or 0
         if count:
             count.write_text(str(operations.done))
         sys.stdout.flush()
@@ -291,7 +291,7 @@ def _stop_the_clock() -> None:
     import bench.metrics.scoring
     import bench.report.page
     import bench.testset.prepare
-    import bench.training.tasks  # noqa: F401
+    import bench.training.tasks
     from bench.engine import provenance
     from bench.store import Run
     from bench.training import architectures

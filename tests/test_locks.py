@@ -111,13 +111,17 @@ def test_a_lock_on_a_folder_that_its_holder_removed_is_taken_again(tmp_path: Pat
 def test_where_the_kernel_does_not_tell_the_holder_is_another_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
     monkeypatch.setattr("bench.locks._HELD", tmp_path / "none")
-    with (
-        elsewhere(HOLD, tmp_path) as holder,
-        locked(tmp_path, lambda s: holder.kill() or said.append(s)),
-    ):
-        assert said == [f"Another process is at work in {tmp_path}: waiting until it is done."]
+    with elsewhere(HOLD, tmp_path) as holder:
+
+        def say(sentence: str) -> None:
+            assert (
+                sentence == f"Another process is at work in {tmp_path}: waiting until it is done."
+            )
+            holder.kill()
+
+        with locked(tmp_path, say):
+            pass
 
 
 def test_a_disk_without_locks_is_told_of_and_used(
