@@ -14,7 +14,6 @@
 A run's identity is the hash of what determines its numbers, and nothing else.
 """
 
-import io
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields
@@ -27,13 +26,11 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.errors import BenchError
 from bench.files import (
-    BLANK,
     SEAL,
     Journal,
     broken_seals,
     is_sealed,
     read_json,
-    seal,
     sha256,
     sha256_file,
     sha256_json,
@@ -44,6 +41,7 @@ from bench.images import Pixels, encode_png
 from bench.locks import locked
 from bench.names import objection
 from bench.progress import notice
+from bench.tables import read_table, write_table
 from bench.typed import read_back
 
 FORMAT = 1
@@ -281,9 +279,10 @@ class Run:
     def failures(self, restored: Container[str]) -> dict[str, str]:
         """Image id -> why it could not be restored, of all that are not among those `restored`."""
         path = self.folder / "failures.parquet"
+        later = self._failures.read()  # first: what another process takes from it is in the table
         rows = read_table(path).to_dict("records") if path.exists() else []
         where = f"a failure of {self.folder}"
-        noted = [read_back(Failure, row, where) for row in (*rows, *self._failures.read())]
+        noted = [read_back(Failure, row, where) for row in (*rows, *later)]
         return {f.image: f.reason for f in noted if f.image not in restored}
 
     def finish(self, images: Sequence[str], outcome: Mapping[str, Any]) -> None:
@@ -379,32 +378,3 @@ def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
     if not wrong and not isinstance(values["outcome"].get("peak_memory_bytes", 0), int | float):
         wrong = ["peak_memory_bytes"]
     return wrong
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """Read a Parquet file.
-
-    Raises:
-        BenchError: it is damaged, or not as `write_table` sealed it.
-        FileNotFoundError: there is none.
-    """
-    try:
-        data = path.read_bytes()
-        if is_sealed(data) is False:
-            raise ValueError("it has changed since it was written")
-        return pd.read_parquet(io.BytesIO(data))
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
-        raise BenchError(f"{path} is damaged ({error}): remove it and run again.") from None
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a Parquet file atomically, with a seal among its metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    arrow = pa.Table.from_pandas(table, preserve_index=False)
-    buffer = io.BytesIO()
-    pq.write_table(arrow.replace_schema_metadata({**arrow.schema.metadata, SEAL: BLANK}), buffer)
-    write_bytes(path, seal(buffer.getvalue()))

@@ -13,7 +13,8 @@ import pytest
 from bench.errors import BenchError
 from bench.files import SEAL, Journal, sha256_file
 from bench.images import Pixels, read_image
-from bench.store import TEXTS, Record, Run, RunSpec, list_runs, read_table, write_table
+from bench.store import TEXTS, Record, Run, RunSpec, list_runs
+from bench.tables import read_table, write_table
 from bench.typed import build
 from tests.small import picture
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.files import write_bytes, write_json
-from bench.store import read_table, write_table
+from bench.tables import read_table, write_table
 from tests.bad_input.case import Arrange, Refused, run_folder
 
 
