@@ -11,8 +11,10 @@ import pytest
 from torch import Tensor
 
 import bench.engine.work
+import bench.metrics.evaluate
 import bench.metrics.scoring
 import bench.store
+import bench.tables
 from bench import metrics
 from bench.config import Weights
 from bench.engine.run import Finished, run_method
@@ -120,13 +122,13 @@ def test_of_two_evaluations_neither_loses_the_scores_of_the_other(
 ) -> None:
     results = tmp_path / "results"
     item = run(testset, results)
-    evaluate, begun = bench.metrics.scoring.evaluate, threading.Event()
+    begun = threading.Event()
 
     def slow(*arguments: Any) -> Any:
         if not begun.is_set():
             begun.set()
             waits.wait(HELD_UP)
-        return evaluate(*arguments)
+        return bench.metrics.evaluate.evaluate(*arguments)
 
     monkeypatch.setattr(bench.metrics.scoring, "evaluate", slow)
 
@@ -155,7 +157,7 @@ def test_a_reader_finds_all_records_while_the_journal_becomes_a_table_and_back(
 ) -> None:
     reader, writer = (written(testset, tmp_path / "results") for _ in range(2))
     images = list(testset.entries)
-    read, read_table = Journal.read, bench.store.read_table
+    read = Journal.read
 
     def read_late(journal: Journal) -> list[dict[str, Any]]:
         monkeypatch.undo()
@@ -168,7 +170,7 @@ def test_a_reader_finds_all_records_while_the_journal_becomes_a_table_and_back(
     def read_table_late(path: Path) -> Any:
         monkeypatch.undo()
         writer.reopen()
-        return read_table(path)
+        return bench.tables.read_table(path)
 
     monkeypatch.setattr(bench.store, "read_table", read_table_late)
     assert list(reader.records()) == images
