@@ -77,6 +77,7 @@ def download(
         if target.is_file():
             digest = sha256_file(target)
             if wanted.sha256 in (None, digest):
+                Partial(target).discard()  # what a kill left after the file had its name
                 return digest
         refuse_offline(target.name)
         failures = []
