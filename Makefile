@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: install demo test lint fuzz mutations perf docs clean
+.PHONY: install demo test lint fuzz mutations storm perf docs clean
 
 install: $(INSTALLED)
 
@@ -49,6 +49,11 @@ fuzz: install
 # Plausible mistakes in the mathematics, one at a time: the tests must notice each.
 mutations: install
 	$(RUN)python -m tests.mutations
+
+# KILLS of commands at random moments: in the end every file must be as if there had been none.
+KILLS ?= 200
+storm: install
+	$(RUN)python -m tests.storm $(KILLS)
 
 perf: install
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[perf]"

@@ -1,5 +1,6 @@
 """Files that are whole or absent, their hashes, and seals: hashes inside of what they vouch for."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -7,33 +8,38 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, Refused
+
+UNFINISHED = ".bench-"
+"""What names of files begin with that are being written."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary name beside `path`; on success what was written there becomes `path`.
 
-    On any error, a kill included, `path` is what it was before.
+    On any error, a kill included, `path` is what it was before. What a kill leaves of it is removed
+    by the next process that writes in the folder, as the same command does.
 
     Raises:
-        BenchError: the folder or the file can't be written.
+        BenchError: the folder or the file can't be written, or the disk is full.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Without its own name, which may be as long as names can be.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        with _told_of_full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(path.parent)
+            handle, temporary = _temporary(path.parent)
     except OSError as error:
         raise BenchError(f"{path.parent} can't be written: {error.strerror}.") from None
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
+        with _told_of_full_disk(path):
+            yield temporary
         temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
         try:
             temporary.replace(path)
@@ -41,6 +47,32 @@ def replacing(path: Path) -> Iterator[Path]:
             raise BenchError(f"{path} can't be written: {error.strerror}.") from None
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def _told_of_full_disk(path: Path) -> Iterator[None]:
+    """What the system says of a full disk names no file, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BenchError(
+                f"{path} can't be written: the disk is full. Make room; the same command goes on."
+            ) from None
+        raise
+
+
+def _temporary(folder: Path) -> tuple[int, Path]:
+    """A new file, locked by this process as long as the handle is open, and its path."""
+    while True:
+        # Without the name of what it becomes, which may be as long as names can be.
+        handle, name = tempfile.mkstemp(dir=folder, prefix=UNFINISHED, suffix=".part")
+        with suppress(OSError):  # a disk without locks, where nothing is removed either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # taken for abandoned before it was locked
 
 
 @contextmanager
@@ -64,36 +96,13 @@ def begun(folder: Path) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def locked(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a folder that exists for this process alone; where another holds it, wait.
-
-    `waiting` is called once before a wait. The lock is the kernel's and dies with its process, so
-    that nothing is left to be cleared away after a kill. It binds only who asks for it, too.
-
-    Raises:
-        BenchError: the folder can't be opened.
-    """
-    try:
-        handle = os.open(folder, os.O_RDONLY)  # not inherited by child processes
-    except OSError as error:
-        raise BenchError(f"{folder} can't be opened: {error.strerror}.") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        remove_partial_files(folder)
-        yield
-    finally:
-        os.close(handle)
-
-
-def remove_partial_files(folder: Path) -> None:
-    """Remove what `replacing` leaves behind below a folder when its process is killed."""
-    for path in folder.rglob(".*.part"):
-        path.unlink(missing_ok=True)
+@cache
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder; once per process is enough."""
+    for path in folder.glob(f"{UNFINISHED}*.part"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by a writer that lives
+            path.unlink(missing_ok=True)
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -194,10 +203,14 @@ class Journal:
             ) from None
 
     def append(self, records: list[dict[str, Any]]) -> None:
-        """Add records; they are on disk when this returns."""
+        """Add records; they are on disk when this returns.
+
+        Raises:
+            BenchError: the disk is full.
+        """
         whole = b"".join(json.dumps(record).encode() + b"\n" for record in records)
         self._drop_torn_line()
-        with self.path.open("ab") as file:
+        with _told_of_full_disk(self.path), self.path.open("ab") as file:
             file.write(whole)
             file.flush()
             os.fsync(file.fileno())

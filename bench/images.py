@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from bench.errors import BenchError, Refused
+from bench.files import sha256
 
 if TYPE_CHECKING:  # torch takes a second to import, and only two functions here need it
     from collections.abc import Sequence
@@ -78,13 +79,16 @@ def _is_deep(image: ImageFile) -> bool:
     return image.mode.startswith(("I", "F"))
 
 
-def read_image(path: Path) -> Pixels:
-    """Read an image file to [H, W, 3].
+def read_image(path: Path, digest: str | None = None) -> Pixels:
+    """Read an image file to [H, W, 3], whose SHA-256 is `digest` if that is known.
 
     Raises:
-        BenchError: the file is missing or `decode` refuses it.
+        BenchError: the file is missing or has changed, or `decode` refuses it.
     """
-    return np.asarray(decode(image_bytes(path), str(path)))
+    data = image_bytes(path)
+    if digest not in (None, sha256(data)):
+        raise BenchError(f"{path} has changed since it was written: `bench verify` tells what has.")
+    return np.asarray(decode(data, str(path)))
 
 
 def image_bytes(path: Path) -> bytes:

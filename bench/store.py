@@ -15,6 +15,7 @@ A run's identity is the hash of what determines its numbers, and nothing else.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,9 @@ from bench.files import (
     write_sealed_json,
 )
 from bench.images import Pixels, encode_png
+from bench.locks import locked
 from bench.names import objection
+from bench.progress import notice
 from bench.tables import read_table, write_table
 from bench.typed import read_back
 
@@ -111,7 +114,7 @@ class Run:
     def open(
         cls, results: Path, testset: str, title: str, spec: RunSpec, provenance: Mapping[str, Any]
     ) -> "Run":
-        """The run of this identity: the one that is there, or a new one.
+        """The run of this identity, for writing: the one that is there, or a new one.
 
         Raises:
             BenchError: the folder can't be written, or its run.json is damaged or another run's.
@@ -130,7 +133,17 @@ class Run:
             raise BenchError(
                 f"{run.folder}/run.json is not what was run there: remove {run.folder}."
             )
+        if run.finished:
+            run._journal.remove()  # noqa: SLF001 - a kill between the two leaves both
         return run
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the folder against other processes that write pictures; see `bench.locks`.
+
+        Raises:
+            BenchError: it can't be written.
+        """
+        return locked(self.folder, notice)
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -182,12 +195,7 @@ class Run:
 
     def written(self) -> dict[str, Record]:
         """Image id -> record, of every picture that was written, whatever became of it."""
-        rows = (
-            read_table(self.folder / "records.parquet").to_dict("records")
-            if self.finished
-            else self._journal.read()
-        )
-        records = [read_back(Record, row, f"a record of {self.folder}") for row in rows]
+        records = [read_back(Record, row, f"a record of {self.folder}") for row in self._written()]
         for record in records:
             if reason := objection(record.image):
                 raise BenchError(
@@ -195,6 +203,21 @@ class Run:
                     "don't trust it."
                 )
         return {record.image: record for record in records}
+
+    def _written(self) -> list[dict[str, Any]]:
+        """The rows of the table of records, or of the journal that becomes one.
+
+        Another process may turn either into the other meanwhile: then it is read again.
+        """
+        path = self.folder / "records.parquet"
+        while True:
+            if self.finished:
+                with suppress(FileNotFoundError):
+                    return read_table(path).to_dict("records")
+            elif rows := self._journal.read():
+                return rows
+            elif not self.finished:
+                return []
 
     def records(self) -> dict[str, Record]:
         """Image id -> record, for every image whose picture is there as it was written."""
@@ -251,9 +274,10 @@ class Run:
     def failures(self, restored: Container[str]) -> dict[str, str]:
         """Image id -> why it could not be restored, of all that are not among those `restored`."""
         path = self.folder / "failures.parquet"
+        later = self._failures.read()  # first: what another process takes from it is in the table
         rows = read_table(path).to_dict("records") if path.exists() else []
         where = f"a failure of {self.folder}"
-        noted = [read_back(Failure, row, where) for row in (*rows, *self._failures.read())]
+        noted = [read_back(Failure, row, where) for row in (*rows, *later)]
         return {f.image: f.reason for f in noted if f.image not in restored}
 
     def finish(self, images: Sequence[str], outcome: Mapping[str, Any]) -> None:
@@ -292,15 +316,17 @@ class Run:
     def scores(self) -> pd.DataFrame | None:
         """The table of scores with what was noted since, or None before the first evaluation."""
         path = self.folder / "scores.parquet"
+        noted = self._scores.read()  # first: what another process takes from it is in the table
         tables = [read_table(path)] if path.exists() else []
-        if noted := self._scores.read():
+        if noted:
             try:
                 tables.append(pd.DataFrame(noted))
             except ValueError as error:  # such as of what is no text in any encoding
                 raise BenchError(f"{self._scores.path} is damaged ({error}): remove it.") from None
         if not tables:
             return None
-        table = pd.concat(tables, ignore_index=True)
+        # A kill between table and journal leaves scores in both.
+        table = pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
         if absent := [name for name in (*TEXTS, "value") if name not in table.columns]:
             reason = f"lacks {', '.join(absent)}"
         elif not is_numeric_dtype(table["value"]) or not all(

@@ -14,9 +14,12 @@ def read_table(path: Path) -> pd.DataFrame:
 
     Raises:
         BenchError: it can't be read, or as `parse_table`.
+        FileNotFoundError: there is none.
     """
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise BenchError(f"{path} can't be read: {error.strerror}.") from None
     return parse_table(data, str(path))

@@ -13,13 +13,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from bench.diffusion.sr3 import SR3Config, infer_sr3_config
 from bench.diffusion.unet import UNetConfig, infer_config
 from bench.errors import BenchError
-from bench.files import replacing, sha256_file
+from bench.files import sha256_file, write_bytes
 from bench.kinds import Kind
 from bench.typed import read_back
 
@@ -104,8 +104,7 @@ class Checkpoint:
 def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
     """Write weights as float16 safetensors with their card in the header."""
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    with replacing(path) as temporary:
-        save_file(state, temporary, metadata={"bench": json.dumps(asdict(card))})
+    write_bytes(path, save(state, metadata={"bench": json.dumps(asdict(card))}))
 
 
 def read_checkpoint(path: Path, kind: Kind) -> Checkpoint:

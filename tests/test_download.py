@@ -258,3 +258,11 @@ def test_a_disk_that_fills_up_is_told_as_that(
     monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # so that the link stays
     refused(web.serve("/net", whole(DATA)), target, r"part can't be written: No space left")
     assert len(web.heard) == 1
+
+
+def test_what_a_kill_left_beside_a_whole_file_goes(tmp_path: Path) -> None:
+    target = tmp_path / "net.pth"
+    target.write_bytes(DATA)
+    target.with_name(".net.pth.part.json").write_text("{}")
+    assert download([], target, KNOWN, QUICK) == DIGEST
+    assert left(target) == {"net.pth"}

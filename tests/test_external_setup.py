@@ -9,6 +9,7 @@ import baselines
 from bench.errors import BenchError, WrongUsage
 from bench.external.installation import Installation, find_interpreter
 from bench.external.program import read_program
+from bench.locks import locked
 from tests.command import bench as command
 from tests.command import good
 from tests.small import small_testset
@@ -64,6 +65,22 @@ def test_without_a_set_up_a_run_says_what_to_do(home: Path, repository: Path) ->
     assert (outcome.code, outcome.err.splitlines()[-1]) == (1, f"error: {remedy}")
     assert not (home / "results").exists(), "not even the first method ran"
     assert f"  bare: {remedy}" in good("methods").out.splitlines()
+
+
+def test_while_another_process_sets_it_up_it_waits(home: Path, repository: Path) -> None:
+    installation = describe(home, repository)
+
+    class Waits(Exception):
+        pass
+
+    def stop(sentence: str) -> None:
+        raise Waits(sentence)
+
+    with (
+        locked(installation.folder, pytest.fail),
+        pytest.raises(Waits, match=f"is at work in {installation.folder}: waiting"),
+    ):
+        installation.set_up(stop)
 
 
 def test_set_up_by_its_command(home: Path, repository: Path) -> None:

@@ -87,9 +87,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     counts: Counter[Path] = Counter()
     read = bench.images.read_image
 
-    def counted(path: Path) -> Pixels:
+    def counted(path: Path, digest: str | None = None) -> Pixels:
         counts[path] += 1
-        return read(path)
+        return read(path, digest)
 
     monkeypatch.setattr(bench.images, "read_image", counted)
     return counts
@@ -202,7 +202,7 @@ def test_nothing_to_do_gives_an_empty_table() -> None:
 
 
 def test_the_table_survives_parquet(pairs: list[Pair], tmp_path: Path) -> None:
-    picture(pairs[0].hr, 13)  # equal to its picture: an infinite PSNR
+    pairs[0] = pair(tmp_path, "b", 13, hr=13)  # equal to its picture: an infinite PSNR
     table = evaluate(pairs, [find("psnr")], None)
     table.to_parquet(tmp_path / "table.parquet")
     read = pd.read_parquet(tmp_path / "table.parquet")
@@ -211,8 +211,16 @@ def test_the_table_survives_parquet(pairs: list[Pair], tmp_path: Path) -> None:
 
 
 def test_sizes_that_differ_name_the_files(pairs: list[Pair]) -> None:
-    picture(pairs[2].sr, 12, size=4)
+    small = sha256_file(picture(pairs[2].sr, 12, size=4))
+    pairs[2] = replace(pairs[2], sr_sha256=small)
     with pytest.raises(BenchError, match=r"c-sr\.png is 4x4 but its original .*c-hr\.png is 8x8"):
+        evaluate(pairs, [counting()], None)
+
+
+@pytest.mark.parametrize("side", ["sr", "hr"])
+def test_a_file_that_is_not_what_it_is_said_to_be_is_refused(pairs: list[Pair], side: str) -> None:
+    path = picture(getattr(pairs[2], side), 50)
+    with pytest.raises(BenchError, match=f"{path.name} has changed since it was written"):
         evaluate(pairs, [counting()], None)
 
 

@@ -1,6 +1,5 @@
 """Files that are not what they seem, two preparations at once, kills, and a full disk."""
 
-import fcntl
 import io
 import os
 import random
@@ -21,7 +20,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import BenchError
-from bench.files import locked, write_bytes
+from bench.files import write_bytes
 from bench.images import encode_png
 from bench.parallel import parallel_map
 from bench.testset.manifest import open_testset
@@ -120,32 +119,6 @@ def test_without_room_on_the_disk_nothing_is_begun(
 # --- Two at once, and kills -----------------------------------------------------------------------
 
 
-def test_a_lock_makes_others_wait_and_dies_with_its_process(tmp_path: Path) -> None:
-    program = (
-        "import sys, time; from pathlib import Path; from bench.files import locked\n"
-        "with locked(Path(sys.argv[1]), lambda: None):\n"
-        "    print('held', flush=True); time.sleep(60)"
-    )
-    command = [sys.executable, "-c", program, str(tmp_path)]
-    waited: list[str] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == b"held\n"
-
-        def waiting() -> None:
-            waited.append("")
-            holder.kill()
-
-        with locked(tmp_path, waiting):
-            assert waited == [""]
-            handle = os.open(tmp_path, os.O_RDONLY)
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.close(handle)
-    with locked(tmp_path, lambda: pytest.fail("the lock was not given back")):
-        pass
-
-
 def test_two_preparations_at_once_make_one_whole_set(tmp_path: Path) -> None:
     source = photos(tmp_path / "photos", 30, size=20)
     outcomes: list[bool] = []
@@ -161,16 +134,6 @@ def test_two_preparations_at_once_make_one_whole_set(tmp_path: Path) -> None:
     assert sorted(outcomes) == [False, True, True]
     alone = prepared(PLAN, source, tmp_path / "alone").testset
     assert contents(tmp_path / "set") == contents(alone.folder)
-
-
-def test_what_a_kill_leaves_behind_is_cleared_away(tmp_path: Path) -> None:
-    source = photos(tmp_path / "photos")
-    (tmp_path / "set" / "hr").mkdir(parents=True)
-    (tmp_path / "set" / "hr" / ".face-0.png.abc.part").write_bytes(b"half")
-    testset = prepared(PLAN, source, tmp_path / "set").testset
-    assert contents(testset.folder) == contents(
-        prepared(PLAN, source, tmp_path / "b").testset.folder
-    )
 
 
 KILLS = int(os.environ.get("BENCH_TEST_KILLS", "4"))

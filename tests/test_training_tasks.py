@@ -97,6 +97,18 @@ def test_pictures_and_log_lie_beside_what_was_trained(data: Path, tmp_path: Path
     assert len(names) == 9
 
 
+def test_a_kill_between_the_last_state_and_its_pictures_costs_no_picture(
+    data: Path, tmp_path: Path
+) -> None:
+    prior(data, tmp_path)
+    pictures = [tmp_path / f"prior-16-{kind}.png" for kind in ("samples", "curve")]
+    before = [path.read_bytes() for path in pictures]
+    for path in pictures:
+        path.unlink()
+    prior(data, tmp_path)
+    assert [path.read_bytes() for path in pictures] == before
+
+
 def test_the_card_says_what_was_done(data: Path, tmp_path: Path) -> None:
     facts = {
         **asdict(SETTINGS),

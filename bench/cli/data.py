@@ -149,16 +149,21 @@ def verify(
     elif runs := runs_within(path) if path.is_dir() else []:
         audit = audit_runs(runs, here.testsets)
         found = audit.found
-        what, files = f"{len(runs)} runs in {path}", sum(len(run.written()) for run in runs)
+        what = f"{len(runs)} runs in {path}"
     else:
         inside = (path / "manifest.json").is_file()
         folder = path if inside else testset_folder(here, target)
         found = audit_testset(folder)
-        what, files = target, sum(len(entry.files) for entry in read_manifest(folder).images)
+        what = target
     for line in (*audit.origins, *found):
         say(line)
     if found:
         raise BenchError(f"{len(found)} files of {what} are not as they were written.")
+    files = (
+        sum(len(run.written()) for run in runs)
+        if runs
+        else sum(len(entry.files) for entry in read_manifest(folder).images)
+    )
     say(f"{what}: {files} files are as they were written.")
 
 

@@ -5,7 +5,6 @@ that breaks goes on where it stopped, now or in the next process, if the server 
 version (RFC 9110, sections 13.1.5 and 14).
 """
 
-import fcntl
 import re
 import shutil
 import time
@@ -19,7 +18,8 @@ from bench.download.connection import Unusable, get, refuse_offline
 from bench.download.partial import Partial, Version
 from bench.errors import BenchError
 from bench.files import sha256_file
-from bench.progress import progress
+from bench.locks import hold
+from bench.progress import notice, progress
 
 _MEGABYTE = 2**20
 _BYTES = "[0-9]{1,18}"  # what a file can have; Python turns no number of thousands of digits
@@ -77,6 +77,7 @@ def download(
         if target.is_file():
             digest = sha256_file(target)
             if wanted.sha256 in (None, digest):
+                Partial(target).discard()  # what a kill left after the file had its name
                 return digest
         refuse_offline(target.name)
         failures = []
@@ -98,11 +99,7 @@ def is_web_page(path: Path) -> bool:
 def _alone(target: Path) -> Iterator[None]:
     """Hold a lock that the kernel takes back from a process that dies."""
     with target.with_name(f".{target.name}.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with progress(f"waiting for another download of {target.name}", None):
-                fcntl.flock(file, fcntl.LOCK_EX)
+        hold(file.fileno(), target, notice)
         yield
 
 

@@ -1,5 +1,6 @@
 """Importing results that were made elsewhere: matched against the test set, kept as a run."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -58,7 +59,13 @@ def import_pictures(
     )
     started = datetime.now(UTC).isoformat(timespec="seconds")
     facts = {"started": started, ORIGIN: str(folder.resolve())}
-    run = Run.open(results, testset.name, title, spec, facts)
+    with Run.of(results, testset.name, spec).alone():
+        run = Run.open(results, testset.name, title, spec, facts)
+        return Finished(run, _write(run, wanted, images, size))
+
+
+def _write(run: Run, wanted: Mapping[str, Path], images: Sequence[str], size: int) -> int:
+    """Write what the run lacks; how many pictures these are."""
     pending = [image for image in wanted if image not in run.records()]
     if pending and run.finished:
         run.reopen()
@@ -66,7 +73,7 @@ def import_pictures(
         run.write({image: read_delivered(wanted[image], size)}, None, None)
     if pending or not run.finished:
         run.finish(images, {})
-    return Finished(run, len(pending))
+    return len(pending)
 
 
 def imported_names(results: Path) -> list[str]:

@@ -62,6 +62,19 @@ def run_method(
     settings = {**(others or {}), name: overrides}
     assignment = assign(name, settings, testset, weights, seed, repetition, precision)
     assignment = replace(assignment, compiled=compiled and bool(assignment.hashes))
+    with Run.of(results, testset.name, identify(assignment, testset)).alone():
+        return _run(assignment, testset, results, batch, strict, executor)
+
+
+def _run(
+    assignment: Assignment,
+    testset: TestSet,
+    results: Path,
+    batch: int,
+    strict: bool,
+    executor: Executor,
+) -> Finished:
+    """As `run_method`, where no other process is at the same run."""
     method, spec = assignment.configured().method, identify(assignment, testset)
     images = list(testset.entries)
     run = Run.of(results, testset.name, spec)
@@ -90,7 +103,7 @@ def run_method(
                 peak_memory = max(peak_memory, outcome.peak_memory)
                 later(_keep, run, outcome, advance, f"{len(failed)} failed" if failed else "")
                 if failed and strict:
-                    raise BenchError(f"{describe(name, failed)} What it restored is kept.")
+                    raise BenchError(f"{describe(method.name, failed)} What it restored is kept.")
     run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
     return Finished(run, len(pending) - len(failed), failed)
 

@@ -12,6 +12,7 @@ from bench.errors import BenchError
 from bench.external import process
 from bench.external.program import Program
 from bench.files import read_json, sha256_file, sha256_json, write_json
+from bench.locks import locked
 from bench.resources import cache_folder
 
 
@@ -97,9 +98,12 @@ class Installation:
         Raises:
             BenchError: a step failed, such as for want of a network.
         """
+        with locked(self.folder, say):
+            self._set_up(say)
+
+    def _set_up(self, say: Callable[[str], None]) -> None:
         environment = self.program.description.environment
         interpreter = find_interpreter(environment.python)
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._record.unlink(missing_ok=True)
         say(f"Repository: {self.program.description.repository}")
         commit = self._clone()

@@ -51,12 +51,12 @@ class Picture:
         """The picture [H, W, 3].
 
         Raises:
-            BenchError: it can't be read.
+            BenchError: it can't be read, or is not the file of the hash.
         """
         from bench.images import decode, read_image
 
         if self.data is None:
-            return read_image(self.path)
+            return read_image(self.path, self.sha256)
         return np.asarray(decode(self.data, str(self.path)))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from bench.locks import locked
 from bench.memory import keep_freed_memory
 from bench.metrics.evaluate import Picture, Task, evaluate
 from bench.metrics.features import FeatureCache
 from bench.metrics.protocol import STRICT
+from bench.progress import notice
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
     from collections.abc import Iterator, Mapping, Sequence
@@ -37,12 +39,18 @@ def score_runs(
     Raises:
         BenchError: a picture can't be read or does not fit its original.
     """
+    keep_freed_memory()
+    with locked(results / testset.name, notice):  # what two measure, each would write over
+        _score_runs(testset, results, as_measured(metrics, testset, protocols), spread)
+
+
+def _score_runs(
+    testset: TestSet, results: Path, adapted: Sequence[Measure], spread: Spread | None
+) -> None:
     import pandas as pd
 
     from bench.store import list_runs, set_sha256
 
-    keep_freed_memory()
-    adapted = as_measured(metrics, testset, protocols)
     measures = {
         measure.key: measure
         for metric in adapted

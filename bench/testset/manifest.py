@@ -108,18 +108,24 @@ class TestSet:
         return {entry.id: entry for entry in self.manifest.images}
 
     def lr(self, image: str) -> Pixels:
-        """The LR picture [h, w, 3] of an image."""
-        return read_image(self.folder / self.entries[image].lr)
+        """The LR picture [h, w, 3] of an image.
+
+        Raises:
+            BenchError: it has changed since the test set was opened.
+        """
+        entry = self.entries[image]
+        return read_image(self.folder / entry.lr, entry.lr_sha256)
 
     def hr(self, image: str) -> Pixels:
         """The HR picture [H, W, 3] of an image.
 
         Raises:
-            BenchError: the test set has no ground truth.
+            BenchError: the test set has no ground truth, or it has changed.
         """
-        if (name := self.entries[image].hr) is None:
+        entry = self.entries[image]
+        if entry.hr is None:
             raise BenchError(f"{self.name} has no ground truth: its images are of the world.")
-        return read_image(self.folder / name)
+        return read_image(self.folder / entry.hr, entry.hr_sha256)
 
 
 def _stated(part: Plan | Entry) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from bench.errors import BenchError, WrongUsage
 from bench.files import (
     Journal,
     begun,
-    locked,
     require_space,
     sha256,
     sha256_file,
     sha256_json,
     write_bytes,
 )
+from bench.locks import locked
 from bench.parallel import Spread, parallel_map, processors
 from bench.progress import Advance, notice, progress
 from bench.testset.build import Built, Job, build
@@ -138,8 +138,7 @@ def prepare(
     with ExitStack() as stack:
         for folder in sorted(targets):  # in one order, or two could wait for each other
             stack.enter_context(begun(folder))
-            waiting = partial(notice, f"Waiting for another process to finish {folder.name}.")
-            stack.enter_context(locked(folder, waiting))
+            stack.enter_context(locked(folder, notice))
         there = {f: read_manifest(f) for f in targets if (f / FILE_NAME).exists()}
         _confirm(there, targets, source, ids)
         missing = [_Work(plan, folder) for folder, plan in targets.items() if folder not in there]

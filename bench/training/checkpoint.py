@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ class TrainingCheckpoint:
         if not self.path.exists():
             return None
         try:
+            with zipfile.ZipFile(self.path) as parts:  # torch compares no checksums
+                if parts.testzip():
+                    raise zipfile.BadZipFile
             state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
             there = _as_json(state["facts"])
         except Exception as error:  # noqa: BLE001 - damaged pickles raise a wide variety of types
@@ -64,11 +68,14 @@ class TrainingCheckpoint:
         """Replace the state by this one; on any error the former stays.
 
         Raises:
-            BenchError: the folder can't be written.
-            OSError: the disk is full.
+            BenchError: the folder can't be written, or the disk is full.
         """
-        with replacing(self.path) as temporary:
-            torch.save({**state, "facts": _as_json(self.facts)}, temporary)
+        # To an open file: given a path, torch writes its name, which is temporary, into it.
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save({**state, "facts": _as_json(self.facts)}, file)
+            except RuntimeError as error:  # what torch makes of an OSError
+                raise error.__context__ or error from None
 
     def check_room(self, network: nn.Module) -> None:
         """See that the state will fit on the disk, before hours are spent.

@@ -72,12 +72,19 @@ def train(
     checkpoint.check_room(network)
     with accelerated(settings) as accelerator:
         run = Run(network, objective, images, settings, accelerator)
-        if state is not None:
-            run.restore(state)
 
         def save() -> None:
             if accelerator.is_main_process:
                 checkpoint.save(run.state())
+
+        def show() -> None:
+            if monitor is not None and accelerator.is_main_process:
+                monitor.show(run.step, run.losses[-every:], run.last_curve, run.average)
+
+        if state is not None:
+            run.restore(state)
+            if run.step == settings.steps:
+                show()  # a kill may have come between the last state and its pictures
 
         with (
             progress("training", settings.steps, run.step, accelerator.is_main_process) as advance,
@@ -91,8 +98,7 @@ def train(
                 if due and accelerator.is_main_process:
                     run.last_curve, run.curve = run.curve, ErrorCurve()
                     save()
-                    if monitor is not None:
-                        monitor.show(run.step, run.losses[-every:], run.last_curve, run.average)
+                    show()
             if (signal_number := stopped()) and run.step < settings.steps:
                 save()
         if monitor is not None:

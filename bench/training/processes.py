@@ -1,15 +1,19 @@
 """What surrounds a training: the processes that share it, and the signals that stop it."""
 
+import os
 import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from bench.errors import BenchError, Terminated
+from bench.locks import locked
+from bench.progress import notice
 from bench.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -42,6 +46,24 @@ def accelerated(settings: TrainingSettings) -> Iterator["Accelerator"]:
         if accelerator.num_processes == 1:
             AcceleratorState._reset_state(reset_partial_state=True)  # noqa: SLF001
             GradientState._reset_state()  # noqa: SLF001
+
+
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Hold a training's folder against other trainings; see `bench.locks`.
+
+    Of several processes that train together the first holds it, and does not wait: the others have
+    read the state by then that the training before it is still changing.
+
+    Raises:
+        BenchError: it can't be written, or processes that train together would have to wait.
+    """
+    if int(os.environ.get("RANK", "0")):
+        return nullcontext()
+
+    def refuse(sentence: str) -> None:
+        raise BenchError(f"{sentence.partition(':')[0]}: give another --out, or end that one.")
+
+    return locked(folder, refuse if int(os.environ.get("WORLD_SIZE", "1")) > 1 else notice)
 
 
 @contextmanager

@@ -43,6 +43,7 @@ from bench.training.objectives import (
     released_corrector_loss,
     sr3_loss,
 )
+from bench.training.processes import alone
 from bench.training.settings import TrainingSettings
 from bench.weights import Card, read_checkpoint, write_checkpoint
 
@@ -224,6 +225,20 @@ def run_task(
     if missing := missing_packages("train", "accelerate", "tensorboard", "matplotlib"):
         raise BenchError(f"Training needs packages: {missing}.")
     keep_freed_memory()
+    with alone(out / "log" / task.name):
+        return _train(task, data, settings, out, start, every, changed_data)
+
+
+def _train(
+    task: Task,
+    data: Path,
+    settings: TrainingSettings,
+    out: Path,
+    start: Path | None,
+    every: int,
+    changed_data: bool,
+) -> Path | None:
+    """As `run_task`, where no other training writes the same files."""
     torch.manual_seed(settings.seed)  # initial weights have no generator of their own
     network = task.network(task.card.unet)
     facts = dict(task.facts)

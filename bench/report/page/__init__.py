@@ -19,6 +19,8 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.files import write_bytes
+from bench.locks import locked
+from bench.progress import notice
 from bench.report.page.content import gallery_of, methods_of, provenance_of, tables_of
 from bench.report.page.pictures import place_pictures
 from bench.report.page.raw import images_csv, means_csv
@@ -44,10 +46,11 @@ def write_page(folder: Path, sections: Sequence[Section]) -> Path:
     index = folder / "index.html"
     if index.is_file() and MARK not in index.read_bytes()[:2000]:
         raise BenchError(f"{index} is there and no page of bench: choose another folder.")
-    place_pictures(folder, sections)
-    write_bytes(folder / "means.csv", means_csv(sections).encode())
-    write_bytes(folder / "images.csv", images_csv(sections).encode())
-    write_bytes(index, render(sections).encode())  # last: where there is a page, it is whole
+    with locked(folder, notice):
+        place_pictures(folder, sections)
+        write_bytes(folder / "means.csv", means_csv(sections).encode())
+        write_bytes(folder / "images.csv", images_csv(sections).encode())
+        write_bytes(index, render(sections).encode())  # last: where there is a page, it is whole
     return index
 
 
