@@ -136,6 +136,15 @@ def test_two_preparations_at_once_make_one_whole_set(tmp_path: Path) -> None:
     assert contents(tmp_path / "set") == contents(alone.folder)
 
 
+def test_a_kill_behind_the_manifest_leaves_no_journal(tmp_path: Path) -> None:
+    source = photos(tmp_path / "photos")
+    folder = prepared(PLAN, source, tmp_path / "set").testset.folder
+    whole = contents(folder)
+    (folder / ".progress.jsonl").write_text("")
+    assert prepared(PLAN, source, folder).was_there
+    assert contents(folder) == whole
+
+
 KILLS = int(os.environ.get("BENCH_TEST_KILLS", "4"))
 """How often the preparation below is killed."""
 

@@ -49,6 +49,10 @@ FLUSHED = 16
 """Images between two writes of the journal; at most so many are done again after a kill."""
 
 
+PROGRESS = ".progress.jsonl"
+"""The journal of an unfinished preparation."""
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A test set, and whether it was there already."""
@@ -63,7 +67,7 @@ class _Work:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
         self.key = sha256_json(asdict(plan))
-        self.journal = Journal(folder / ".progress.jsonl")
+        self.journal = Journal(folder / PROGRESS)
         self._lines: list[dict[str, Any]] = []
         self.done: dict[str, Entry] = {
             record["entry"]["id"]: read_back(Entry, record["entry"], str(self.journal.path))
@@ -141,6 +145,8 @@ def prepare(
             stack.enter_context(locked(folder, notice))
         there = {f: read_manifest(f) for f in targets if (f / FILE_NAME).exists()}
         _confirm(there, targets, source, ids)
+        for folder in there:
+            Journal(folder / PROGRESS).remove()  # a kill after the manifest was written leaves it
         missing = [_Work(plan, folder) for folder, plan in targets.items() if folder not in there]
         made = {}
         if missing:
