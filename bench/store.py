@@ -325,8 +325,7 @@ class Run:
                 raise BenchError(f"{self._scores.path} is damaged ({error}): remove it.") from None
         if not tables:
             return None
-        # A kill between table and journal leaves scores in both.
-        table = pd.concat(tables, ignore_index=True).drop_duplicates(ignore_index=True)
+        table = pd.concat(tables, ignore_index=True)
         if absent := [name for name in (*TEXTS, "value") if name not in table.columns]:
             reason = f"lacks {', '.join(absent)}"
         elif not is_numeric_dtype(table["value"]) or not all(
@@ -334,7 +333,8 @@ class Run:
         ):
             reason = "has values of a wrong type"
         else:
-            return table
+            # A kill between table and journal leaves scores in both.
+        return table.drop_duplicates([*TEXTS, "value"], ignore_index=True)
         raise BenchError(
             f"{path} {reason}, as another version wrote it: remove it and run `bench evaluate`."
         )
