@@ -334,7 +334,7 @@ class Run:
             reason = "has values of a wrong type"
         else:
             # A kill between table and journal leaves scores in both.
-        return table.drop_duplicates([*TEXTS, "value"], ignore_index=True)
+            return table.drop_duplicates([*TEXTS, "value"], ignore_index=True)
         raise BenchError(
             f"{path} {reason}, as another version wrote it: remove it and run `bench evaluate`."
         )
