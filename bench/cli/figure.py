@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.options import CorrectorOption, PriorOption, SeedOption
 from bench.cli.report import Shown
 from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
 from bench.cli.suite import chosen_metrics, chosen_weights, merged_settings
@@ -148,9 +149,9 @@ def conditions(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, as dpi.NAME=VALUE.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
-    corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
+    seed: SeedOption = None,
+    prior: PriorOption = None,
+    corrector: CorrectorOption = None,
     width: WidthOption = None,
 ) -> None:
     """Draw DPI's condition at the start, at some timesteps, and the result; it is run for this."""

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from bench.cli.options import (
+    BatchOption,
+    ChangesOption,
+    MethodsArgument,
+    PrecisionOption,
+    RepeatOption,
+    SeedOption,
+    WeightsOption,
+)
 from bench.cli.shared import TestsetOption, open_testset_named, workspace
-from bench.cli.suite import Computed, chosen_weights, merged_settings
+from bench.cli.suite import chosen_weights, merged_settings
 
 if TYPE_CHECKING:
     from bench.engine.forecast import Forecast
 
 
 def plan(
-    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else bench.toml's.")] = None,
+    methods: MethodsArgument = None,
     on: TestsetOption = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Images at a time; else as `bench run`.", min=1)
-    ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
-    ] = None,
-    repeat: Annotated[int, typer.Option(help="Repetitions.", min=1)] = 1,
-    precision: Annotated[
-        Computed | None, typer.Option(help="What networks compute in; else bench.toml's.")
-    ] = None,
+    changes: ChangesOption = None,
+    seed: SeedOption = None,
+    batch: BatchOption = None,
+    weights: WeightsOption = None,
+    repeat: RepeatOption = 1,
+    precision: PrecisionOption = None,
 ) -> None:
     """Say what `bench run` will cost: network calls, time, disk; what is done costs nothing.
 

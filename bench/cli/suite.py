@@ -8,6 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.cluster import CpusOption, GpusOption, PlaceOption, WorkersOption, opened
+from bench.cli.options import (
+    BatchOption,
+    ChangesOption,
+    CorrectorOption,
+    MethodsArgument,
+    PrecisionOption,
+    PriorOption,
+    RepeatOption,
+    SeedOption,
+    StrictOption,
+    WeightsOption,
+)
 from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.errors import BenchError, WrongUsage
 
@@ -31,21 +43,9 @@ class Choice(StrEnum):
     BOTH = "both"
 
 
-class Computed(StrEnum):
-    """What networks compute in: `bench.config.Precision`, as options are declared."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-
-
 ProtocolOption = Annotated[
     Choice, typer.Option("--protocol", help="strict, or the released scripts' for comparison.")
 ]
-PrecisionOption = Annotated[
-    Computed | None, typer.Option(help="What networks compute in; else bench.toml's.")
-]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that fails.")]
 MetricOption = Annotated[
     list[str] | None,
     typer.Option("--metric", help="A metric; may be repeated. Else bench.toml's."),
@@ -53,28 +53,18 @@ MetricOption = Annotated[
 
 
 def run(
-    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else bench.toml's.")] = None,
+    methods: MethodsArgument = None,
     on: TestsetOption = None,
     every: Annotated[
         bool, typer.Option("--all", help="Every method that can run here and now.")
     ] = False,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Images at a time; else bench.toml's, or what suits.", min=1)
-    ] = None,
-    prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
-    corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
-    ] = None,
-    repeat: Annotated[int, typer.Option(help="Repetitions, each with noise of its own.", min=1)] = (
-        1
-    ),
+    changes: ChangesOption = None,
+    seed: SeedOption = None,
+    batch: BatchOption = None,
+    prior: PriorOption = None,
+    corrector: CorrectorOption = None,
+    weights: WeightsOption = None,
+    repeat: RepeatOption = 1,
     protocol: ProtocolOption = Choice.STRICT,
     precision: PrecisionOption = None,
     compiled: Annotated[

@@ -9,12 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from bench.cli.options import (
+    BatchOption,
+    ChangesOption,
+    CorrectorOption,
+    PrecisionOption,
+    PriorOption,
+    RepeatOption,
+    SeedOption,
+    StrictOption,
+    WeightsOption,
+)
 from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.cli.suite import (
     Choice,
-    PrecisionOption,
     ProtocolOption,
-    StrictOption,
     chosen_metrics,
     chosen_weights,
     merged_settings,
@@ -62,21 +71,13 @@ def sweep(
         bool, typer.Option("--variants", help="Also run the variants that the method names.")
     ] = False,
     on: TestsetOption = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting of all runs, as METHOD.NAME=VALUE; may be repeated."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of all noise.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Images at a time.", min=1)] = None,
-    prior: Annotated[str | None, typer.Option(help="Checkpoint of the prior.")] = None,
-    corrector: Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
-    ] = None,
-    repeat: Annotated[int, typer.Option(help="Repetitions, each with noise of its own.", min=1)] = (
-        1
-    ),
+    changes: ChangesOption = None,
+    seed: SeedOption = None,
+    batch: BatchOption = None,
+    prior: PriorOption = None,
+    corrector: CorrectorOption = None,
+    weights: WeightsOption = None,
+    repeat: RepeatOption = 1,
     protocol: ProtocolOption = Choice.STRICT,
     precision: PrecisionOption = None,
     strict: StrictOption = False,
