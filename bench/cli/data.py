@@ -20,7 +20,7 @@ from bench.cli.shared import (
 from bench.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def prepare(
@@ -141,30 +141,32 @@ def verify(
 
     here, path = workspace(), Path(target)
     found: Sequence[str]
+    count: Callable[[], int]  # asked for at the end: what is damaged can't be counted
     audit = Audit((), ())
     if path.is_file():
         bundle = open_bundle(path)
         audit = audit_bundle(bundle)
-        found, what, files = audit.found, target, len(bundle.members)
+        found, what, count = audit.found, target, lambda: len(bundle.members)
     elif runs := runs_within(path) if path.is_dir() else []:
         audit = audit_runs(runs, here.testsets)
-        found = audit.found
-        what = f"{len(runs)} runs in {path}"
+        found, what, count = (
+            audit.found,
+            f"{len(runs)} runs in {path}",
+            lambda: sum(len(run.written()) for run in runs),
+        )
     else:
         inside = (path / "manifest.json").is_file()
         folder = path if inside else testset_folder(here, target)
-        found = audit_testset(folder)
-        what = target
+        found, what, count = (
+            audit_testset(folder),
+            target,
+            lambda: sum(len(entry.files) for entry in read_manifest(folder).images),
+        )
     for line in (*audit.origins, *found):
         say(line)
     if found:
         raise BenchError(f"{len(found)} files of {what} are not as they were written.")
-    files = (
-        sum(len(run.written()) for run in runs)
-        if runs
-        else sum(len(entry.files) for entry in read_manifest(folder).images)
-    )
-    say(f"{what}: {files} files are as they were written.")
+    say(f"{what}: {count()} files are as they were written.")
 
 
 def sheet(
