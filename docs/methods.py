@@ -22,9 +22,9 @@ FACES = 100
 SCALE = 8
 PAPER_NOTE = """\
 Printed are 1,000 faces of 256 px under another prior: the verdicts say so cell by cell, and nothing
-here claims to reproduce one of the paper's values. What can be compared is how the methods stand to
-each other. CS and ACC of the paper are by a network that is not here (`bench weights list`), so that
-Table 3 has no value of ours."""
+here claims to reproduce one of the paper's values. What can be compared is how the methods stand
+to each other. CS and ACC of the paper are by a network that is not here (`bench weights list`), so
+that Table 3 has no value of ours."""
 
 
 def main(arguments: Sequence[str]) -> None:
