@@ -105,12 +105,10 @@ def fidelity_class() -> Any:
         def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
             assert pictures.dtype == torch.uint8
             enlarge = compat.interpolate_bilinear_2d_like_tensorflow1x
-            named = zip(
-                ("pooled", "logits"),
-                see(enlarge(pictures.float(), size=(299, 299), align_corners=False)),
-                strict=True,
-            )
-            return tuple(features for name, features in named if name in self.features_list)
+            seen = see(enlarge(pictures.float(), size=(299, 299), align_corners=False))
+            named = dict(zip(("pooled", "logits"), seen, strict=True))
+            # The list comes out of a set: its order is another in each process.
+            return tuple(named[name] for name in self.features_list)
 
     module: Any = importlib.import_module("torch_fidelity")
     module.register_feature_extractor("vgg", Vgg)

@@ -86,6 +86,7 @@ def run(
 
     if every and methods:
         raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
+    machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
     here = workspace()
     config = here.config
     metrics = chosen_metrics(here)  # an unknown one is to be found before the work
@@ -93,7 +94,6 @@ def run(
     plan = testset.manifest.plan
     settings = merged_settings(config.settings, changes or [])
     chosen = chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector)
-    machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
     with machines as cluster:
         finished = run_suite(
             names=(
