@@ -70,7 +70,7 @@ def head(folders: str) -> list[str]:
             "which no network was trained. Both were made by `bench run --all`. The prior has 4 "
             "million parameters and 64 px, and methods that take another prior, restorer or "
             "operator in their papers have this one here: the order of the rows says nothing about "
-            "what the papers report."
+            "what the papers report. Times are of a machine that had other work, too."
         ),
         "",
         *network_hashes(),
