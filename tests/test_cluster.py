@@ -131,7 +131,11 @@ def test_an_image_that_ends_its_workers_is_found_and_reported(
     place.trouble(kills="face-1")
     finished = place.run(connected, batch=1)
     assert finished.failed == {"face-1": ENDED_WORKERS}
-    assert place.tried() == Counter({i: 2 if i == "face-1" else 1 for i in place.testset.entries})
+    # What face-0 gave may end with the worker that face-1 ends, which is then held against face-0.
+    assert place.tried() in (
+        Counter([*place.testset.entries]) + Counter({"face-1": 1}),
+        Counter([*place.testset.entries]) + Counter({"face-1": 2, "face-0": 1}),
+    )
     whole = place.local()
     assert pictures(finished.run.folder) == {k: v for k, v in whole.items() if k != "face-1.png"}
 

@@ -42,12 +42,15 @@ class Actor:
 
 
 class StandIn:
-    """As much of Ray as a crew needs; `order` says which of the waiting workers is heard next."""
+    """As much of Ray as a crew needs; `order` says which of the waiting workers is heard next.
 
-    def __init__(self, order: Callable[[int], int] = lambda count: 0) -> None:
+    A `late` one has an answer only when the worker is through with what it was given next.
+    """
+
+    def __init__(self, order: Callable[[int], int] = lambda count: 0, late: bool = False) -> None:
         self.actors: list[Actor] = []
         self.most = 0
-        self._order, self._kept = order, dict[Any, Any]()
+        self._order, self._late, self._kept = order, late, dict[Any, Any]()
 
     def remote(self, station: type) -> "StandIn":
         self._station = station
@@ -73,6 +76,9 @@ class StandIn:
         reference, work, arguments = actor.given.popleft()
         try:
             self._kept[reference] = work(*arguments)
+            if self._late and actor.given:
+                _, work, arguments = actor.given[0]
+                work(*arguments)
         except Killed:
             actor.dead = True
             self._kept[reference] = ray_exceptions.RayActorError()
@@ -149,6 +155,19 @@ def test_what_ends_workers_is_singled_out() -> None:
     assert guilty == [(0, 1, 2, 3)] * 2 + [(2, 3)] * 2 + [(2,)] * 2
     assert len(tried) - len(guilty) == 4
     assert len(ray.actors) == 1 + 6
+
+
+def test_who_was_before_it_is_not_taken_for_what_ends_workers() -> None:
+    """Though its answers are lost with them."""
+
+    def work(item: int) -> int:
+        if item == 1:
+            raise Killed
+        return item
+
+    crew = crew_of(work, 1, StandIn(late=True))
+    results = list(crew.map(range(4), lambda item, why: ([], [f"{item} is lost"])))
+    assert sorted(map(str, results)) == ["0", "1 is lost", "2", "3"]
 
 
 def test_a_worker_that_says_it_is_unusable_is_replaced_and_nothing_blamed() -> None:

@@ -69,7 +69,7 @@ class _Station:
 
 @dataclass
 class _Task:
-    """An item on its way, its place among the items, and how many workers it has ended."""
+    """An item on its way, its place among the items, and how many workers it may have ended."""
 
     index: int
     item: Any
@@ -83,6 +83,10 @@ class _Worker:
     actor: Any
     loaded: bool = False
     tasks: deque[_Task] = field(default_factory=deque)
+
+    def may_have(self, task: _Task) -> bool:
+        """Suspects are alone with a worker: the answer of who was before them may end with it."""
+        return not self.tasks or not (task.deaths or any(other.deaths for other in self.tasks))
 
 
 class Crew:
@@ -176,10 +180,13 @@ class Crew:
         for enough in range(1, _IN_HAND + 1):
             for worker in self._workers:
                 while worker.loaded and len(worker.tasks) < enough:
-                    task = self._queue.popleft() if self._queue else None
-                    if task is None and (not room() or (task := next(given, None)) is None):
-                        return
-                    self._give(worker, task)
+                    if not self._queue:
+                        if not room() or (task := next(given, None)) is None:
+                            return
+                        self._queue.append(task)
+                    if not worker.may_have(self._queue[0]):
+                        break
+                    self._give(worker, self._queue.popleft())
 
     def _give(self, worker: _Worker, task: _Task) -> None:
         worker.tasks.append(task)
