@@ -1,70 +1,123 @@
-"""`python -m perf`: print what our code costs beside the plain way of doing the same.
+"""`python -m perf [REPETITIONS]`: what our code costs beside another way of doing the same.
 
-A figure is the median of alternating repetitions in one process per side, so that a busy machine
-burdens both sides alike.
+Prints one table of ratios, and writes it with the machine and versions to docs/performance.md.
 """
 
+import datetime
+import importlib.metadata
+import os
 import platform
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
-REPETITIONS = 5
+from bench.files import write_bytes
+from bench.progress import progress
+from perf.measuring import REPETITIONS, Comparison
+from perf.peak import rates
+
+PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+BEGIN, END = "<!-- written by python -m perf -->", "<!-- end of what is written -->"
+HEADERS = ("what", "against", "ours (s)", "theirs (s)", "ratio")
+PACKAGES = (
+    *("torch", "numpy", "scipy", "pillow", "scikit-image", "lpips", "torch-fidelity", "deepface"),
+    *("pyiqa", "deepinv", "diffusers"),
+)
+
+LOOP = "the released loop's network calls, one image at a time"
+BATCHED = "the same calls on a batch, under autocast"
+COMPARISONS = (
+    Comparison("perf.sampling", "ddnm", "plain", "ddnm", LOOP),
+    Comparison("perf.sampling", "dpi", "plain", "dpi", LOOP),
+    Comparison("perf.sampling", "dps", "plain", "dps", LOOP),
+    Comparison("perf.zero_shot", "dps", "deepinv", "dps", "deepinv's DPS"),
+    Comparison("perf.zero_shot", "ddrm", "deepinv", "ddrm", "deepinv's DDRM"),
+    Comparison("perf.zero_shot", "ddnm", "deepinv", "ddnm", "deepinv's DiffPIR"),
+    Comparison("perf.zero_shot", "prior", "diffusers", "the prior alone", "diffusers' pipeline"),
+    Comparison("perf.training", "prior", "diffusers", "train prior", "diffusers' example"),
+    Comparison("perf.preparing", "1", "pil", "prepare, 1 scale", "a loop with Pillow"),
+    Comparison("perf.preparing", "3", "pil", "prepare, 3 scales", "a loop with Pillow"),
+    Comparison("perf.preparing", "1", "basicsr", "prepare, 1 scale", "a loop like BasicSR's"),
+    Comparison("perf.preparing", "3", "basicsr", "prepare, 3 scales", "a loop like BasicSR's"),
+    Comparison("perf.metrics", "frechet", "plain", "Frechet distance", "scipy's root of a matrix"),
+    Comparison("perf.metrics", "pictures", "plain", "all metrics", "the packages' calls, by image"),
+    Comparison("perf.metrics", "runs", "plain", "the same of 12 methods", "the packages' calls"),
+    Comparison("perf.reporting", "statistics", "plain", "report, statistics", "scipy.stats"),
+    Comparison("perf.starting", "help", "plain", "bench --help", "import torch_fidelity"),
+    Comparison("perf.starting", "doctor", "plain", "bench doctor", "torch.utils.collect_env"),
+    Comparison("perf.starting", "report", "plain", "bench report, demo", "import torch"),
+)
+ON_A_GPU = (
+    Comparison("perf.sampling", "ddnm", "batched", "ddnm", BATCHED),
+    Comparison("perf.sampling", "dpi", "batched", "dpi", BATCHED),
+    Comparison("perf.sampling", "dps", "batched", "dps", BATCHED),
+)
+WITHOUT_GPU = "There is no GPU here: the rows that need one, at 256 px, are left out."
 
 
-def measure(module: str, side: str, work: str) -> float:
-    """Seconds of one side of a comparison, in a process of its own."""
-    command = [sys.executable, "-m", module, side, work]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    return float(result.stdout.split()[-1])
+def machine() -> str:
+    """What was measured on, and with which packages."""
+    gpu = torch.cuda.is_available()
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    measured = (
+        f"Measured on {datetime.datetime.now(tz=datetime.UTC):%d %B %Y} by {os.cpu_count()} cores "
+        f"({processor()}) and {torch.cuda.get_device_name() if gpu else 'no GPU'}; "
+        f"Python {platform.python_version()}, {', '.join(versions)}."
+    )
+    return measured + ("" if gpu else f"\n\n{WITHOUT_GPU}")
 
 
-def compare(module: str, work: str, other: str) -> tuple[float, float]:
-    """Median seconds of our side and of the other, alternating."""
-    pairs = [
-        (measure(module, "ours", work), measure(module, other, work)) for _ in range(REPETITIONS)
-    ]
-    return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
+def processor() -> str:
+    """What the machine says of its processor."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Seconds of the second of two calls: the first one warms up."""
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def measure(repetitions: int) -> list[tuple[str, ...]]:
+    """The rows of the table, as text."""
+    comparisons = COMPARISONS + ON_A_GPU * torch.cuda.is_available()
+    rows: list[tuple[str, ...]] = []
+    with progress("Measuring", len(comparisons)) as advance:
+        for one in comparisons:
+            advance(0, one.what)
+            ours, theirs = one.seconds(repetitions)
+            numbers = (f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.1f}")
+            rows.append((one.what, one.against, *numbers))
+            advance(1)
+    return rows
 
 
-def main() -> None:
-    """Measure everything and print one table."""
-    table = Table(title=f"{platform.machine()}, {platform.python_version()}")
-    for header in ("what", "against", "ours (s)", "theirs (s)", "ratio"):
-        table.add_column(header)
-    loop = "the released loop's network calls, one image at a time"
-    for module, work, other, what, against in (
-        ("perf.sampling", "ddnm", "plain", "ddnm", loop),
-        ("perf.sampling", "dpi", "plain", "dpi", loop),
-        ("perf.zero_shot", "dps", "deepinv", "dps", "deepinv's DPS"),
-        ("perf.zero_shot", "ddrm", "deepinv", "ddrm", "deepinv's DDRM"),
-        ("perf.zero_shot", "ddnm", "deepinv", "ddnm", "deepinv's DiffPIR"),
-        ("perf.training", "prior", "diffusers", "train prior", "the loop of diffusers' example"),
-        ("perf.preparing", "1", "pil", "prepare, 1 scale", "a loop with Pillow"),
-        ("perf.preparing", "3", "pil", "prepare, 3 scales", "a loop with Pillow"),
-        ("perf.preparing", "1", "basicsr", "prepare, 1 scale", "a loop like BasicSR's"),
-        ("perf.preparing", "3", "basicsr", "prepare, 3 scales", "a loop like BasicSR's"),
-        ("perf.metrics", "frechet", "plain", "Frechet distance", "scipy's root of a matrix"),
-        ("perf.reporting", "statistics", "plain", "report, statistics", "scipy.stats, by cell"),
-        ("perf.metrics", "pictures", "plain", "all metrics", "the packages' calls, by image"),
-    ):
-        ours, theirs = compare(module, work, other)
-        table.add_row(what, against, f"{ours:.2f}", f"{theirs:.2f}", f"{theirs / ours:.2f}")
-    Console(width=100).print(table)
+def page(before: str, rows: Sequence[tuple[str, ...]], peak: str) -> str:
+    """The page with the table in the place of an earlier one."""
+    head, rest = before.split(BEGIN)
+    _, tail = rest.split(END)
+    table = [HEADERS, ("---",) * len(HEADERS), *rows]
+    lines = [f"| {' | '.join(row)} |" for row in table]
+    return "\n".join([head + BEGIN, machine(), "", *lines, "", peak, END]) + tail
+
+
+def main(repetitions: int) -> None:
+    """Measure everything, print one table, and write it."""
+    rows = measure(repetitions)
+    network, product = rates()
+    peak = (
+        f"The prior's network computes at {network / 1e9:.0f} GFLOP/s, a product of two large "
+        f"matrices at {product / 1e9:.0f}: {network / product:.2f} of it."
+    )
+    write_bytes(PAGE, page(PAGE.read_text(encoding="utf-8"), rows, peak).encode())
+    table = Table(*HEADERS, title=machine().partition(";")[0])
+    for row in rows:
+        table.add_row(*row)
+    console = Console(width=110)
+    console.print(table)
+    console.print(peak)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if sys.argv[1:] else REPETITIONS)

@@ -21,7 +21,7 @@ from bench.resources import resource
 from bench.testset.prepare import prepare
 from bench.testset.recipe import Recipe, plan_testset
 from bench.testset.sources import open_source
-from perf.__main__ import timed
+from perf.measuring import timed
 
 COPIES, SIZE = 16, 128
 SCALES = {"1": (8,), "3": (4, 8, 16)}

@@ -20,7 +20,7 @@ from bench.training.loop import Run
 from bench.training.processes import accelerated
 from bench.training.settings import SMALL
 from bench.training.tasks import prior_task
-from perf.__main__ import timed
+from perf.measuring import timed
 
 SIZE, STEPS, BATCH = 64, 4, 16
 SETTINGS = replace(SMALL, batch=BATCH, precision="bfloat16")

@@ -1,9 +1,12 @@
-"""One side of a comparison with deepinv 0.5: `python -m perf.zero_shot ours|deepinv dps|ddrm|ddnm`.
+"""One side of a comparison with a library of samplers, on the same network.
 
-Both sides call the same network (embedded shape, random weights) in float32 as often on the same
-batch. deepinv is used as its examples show, with its own operators: it has no DDNM, so DiffPIR
-stands beside ours, which like DDNM makes one call and one projection in a step; and its DDRM takes
+`python -m perf.zero_shot ours|deepinv dps|ddrm|ddnm` or `ours|diffusers prior`
+
+Both sides call the network (embedded shape, random weights) in float32 as often on the same batch.
+deepinv is used as its examples show, with its own operators: it has no DDNM, so DiffPIR stands
+beside ours, which like DDNM makes one call and one projection in a step; and its DDRM takes
 operators of which it knows a decomposition, of which bicubic reduction is none: it inpaints.
+diffusers has a pipeline for none of the methods, but one for ancestral sampling of the prior alone.
 """
 
 import sys
@@ -14,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.diffusion.prior import Prior
+from bench.diffusion.prior import Prior, sample
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.unet import UNet
 from bench.memory import keep_freed_memory
@@ -22,13 +25,17 @@ from bench.method import Problem, configure, find_method
 from bench.method.interface import Models
 from bench.torchvision_guard import import_torchvision
 from bench.training.architectures import PRIOR_64
-from perf.__main__ import timed
+from perf.measuring import timed
 
 IMAGES, STEPS, SIZE, SCALE = 8, 5, 64, 8
 
 
 def ours(method: str, unet: UNet) -> Callable[[], object]:
     """Our sampler on a batch."""
+    if method == "prior":
+        prior = Prior(unet, Schedule.linear()).respaced(STEPS)
+        x = torch.randn(IMAGES, 3, SIZE, SIZE)
+        return lambda: sample(prior, x, KeyedNoise([StreamKey(0, str(i)) for i in range(IMAGES)]))
     problem = Problem(
         lr=torch.zeros(IMAGES, 3, SIZE // SCALE, SIZE // SCALE),
         scale=SCALE,
@@ -66,6 +73,28 @@ def deepinv(method: str, unet: UNet) -> Callable[[], object]:
     return lambda: sampler(y, operator)
 
 
+def diffusers(method: str, unet: UNet) -> Callable[[], object]:
+    """The pipeline of diffusers on a batch."""
+    import_torchvision()  # which diffusers imports where it is installed
+    from diffusers import ConfigMixin, DDPMPipeline, DDPMScheduler, ModelMixin
+    from diffusers.configuration_utils import register_to_config
+    from diffusers.models.unets.unet_2d import UNet2DOutput
+
+    class Wrapped(ModelMixin, ConfigMixin):  # type: ignore[misc]
+        @register_to_config  # type: ignore[untyped-decorator]
+        def __init__(self, sample_size: int = SIZE, in_channels: int = 3) -> None:
+            super().__init__()
+            self.network = unet
+
+        def forward(self, x: Tensor, t: Tensor) -> Any:
+            return UNet2DOutput(self.network(x, t.expand(len(x))))
+
+    scheduler = DDPMScheduler(variance_type="learned_range")
+    pipeline: Any = DDPMPipeline(Wrapped(), scheduler)
+    pipeline.set_progress_bar_config(disable=True)
+    return lambda: pipeline(IMAGES, num_inference_steps=STEPS, output_type="np")
+
+
 def denoiser_of(unet: UNet) -> Any:
     """The network as deepinv wants one: x of noise level sigma, of a range of 1, to clean."""
     from deepinv.models import Denoiser
@@ -101,7 +130,7 @@ def main(side: str, method: str) -> None:
     if side == "ours":
         keep_freed_memory()
         unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    run = (ours if side == "ours" else deepinv)(method, unet)
+    run = {"ours": ours, "deepinv": deepinv, "diffusers": diffusers}[side](method, unet)
     with torch.no_grad():
         hook = unet.register_forward_hook(count)
         seconds = timed(run)
