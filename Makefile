@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/
 INSTALLED := $(VENV)/.installed
+QUALITY := $(VENV)/.quality
 SYSTEM := $(VENV)/.system-packages
 
 .PHONY: install demo test lint fuzz mutations storm perf docs clean
@@ -16,6 +17,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(RUN)python -m pip install --quiet -c constraints.txt "setuptools<81" torch torchvision
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	$(RUN)bench weights get lpips || echo "LPIPS will be a dash: its weights could not be fetched."
+	touch $@
+
+# For tests alone: its licence is for non-commercial use, so that nothing else installs it.
+$(QUALITY): pyproject.toml constraints.txt | $(INSTALLED)
+	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[quality]"
 	touch $@
 
 # A browser and LaTeX, which some tests drive; these tests skip, and say so, where they are not.
@@ -32,7 +38,7 @@ demo: install
 	$(RUN)bench report bicubic ilvr ddnm dpi --testset sample-64-x8 --strip results/demo.png \
 		--html results/demo
 
-test: install $(SYSTEM) lint
+test: install $(QUALITY) $(SYSTEM) lint
 	$(RUN)python -m pytest
 
 lint: install

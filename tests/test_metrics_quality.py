@@ -25,7 +25,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data" / "ffhq256"
 @pytest.fixture
 def pyiqa() -> Any:
     if importlib.util.find_spec("pyiqa") is None:
-        pytest.skip("pyiqa brings a hundred packages and is an extra: pip install -e .[quality]")
+        pytest.skip("pyiqa is an extra, for its licence: pip install -e .[quality]")
     import_torchvision()
     return importlib.import_module("pyiqa")
 
