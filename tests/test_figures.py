@@ -293,6 +293,18 @@ def test_labels_of_close_points_keep_clear_of_each_other() -> None:
     assert not any(box.contains(*place) for box in boxes for place in places)
 
 
+def test_a_label_without_a_line_is_nearest_to_its_own_point() -> None:
+    """Beside the first point there is room on all sides but the right, where the second is."""
+    axes = canvas.blank(3, 3).add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    (one,) = canvas.label_points(axes, [(0.5, 0.5)], ["o"])
+    right = Text.get_window_extent(one)
+    beyond = axes.transData.inverted().transform((right.x1 + 10, right.y0 + right.height / 2))
+    assert right.x0 > axes.transData.transform((0.5, 0.5))[0]
+    moved, _ = canvas.label_points(axes, [(0.5, 0.5), tuple(beyond)], ["o", "t"])
+    assert Text.get_window_extent(moved).x1 < axes.transData.transform((0.5, 0.5))[0]
+
+
 def test_where_labels_have_no_room_they_are_a_legend() -> None:
     crowd = [Point(f"method {i} with a long name", 1 + i / 100, 0.5) for i in range(12)]
     plot, legend = pareto(crowd, PSNR).axes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -178,7 +179,8 @@ def label_points(
     """Write a label beside each point that has room for one; returns those that were written.
 
     The places around a point are tried in turn, the nearest first, for one within the axes that
-    hides no other point or label, nor the legend. The axes must have their place and limits.
+    hides no other point or label, nor the legend; and, unless a line leads to it, is not as near to
+    another point. The axes must have their place and limits.
     """
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
@@ -186,19 +188,21 @@ def label_points(
     renderer = axes.figure.canvas.get_renderer()  # type: ignore[attr-defined]
     frame = axes.get_window_extent(renderer)
     mark = 2 * DPI / 72  # pixels from the middle of a point to its edge
-    taken = [
-        Bbox.from_extents(x - mark, y - mark, x + mark, y + mark)
-        for x, y in axes.transData.transform(points)
-    ]
+    middles = axes.transData.transform(points)
+    taken = [Bbox.from_extents(x - mark, y - mark, x + mark, y + mark) for x, y in middles]
     if legend := axes.get_legend():
         taken.append(legend.get_window_extent(renderer))
     written = []
-    for point, label in zip(points, labels, strict=True):
+    for index, (point, label) in enumerate(zip(points, labels, strict=True)):
         for distance, x, y in PLACES:
             note = _note(axes, one_line(label), point, distance, x, y)
             note.update_positions(renderer)
             box = Text.get_window_extent(note, renderer)  # without the line that leads to it
-            if _within(box, frame) and not any(box.overlaps(other) for other in taken):
+            near = [_distance(box, middle) for middle in middles]
+            clear = distance > PLACES[0][0] or all(
+                other > 2 * near[index] for other in near[:index] + near[index + 1 :]
+            )
+            if clear and _within(box, frame) and not any(box.overlaps(other) for other in taken):
                 taken.append(box)
                 written.append(note)
                 break
@@ -221,6 +225,12 @@ def _note(
         bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.3},
         arrowprops=line if distance > PLACES[0][0] else None,
     )
+
+
+def _distance(box: Bbox, point: tuple[float, float]) -> float:
+    """From a point to the nearest of a box."""
+    x, y = point
+    return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
 
 
 def _within(box: Bbox, frame: Bbox) -> bool:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from bench.report.table import Column
 
+LINE = 1.4 * canvas.FONT / 72
+"""Inches: the height of a row of a legend."""
+
 
 @dataclass(frozen=True)
 class Point:
@@ -52,12 +55,13 @@ def pareto(points: Sequence[Point], quality: Column, width: float | None = None)
     places = [(point.x, point.y) for point in points]
     if len(canvas.label_points(axes, places, [p.label for p in points])) == len(points):
         return figure
-    line = 1.4 * canvas.FONT / 72
-    legend = len(points) * line
+    longest = max(canvas.text_width(point.label) for point in points)
+    columns = max(1, int(width / (longest + 0.35)))
+    legend = math.ceil(len(points) / columns) * LINE
     figure = canvas.blank(width, plot + legend + 0.05)
     axes = _pareto_axes(figure, points, quality)
     canvas.fit(axes, 0.02, legend + 0.07, width - 0.05, plot + legend + 0.02)
-    _legend(figure, points, front=pareto_front(points, quality.higher_is_better), line=line)
+    _legend(figure, points, pareto_front(points, quality.higher_is_better), columns)
     return figure
 
 
@@ -82,16 +86,19 @@ def _mark(number: int, filled: bool) -> dict[str, Any]:
     return {"marker": look.marker, "color": look.colour, "mfc": inside, "linestyle": ""}
 
 
-def _legend(figure: Figure, points: Sequence[Point], front: Sequence[Point], line: float) -> None:
-    """A row for each point at the foot of a figure, `line` inches high."""
+def _legend(figure: Figure, points: Sequence[Point], front: Sequence[Point], columns: int) -> None:
+    """What each mark is, at the foot of a figure, row by row."""
     width, height = figure.get_size_inches()
-    axes = figure.add_axes((0, 0, 1, len(points) * line / height))
-    axes.set(xlim=(0, width), ylim=(len(points), 0))
+    rows = math.ceil(len(points) / columns)
+    axes = figure.add_axes((0, 0, 1, rows * LINE / height))
+    axes.set(xlim=(0, width), ylim=(rows, 0))
     axes.set_axis_off()
     for number, point in enumerate(points):
-        axes.plot(0.1, number + 0.5, **_mark(number, point in front))
-        text = canvas.wrapped(point.label, width - 0.25, lines=1)
-        axes.text(0.2, number + 0.5, text, va="center")
+        row, column = divmod(number, columns)
+        left = column * width / columns
+        axes.plot(left + 0.1, row + 0.5, **_mark(number, point in front))
+        text = canvas.wrapped(point.label, width / columns - 0.25, lines=1)
+        axes.text(left + 0.2, row + 0.5, text, va="center")
 
 
 def pareto_front(points: Sequence[Point], higher_is_better: bool) -> list[Point]:
