@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.diffusion import noise
 from bench.diffusion import prior as steps
 from bench.diffusion.noise import KeyedNoise, RecordedNoise, StreamKey
 from bench.diffusion.prior import Prior
@@ -143,6 +144,17 @@ def test_draws_do_not_depend_on_the_batch() -> None:
         assert torch.equal(alone.normal_like(x[:1])[0], first[i])
         assert torch.equal(alone.bernoulli(torch.full((1, 1, 8, 8), 0.5))[0], mask[i])
     assert set(mask.flatten().tolist()) == {0.0, 1.0}
+
+
+def test_draws_in_threads_are_those_without() -> None:
+    keys, x = [StreamKey(3, f"face-{i}") for i in range(8)], torch.zeros(8, 3, 128, 128)
+    assert x.numel() >= noise._WORTH_THREADS > x[0].numel()
+    together = KeyedNoise(keys)
+    first, second = (together.normal_like(x) for _ in range(2))
+    for index, key in enumerate(keys):
+        alone = KeyedNoise([key])
+        assert torch.equal(alone.normal_like(x[:1])[0], first[index])
+        assert torch.equal(alone.normal_like(x[:1])[0], second[index])
 
 
 @pytest.mark.parametrize("other", [StreamKey(4, "a"), StreamKey(3, "b"), StreamKey(3, "a", 1)])
