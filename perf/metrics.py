@@ -31,8 +31,9 @@ from bench.images import encode_png, read_image, resize_bicubic
 from bench.memory import keep_freed_memory
 from bench.metrics import find_measure
 from bench.metrics.backbones import load_backbone
+from bench.metrics.chunk import Picture, Task
 from bench.metrics.distributions import fitted, frechet_distance
-from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.evaluate import Wanted, evaluate
 from bench.metrics.features import FeatureCache, FeatureTable
 from bench.metrics.inception import Frechet, Kernel, Legacy, Score
 from bench.torchvision_guard import import_torchvision
@@ -122,7 +123,7 @@ def ours(pairs: list[tuple[Path, Path]], folder: Path) -> None:
         files = [Picture(path, sha256_file(path)) for path in (sr, hr)]
         tasks += [Task(sr.name, measure, measure.key, *files) for measure in measures]
     with tempfile.TemporaryDirectory(dir=folder) as cache:
-        evaluate(tasks, None, FeatureCache(Path(cache)))
+        evaluate([Wanted(tasks)], FeatureCache(Path(cache)))
 
 
 @cache

@@ -160,7 +160,7 @@ def test_originals_are_shared_by_runs(testset: TestSet, tmp_path: Path) -> None:
     for repetition in (0, 1):
         new_run(testset, tmp_path, repetition)
     score_runs(testset, tmp_path / "results", [total(brightness)])
-    assert brightness.calls == [4, 4, 4]
+    assert brightness.calls == [8, 4]  # pictures of both, then originals
 
 
 def test_a_value_that_is_none_is_kept_with_its_reason(testset: TestSet, tmp_path: Path) -> None:
