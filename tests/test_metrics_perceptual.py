@@ -140,6 +140,27 @@ def test_values_do_not_depend_on_company(metric: Lpips, monkeypatch: pytest.Monk
     assert metric.score(sr, hr) == pytest.approx(together, abs=1e-5)
 
 
+def test_an_original_that_runs_share_is_looked_at_once(
+    metric: Lpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    directions = perceptual._directions
+
+    def counted(network: Any, pictures: torch.Tensor) -> Iterator[torch.Tensor]:
+        looked_at.append(len(pictures))
+        return directions(network, pictures)
+
+    first, second = pictures(2, seed=1)
+    hr = [first, second, first, first, second, first]
+    sr = pictures(6)
+    alone = [metric.score([s], [h])[0] for s, h in zip(sr, hr, strict=True)]
+    monkeypatch.setattr(perceptual, "_directions", counted)
+    monkeypatch.setattr(perceptual, "_BATCH_PIXELS", 4 * 64 * 48)
+    assert metric.score(sr, hr) == pytest.approx(alone, abs=1e-5)
+    assert looked_at == [2, 4, 2]
+    assert len({round(value, 4) for value in alone}) == 6
+
+
 def test_batches_are_bounded() -> None:
     many = [np.zeros((256, 256, 3), np.uint8)] * 19 + [np.zeros((2000, 2000, 3), np.uint8)] * 2
     found = batches(many, perceptual._BATCH_PIXELS)

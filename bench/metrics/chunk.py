@@ -127,20 +127,22 @@ def _extract(
     metric: FeatureMetric | SetMetric, tasks: list[Task], decoded: _Decoded, cache: FeatureCache
 ) -> None:
     """Keep the features of these tasks' pictures and originals that are not there yet."""
-    extractor = metric.extractor
-    sides = ([task.sr for task in tasks], [task.reference for task in tasks])
-    kept = (metric.jpeg, metric.reference_jpeg)
-    for way, jpeg, pictures in zip(made_by(metric), kept, sides, strict=True):
-        lacking = {p.sha256: p for p in pictures if not cache.has(way, p.sha256)}
-        if lacking:
-            pixels = [decoded.picture(picture, jpeg) for picture in lacking.values()]
-            for picture, features in zip(lacking.values(), extractor.extract(pixels), strict=True):
-                if not all(np.isfinite(values).all() for values in features.values()):
-                    raise BenchError(
-                        f"{metric.title}: the features of {picture.path} are not finite numbers: "
-                        "look at the picture, and at the weights."
-                    )
-                cache.write(way, picture.sha256, features)
+    restored, original = made_by(metric)
+    lacking: dict[tuple[str, str], tuple[Picture, bool]] = {}
+    for task in tasks:
+        lacking[restored, task.sr.sha256] = task.sr, metric.jpeg
+        lacking[original, task.reference.sha256] = task.reference, metric.reference_jpeg
+    lacking = {key: of for key, of in lacking.items() if not cache.has(*key)}
+    if not lacking:
+        return
+    found = metric.extractor.extract([decoded.picture(*of) for of in lacking.values()])
+    for (key, (picture, _)), features in zip(lacking.items(), found, strict=True):
+        if not all(np.isfinite(values).all() for values in features.values()):
+            raise BenchError(
+                f"{metric.title}: the features of {picture.path} are not finite numbers: "
+                "look at the picture, and at the weights."
+            )
+        cache.write(*key, features)
 
 
 def made_by(metric: FeatureMetric | SetMetric) -> tuple[str, str]:
