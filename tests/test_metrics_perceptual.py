@@ -20,6 +20,7 @@ from bench.metrics import find, perceptual
 from bench.metrics.backbones import BACKBONES, Tensors, backbone_path, digest, load_backbone
 from bench.metrics.metric import batches
 from bench.metrics.perceptual import Lpips
+from bench.metrics.protocol import Protocol
 from bench.torchvision_guard import import_torchvision
 
 FACES = Path(__file__).parents[1].parent / "shared" / "data" / "celebahq256"
@@ -121,6 +122,17 @@ def test_inputs_out_of_range_would_give_other_values(
     unit = np.array(package(planes(sr) / 255, planes(hr) / 255))
     assert np.abs(values - mistaken).min() > 0.01
     assert np.abs(values - unit).min() > 0.001
+
+
+def test_the_paper_protocol_feeds_twice_the_levels(
+    metric: Lpips, package: Callable[[torch.Tensor, torch.Tensor], list[float]]
+) -> None:
+    sr, hr = pictures(2), pictures(2, seed=1)
+    expected = package(planes(sr) * 2 - 1, planes(hr) * 2 - 1)
+    # Single precision, in a range that is 255 times as wide.
+    assert metric.under(Protocol("paper")).score(sr, hr) == pytest.approx(expected, abs=1e-5)
+    shifted = package(planes(sr) * 2, planes(hr) * 2)
+    assert np.abs(np.array(shifted) - expected).min() > 2e-5
 
 
 def test_equal_pictures_give_zero(metric: Lpips) -> None:
