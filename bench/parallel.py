@@ -31,6 +31,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def threads() -> int:
+    """How many threads one process is to compute in, by the rule of PyTorch and OpenMP."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else processors()
+
+
 def parallel_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:

@@ -5,7 +5,10 @@ SIDE is ours or plain, WORK one of these:
 pictures: all metrics that need no weights from elsewhere, on pairs of files of 256 px: PSNR, SSIM,
 LPIPS with both networks, FID, KID and IS with VGG16 in Inception's place, CS, ACC and FACES with
 Dlib, PIQE where pyiqa is installed. "plain" calls scikit-image, lpips, torch-fidelity, DeepFace and
-pyiqa image by image, as their READMEs show.
+pyiqa image by image, as their READMEs show. PAIRS in the environment is how many pairs there are.
+
+runs: the same pairs as results of 12 methods for the same faces: ours in one pass, theirs run after
+run.
 
 frechet: the distance of two sets of 1000 features of width 2048. "plain" takes scipy's root of the
 product of their covariances, as the scripts that most papers use do.
@@ -13,6 +16,7 @@ product of their covariances, as the scripts that most papers use do.
 
 import importlib
 import importlib.util
+import os
 import sys
 import tempfile
 import time
@@ -27,36 +31,45 @@ import torch
 from torch import Tensor, nn
 
 from bench.files import sha256_file, write_bytes
-from bench.images import encode_png, read_image, resize_bicubic
+from bench.images import Pixels, encode_png, read_image, resize_bicubic
 from bench.memory import keep_freed_memory
 from bench.metrics import find_measure
 from bench.metrics.backbones import load_backbone
+from bench.metrics.chunk import Picture, Task
 from bench.metrics.distributions import fitted, frechet_distance
-from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.evaluate import Wanted, evaluate
 from bench.metrics.features import FeatureCache, FeatureTable
 from bench.metrics.inception import Frechet, Kernel, Legacy, Score
 from bench.torchvision_guard import import_torchvision
 
 SIZE, SCALE = 256, 8
-PAIRS = 10  # a side takes a second and a half for each
+PAIRS, RUNS = 60, 12
 WIDTH, ROWS = 2048, 1000
 SAMPLE = Path(__file__).parents[1] / "datasets" / "sample" / "images"
 QUALITY = importlib.util.find_spec("pyiqa") is not None
 
+Runs = list[list[tuple[Path, Path]]]
+"""Files of pictures and of their originals, run by run."""
 
-def make_pairs(folder: Path, count: int) -> list[tuple[Path, Path]]:
-    """Files of faces and of the same enlarged from an eighth; each file is another picture."""
-    faces = sorted(SAMPLE.glob("*.png"))
-    pairs = []
-    for index in range(count):
-        face = resize_bicubic(read_image(faces[index % len(faces)]), SIZE)
-        face = np.roll(face, index // len(faces), axis=1)
-        small = resize_bicubic(resize_bicubic(face, SIZE // SCALE), SIZE)
-        pair = folder / "sr" / f"{index}.png", folder / "hr" / f"{index}.png"
-        for path, pixels in zip(pair, (small, face), strict=True):
-            write_bytes(path, encode_png(pixels))
-        pairs.append(pair)
-    return pairs
+
+def make_runs(folder: Path, runs: int, faces: int) -> Runs:
+    """Files of each run: faces enlarged from a size of the run's, and the faces themselves."""
+    samples = sorted(SAMPLE.glob("*.png"))
+    made: Runs = [[] for _ in range(runs)]
+    for index in range(faces):
+        face = resize_bicubic(read_image(samples[index % len(samples)]), SIZE)
+        face = np.roll(face, index // len(samples), axis=1)  # no two files are the same
+        hr = write(folder / "hr" / f"{index}.png", face)
+        for run, pairs in enumerate(made):
+            blurred = resize_bicubic(resize_bicubic(face, SIZE // SCALE + run), SIZE)
+            pairs.append((write(folder / f"run-{run}" / f"{index}.png", blurred), hr))
+    return made
+
+
+def write(path: Path, pixels: Pixels) -> Path:
+    """A picture to a file."""
+    write_bytes(path, encode_png(pixels))
+    return path
 
 
 def extractor_class() -> Any:
@@ -107,7 +120,7 @@ class Vgg16(Legacy):
 NETWORK: list[Any] = []
 
 
-def ours(pairs: list[tuple[Path, Path]], folder: Path) -> None:
+def ours(runs: Runs, folder: Path) -> None:
     """All metrics in one pass over the files."""
     source = Vgg16("torch-fidelity", "torch_fidelity", "inception-torch-fidelity")
     names = ["psnr", "ssim", "lpips-alex", "lpips-vgg", "cs-dlib", "acc-dlib", "faces-dlib"]
@@ -117,12 +130,16 @@ def ours(pairs: list[tuple[Path, Path]], folder: Path) -> None:
         Kernel("kid", "KID", False, "", 5, 0, source=source, least=2),
         Score("is", "IS", True, "", 3, 0, source=source, least=10),
     ]
-    tasks = []
-    for sr, hr in pairs:
-        files = [Picture(path, sha256_file(path)) for path in (sr, hr)]
-        tasks += [Task(sr.name, measure, measure.key, *files) for measure in measures]
-    with tempfile.TemporaryDirectory(dir=folder) as cache:
-        evaluate(tasks, None, FeatureCache(Path(cache)))
+    keys = [measure.key for measure in measures]
+    tables = []
+    for pairs in runs:
+        tasks = []
+        for sr, hr in pairs:
+            files = [Picture(path, sha256_file(path)) for path in (sr, hr)]
+            tasks += [Task(hr.stem, *by, *files) for by in zip(measures, keys, strict=True)]
+        tables.append(Wanted(tasks))
+    with tempfile.TemporaryDirectory(dir=folder) as kept:
+        evaluate(tables, FeatureCache(Path(kept)))
 
 
 @cache
@@ -131,7 +148,7 @@ def lpips_network(net: str) -> Any:
     return importlib.import_module("lpips").LPIPS(net=net, pnet_rand=True, verbose=False)
 
 
-def plain(pairs: list[tuple[Path, Path]], folder: Path) -> None:
+def plain(runs: Runs, folder: Path) -> None:
     """The calls of the packages' READMEs, one pair after the other."""
     lpips: Any = importlib.import_module("lpips")
     skimage: Any = importlib.import_module("skimage.metrics")
@@ -140,26 +157,28 @@ def plain(pairs: list[tuple[Path, Path]], folder: Path) -> None:
     fidelity: Any = importlib.import_module("torch_fidelity")
     networks = [lpips_network(net) for net in ("alex", "vgg")]
     piqe = importlib.import_module("pyiqa").create_metric("piqe", device="cpu") if QUALITY else None
-    for sr, hr in pairs:
-        one, other = io.imread(sr), io.imread(hr)
-        skimage.peak_signal_noise_ratio(other, one)
-        skimage.structural_similarity(
-            other, one, channel_axis=-1, gaussian_weights=True, sigma=1.5, data_range=255
-        )
-        for network in networks:
-            network(*(lpips.im2tensor(lpips.load_image(str(path))) for path in (sr, hr)))
-        deepface.verify(str(sr), str(hr), model_name="Dlib", enforce_detection=False)
-        if piqe is not None:
-            piqe(str(sr))
-    fidelity.calculate_metrics(
-        input1=str(folder / "sr"), input2=str(folder / "hr"), feature_extractor="vgg", fid=True,
-        kid=True, isc=True, kid_subset_size=len(pairs), isc_splits=min(10, len(pairs)), cuda=False,
-        cache=False, verbose=False, batch_size=1, save_cpu_ram=True,
-    )  # fmt: skip
+    for pairs in runs:
+        for sr, hr in pairs:
+            one, other = io.imread(sr), io.imread(hr)
+            skimage.peak_signal_noise_ratio(other, one)
+            skimage.structural_similarity(
+                other, one, channel_axis=-1, gaussian_weights=True, sigma=1.5, data_range=255
+            )
+            for network in networks:
+                network(*(lpips.im2tensor(lpips.load_image(str(path))) for path in (sr, hr)))
+            deepface.verify(str(sr), str(hr), model_name="Dlib", enforce_detection=False)
+            if piqe is not None:
+                piqe(str(sr))
+        fidelity.calculate_metrics(
+            input1=str(pairs[0][0].parent), input2=str(pairs[0][1].parent), feature_extractor="vgg",
+            fid=True, kid=True, isc=True, kid_subset_size=len(pairs),
+            isc_splits=min(10, len(pairs)), cuda=False, cache=False, verbose=False, batch_size=1,
+            save_cpu_ram=True,
+        )  # fmt: skip
 
 
-def pictures(side: str) -> float:
-    """Seconds for all pairs, after one pair that loads the networks."""
+def pictures(side: str, count: int, faces: int) -> float:
+    """Seconds for all metrics of so many runs on so many faces, networks loaded before."""
     import_torchvision()
     warnings.simplefilter("ignore")  # the packages' own, of their deprecated calls
     vgg = extractor_class()
@@ -167,15 +186,15 @@ def pictures(side: str) -> float:
     NETWORK.append(vgg("vgg", ["pooled", "logits"]))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        pairs = make_pairs(folder, PAIRS)
-        warm = make_pairs(folder / "warm", 2)
+        runs = make_runs(folder, count, faces)
+        warm = make_runs(folder / "warm", 1, 2)
         if side == "ours":
             keep_freed_memory()
-        run = ours if side == "ours" else plain
-        ours(warm[:1], folder)  # puts Dlib's weights in place for both
-        run(warm, folder / "warm")
+        measure = ours if side == "ours" else plain
+        ours([warm[0][:1]], folder)  # puts Dlib's weights in place for both
+        measure(warm, folder)
         start = time.perf_counter()
-        run(pairs, folder)
+        measure(runs, folder)
         return time.perf_counter() - start
 
 
@@ -213,7 +232,15 @@ def table(rows: np.ndarray[Any, np.dtype[np.float64]]) -> FeatureTable:
 
 def main(side: str, work: str) -> None:
     """Print the seconds of one side."""
-    print(frechet(side) if work == "frechet" else pictures(side))
+    count = int(os.environ.get("PAIRS", PAIRS))
+    match work:
+        case "pictures":
+            seconds = pictures(side, 1, count)
+        case "runs":
+            seconds = pictures(side, RUNS, max(1, count // RUNS))
+        case _:
+            seconds = frechet(side)
+    print(seconds)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from bench.engine.run import Finished, run_method
 from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.metrics import find_measure
-from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.chunk import Picture, Task
+from bench.metrics.evaluate import Wanted, evaluate
 from bench.metrics.features import FeatureCache
 from bench.testset.manifest import TestSet
 from bench.testset.prepare import prepare
@@ -247,6 +248,6 @@ def test_pictures_are_scored_there_as_here(connected: Cluster, tmp_path: Path) -
     pairs = [Picture(path, sha256_file(path)) for path in files]
     tasks = [Task(sr.path.stem, measure, measure.key, sr, pairs[0]) for sr in pairs]
     features = FeatureCache(tmp_path / "features")
-    assert evaluate(tasks, None, features, spread=connected.map).equals(
-        evaluate(tasks, None, features)
-    )
+    (there,) = evaluate([Wanted(tasks)], features, connected.map)
+    (here,) = evaluate([Wanted(tasks)], features)
+    assert there.equals(here)

@@ -12,7 +12,8 @@ from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.metrics import find_measure
 from bench.metrics.away import unpack_and_score
-from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.chunk import Picture, Task
+from bench.metrics.evaluate import Wanted, evaluate
 from bench.metrics.features import FeatureCache, Features
 from bench.metrics.metric import FeatureMetric
 from tests.small import photos
@@ -68,7 +69,7 @@ SHIFT = Shift("shift", "Shift", higher_is_better=False, unit="", digits=2, place
 
 @pytest.fixture
 def tasks(tmp_path: Path) -> list[Task]:
-    photos(tmp_path / "pictures", 20)
+    photos(tmp_path / "pictures", 80)
     files = sorted((tmp_path / "pictures").iterdir())
     pictures = [Picture(path, sha256_file(path)) for path in files]
     measures = (find_measure("psnr"), SHIFT)
@@ -82,23 +83,24 @@ def tasks(tmp_path: Path) -> list[Task]:
 def test_values_are_those_of_scoring_here(tasks: list[Task], tmp_path: Path) -> None:
     elsewhere = Elsewhere(tmp_path / "pictures")
     kept: list[Any] = []
-    there = evaluate(tasks, None, FeatureCache(tmp_path / "there"), kept.extend, elsewhere)
-    here = evaluate(tasks, None, FeatureCache(tmp_path / "here"))
+    wanted = Wanted(tasks, keep=kept.extend)
+    (there,) = evaluate([wanted], FeatureCache(tmp_path / "there"), elsewhere)
+    (here,) = evaluate([Wanted(tasks)], FeatureCache(tmp_path / "here"))
     assert there.equals(here)
-    assert len(there) == len(kept) == 19 * 2
+    assert len(there) == len(kept) == 79 * 2
     files = [sorted(p.name for p in (tmp_path / d).rglob("*.npz")) for d in ("here", "there")]
     assert files[0] == files[1]
-    assert len(files[0]) == 20
+    assert len(files[0]) == 80
 
 
 def test_features_that_are_known_travel_and_are_not_made_again(
     tasks: list[Task], tmp_path: Path
 ) -> None:
     elsewhere, features = Elsewhere(tmp_path / "pictures"), FeatureCache(tmp_path / "features")
-    evaluate(tasks, None, features, spread=elsewhere)
+    evaluate([Wanted(tasks)], features, elsewhere)
     first, second = (len(new) for _, new in elsewhere.results)
-    assert (first, second) == (17, 3)  # the second chunk was sent the reference's
-    evaluate(tasks, None, features, spread=elsewhere)
+    assert (first, second) == (64, 16)  # the second chunk was sent the reference's
+    evaluate([Wanted(tasks)], features, elsewhere)
     assert [len(new) for _, new in elsewhere.results[2:]] == [0, 0]
 
 
@@ -106,5 +108,5 @@ def test_another_version_of_a_metric_is_refused(tasks: list[Task], tmp_path: Pat
     others = [replace(task, identity="other") for task in tasks]
     spread = Elsewhere(tmp_path / "pictures")
     with pytest.raises(BenchError, match="No PSNR on a machine of the cluster: its packages or"):
-        evaluate(others, None, FeatureCache(tmp_path), spread=spread)
+        evaluate([Wanted(others)], FeatureCache(tmp_path), spread)
     assert unpack_and_score.__module__ == "bench.metrics.away"  # what workers import

@@ -1,10 +1,12 @@
 """The driver: what it computes, what it takes from an earlier table, and in which order."""
 
 import math
+import weakref
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,9 @@ from bench.errors import BenchError
 from bench.files import sha256_file, write_bytes
 from bench.images import Pixels, encode_png
 from bench.metrics import Metric, find
-from bench.metrics.evaluate import COLUMNS, Picture, Rows, Task
-from bench.metrics.evaluate import evaluate as evaluate_tasks
+from bench.metrics.chunk import Picture, Task
+from bench.metrics.evaluate import COLUMNS, Rows, Wanted
+from bench.metrics.evaluate import evaluate as evaluate_tables
 from bench.metrics.features import FeatureCache
 
 
@@ -63,7 +66,17 @@ def evaluate(
 ) -> pd.DataFrame:
     """Every pair by every metric."""
     tasks = [pair.task(metric) for pair in pairs for metric in metrics]
-    return evaluate_tasks(tasks, cached, FeatureCache(Path("nowhere")), keep)
+    (table,) = evaluate_tables([Wanted(tasks, cached, keep)], FeatureCache(Path("nowhere")))
+    return table
+
+
+class Tracked(np.ndarray[Any, np.dtype[np.uint8]]):
+    """A picture that can be looked for, as plain arrays can't be in a set."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 def picture(path: Path, value: int, size: int = 8) -> Path:
@@ -173,25 +186,102 @@ def test_memory_stays_flat(tmp_path: Path) -> None:
     metric = counting()
     many = [pair(tmp_path, str(number), number) for number in range(40)]
     table = evaluate(many, [metric], None)
-    assert metric.calls == [16, 16, 8]
+    assert metric.calls == [32, 8]
     assert list(table["value"]) == [number - 10 for number in range(40)]
+
+
+def test_a_chunk_s_pictures_are_forgotten_before_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[Tracked] = weakref.WeakSet()
+    most = []
+    read = bench.images.read_image
+
+    def tracked(path: Path, digest: str | None = None) -> Pixels:
+        pixels = read(path, digest).view(Tracked)
+        alive.add(pixels)
+        most.append(len(alive))
+        return pixels
+
+    monkeypatch.setattr(bench.images, "read_image", tracked)
+    many = [pair(tmp_path, str(number), number) for number in range(100)]
+    evaluate(many, [counting("x"), counting("y")], None)
+    assert len(most) == 200
+    assert max(most) == 64
+    assert not alive
 
 
 def test_a_killed_evaluation_loses_one_chunk(tmp_path: Path) -> None:
     many = [pair(tmp_path, str(number), number) for number in range(40)]
     kept: Rows = []
 
-    def killed_by_the_third(rows: Rows) -> None:
+    def killed_by_the_second(rows: Rows) -> None:
         if len(kept) == 32:
             raise KeyboardInterrupt
         kept.extend(rows)
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(many, [counting()], None, killed_by_the_third)
+        evaluate(many, [counting()], None, killed_by_the_second)
     metric = counting()
     table = evaluate(many, [metric], pd.DataFrame(kept))
     assert metric.calls == [8]
     assert list(table["value"]) == [number - 10 for number in range(40)]
+
+
+def tables_of_runs(
+    folder: Path, metric: Metric, runs: int, images: int
+) -> tuple[list[Wanted], list[Rows]]:
+    """What runs with other results for the same originals want; and where their rows go."""
+    tables = []
+    kept: list[Rows] = [[] for _ in range(runs)]
+    originals = [picture(folder / f"{image}.png", 10 + image) for image in range(images)]
+    for run in range(runs):
+        of_run = [
+            Pair(str(image), sr, hr, sha256_file(sr), sha256_file(hr))
+            for image, hr in enumerate(originals)
+            for sr in [picture(folder / str(run) / f"{image}.png", 100 + run)]
+        ]
+        tasks = [of_image.task(metric) for of_image in of_run]
+        tables.append(Wanted(tasks, keep=kept[run].extend))
+    return tables, kept
+
+
+def test_runs_share_one_pass_and_each_keeps_its_own_rows(
+    tmp_path: Path, decoded: Counter[Path]
+) -> None:
+    metric = counting()
+    tables, kept = tables_of_runs(tmp_path, metric, runs=5, images=12)
+    found = evaluate_tables(tables, FeatureCache(tmp_path))
+    assert metric.calls == [50, 10]  # ten images, with their originals 60 files of 64
+    assert set(decoded.values()) == {1}
+    assert len(decoded) == 6 * 12
+    for run, (table, rows) in enumerate(zip(found, kept, strict=True)):
+        assert list(table["image"]) == [str(image) for image in range(12)]
+        assert list(table["value"]) == [90 + run - image for image in range(12)]
+        assert rows == table.to_dict("records")
+
+
+def test_more_runs_than_fit_into_a_chunk_are_taken_apart(
+    tmp_path: Path, decoded: Counter[Path]
+) -> None:
+    metric = counting()
+    tables, _ = tables_of_runs(tmp_path, metric, runs=70, images=2)
+    evaluate_tables(tables, FeatureCache(tmp_path))
+    assert metric.calls == [63, 7, 63, 7]
+    assert decoded[tmp_path / "0.png"] == 2
+
+
+def test_a_stopped_pass_goes_on_and_what_one_run_knows_all_know(tmp_path: Path) -> None:
+    metric = counting()
+    tables, kept = tables_of_runs(tmp_path, metric, runs=3, images=2)
+    evaluate_tables(tables[:2], FeatureCache(tmp_path))
+    metric.calls.clear()
+    known = replace(tables[0], earlier=pd.DataFrame(kept[0]))
+    found = evaluate_tables([tables[0], known, tables[2]], FeatureCache(tmp_path))
+    assert metric.calls == [2]  # the third's; the first's are in the second's table
+    assert [len(rows) for rows in kept] == [2, 2, 2]
+    assert list(found[0]["value"]) == list(found[1]["value"]) == [90, 89]
+    assert list(found[2]["value"]) == [92, 91]
 
 
 def test_nothing_to_do_gives_an_empty_table() -> None:

@@ -18,7 +18,7 @@ from torch.nn.functional import avg_pool2d, conv2d, max_pool2d
 
 from bench.files import write_bytes
 from bench.images import Pixels, encode_png, read_image, resize_bicubic
-from bench.metrics import find_measure
+from bench.metrics import find_measure, inception
 from bench.metrics.backbones import backbone_path, load_backbone
 from bench.metrics.checkpoints import checkpoint_path
 from bench.metrics.features import FeatureCache, FeatureTable
@@ -254,6 +254,32 @@ def test_the_paper_protocol_takes_torch_fidelity() -> None:
     assert fid.under(STRICT) == fid
     assert fid.under(Protocol("paper")).source == legacy.source
     assert fid.source != legacy.source
+
+
+def test_a_file_of_the_released_layout_sees_what_it_sees_in_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind: Any = importlib.import_module(
+        "torch_fidelity.feature_extractor_inceptionv3"
+    ).FeatureExtractorInceptionV3
+    file = tmp_path / "random.pth"
+    torch.save({}, file)
+    with monkeypatch.context() as patch, torch.random.fork_rng():
+        torch.manual_seed(0)
+        patch.setattr(kind, "load_state_dict", lambda self, state: None)
+        package = kind("x", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(file))
+    torch.save(package.state_dict(), file)
+    monkeypatch.setattr(inception, "checkpoint_path", lambda name: file)
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(2)]
+    taken = inception.LEGACY.resized(pictures)
+    with torch.inference_mode():
+        ours = inception._legacy_network.__wrapped__("random")(taken)
+        theirs = package(taken.contiguous())
+    for one, other in zip(ours, theirs, strict=True):
+        # Single precision, summed in another order.
+        assert (one - other).abs().max() < 1e-5 * other.abs().max()
+        assert (other[0] - other[1]).abs().max() > 1e-3 * other.abs().max()
 
 
 @pytest.mark.parametrize(

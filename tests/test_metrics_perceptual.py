@@ -20,6 +20,7 @@ from bench.metrics import find, perceptual
 from bench.metrics.backbones import BACKBONES, Tensors, backbone_path, digest, load_backbone
 from bench.metrics.metric import batches
 from bench.metrics.perceptual import Lpips
+from bench.metrics.protocol import Protocol
 from bench.torchvision_guard import import_torchvision
 
 FACES = Path(__file__).parents[1].parent / "shared" / "data" / "celebahq256"
@@ -123,6 +124,17 @@ def test_inputs_out_of_range_would_give_other_values(
     assert np.abs(values - unit).min() > 0.001
 
 
+def test_the_paper_protocol_feeds_twice_the_levels(
+    metric: Lpips, package: Callable[[torch.Tensor, torch.Tensor], list[float]]
+) -> None:
+    sr, hr = pictures(2), pictures(2, seed=1)
+    expected = package(planes(sr) * 2 - 1, planes(hr) * 2 - 1)
+    # Single precision, in a range that is 255 times as wide.
+    assert metric.under(Protocol("paper")).score(sr, hr) == pytest.approx(expected, abs=1e-5)
+    shifted = package(planes(sr) * 2, planes(hr) * 2)
+    assert np.abs(np.array(shifted) - expected).min() > 2e-5
+
+
 def test_equal_pictures_give_zero(metric: Lpips) -> None:
     same = pictures(2)
     assert metric.score(same, [p.copy() for p in same]) == [0.0, 0.0]
@@ -138,6 +150,27 @@ def test_values_do_not_depend_on_company(metric: Lpips, monkeypatch: pytest.Monk
     assert alone == pytest.approx(together, abs=1e-5)
     monkeypatch.setattr(perceptual, "_BATCH_PIXELS", 2 * 64 * 48)
     assert metric.score(sr, hr) == pytest.approx(together, abs=1e-5)
+
+
+def test_an_original_that_runs_share_is_looked_at_once(
+    metric: Lpips, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[int] = []
+    directions = perceptual._directions
+
+    def counted(network: Any, pictures: torch.Tensor) -> Iterator[torch.Tensor]:
+        looked_at.append(len(pictures))
+        return directions(network, pictures)
+
+    first, second = pictures(2, seed=1)
+    hr = [first, second, first, first, second, first]
+    sr = pictures(6)
+    alone = [metric.score([s], [h])[0] for s, h in zip(sr, hr, strict=True)]
+    monkeypatch.setattr(perceptual, "_directions", counted)
+    monkeypatch.setattr(perceptual, "_BATCH_PIXELS", 4 * 64 * 48)
+    assert metric.score(sr, hr) == pytest.approx(alone, abs=1e-5)
+    assert looked_at == [2, 4, 2]
+    assert len({round(value, 4) for value in alone}) == 6
 
 
 def test_batches_are_bounded() -> None:

@@ -29,6 +29,7 @@ from bench.metrics.recognition import (
     configured,
 )
 from bench.metrics.scoring import score_runs
+from bench.parallel import parallel_map
 from bench.store import Run, RunSpec
 from bench.testset.recipe import plan_testset
 from tests.small import RECIPE, prepared
@@ -114,6 +115,28 @@ def test_the_nearest_of_several_faces_counts() -> None:
         found = metric(Distance).compare(seen, alone)
         assert isinstance(found, float)
         assert found < 0.02  # the same face in another picture
+
+
+@pytest.mark.usefixtures("deepface")
+def test_several_processes_embed_as_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers: list[int] = []
+
+    def counted(function: Any, pictures: Any, workers: int) -> Any:
+        numbers.append(workers)
+        return parallel_map(function, pictures, workers)
+
+    one, other = faces(2)
+    pictures = [one, np.full((256, 256, 3), 128, np.uint8), other]
+    monkeypatch.setattr(recognition, "parallel_map", counted)
+    monkeypatch.setattr(recognition, "_WORTH_A_PROCESS", 1)
+    found = {}
+    for count in ("1", "2"):
+        monkeypatch.setenv("OMP_NUM_THREADS", count)
+        found[count] = DLIB.extract(pictures)
+    assert numbers == [1, 2]
+    assert [features["found"][0] for features in found["2"]] == [1, 0, 1]
+    for serial, parallel in zip(found["1"], found["2"], strict=True):
+        np.testing.assert_array_equal(serial["embeddings"], parallel["embeddings"])
 
 
 @pytest.mark.usefixtures("deepface")

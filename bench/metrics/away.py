@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.metrics.evaluate import Picture, Scored, Task, score
+from bench.metrics.chunk import Picture, Scored, Task, score
 from bench.metrics.features import FeatureCache, Features, kept_as
 from bench.metrics.metric import FeatureMetric, Measure, SetMetric
 from bench.parallel import Spread

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from bench.locks import locked
 from bench.memory import keep_freed_memory
-from bench.metrics.evaluate import Picture, Task, evaluate
+from bench.metrics.chunk import Picture, Task
+from bench.metrics.evaluate import Wanted, evaluate
 from bench.metrics.features import FeatureCache
 from bench.metrics.protocol import STRICT
 from bench.progress import notice
@@ -63,11 +64,18 @@ def _score_runs(
         if run.spec.testset == testset.manifest.sha256
     ]
     features = FeatureCache(results / testset.name / "features")
-    for run, records in runs:
-        tasks = list(_tasks(testset, run, records, measures, _earlier(run, runs)))
-        earlier = run.scores()
-        scores = evaluate(tasks, earlier, features, run.note_scores, spread)
-        if earlier is not None:
+    tables = [
+        Wanted(
+            list(_tasks(testset, run, records, measures, _earlier(run, runs))),
+            run.scores(),
+            run.note_scores,
+        )
+        for run, records in runs
+    ]
+    found = evaluate(tables, features, spread)
+    for (run, records), table, measured in zip(runs, tables, found, strict=True):
+        scores = measured
+        if (earlier := table.earlier) is not None:
             other = ~earlier["identity"].isin(scores["identity"])
             files = [record.sha256 for record in records.values()]
             current = earlier["sr_sha256"].isin([*files, set_sha256(files)])
