@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli.suite import merged_settings
+from bench.cli.options import merged_settings
 from bench.errors import WrongUsage
 
 

@@ -19,6 +19,7 @@ from bench.cluster import Cluster
 from bench.config import Weights
 from bench.diffusion.unet import UNet
 from bench.engine.cluster import ENDED_WORKERS, OnCluster
+from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError
 from bench.files import sha256_file
@@ -80,12 +81,12 @@ class Place:
     def run(self, cluster: Cluster | None, results: str = "results", batch: int = 2) -> Finished:
         return run_method(
             "troubled",
-            {"trouble": str(self.folder / "trouble.json")},
-            self.testset,
-            self.folder / results,
-            Weights(),
-            seed=0,
-            batch=batch,
+            Experiment(
+                self.testset,
+                self.folder / results,
+                {"troubled": {"trouble": str(self.folder / "trouble.json")}},
+                batch=batch,
+            ),
             executor=OnCluster(cluster) if cluster else None,
         )
 
@@ -198,12 +199,13 @@ def test_weights_reach_nodes_that_lack_them(
     def run(results: str, executor: OnCluster | None) -> dict[str, bytes]:
         done = run_method(
             "ddnm",
-            {"steps": 3},
-            place.testset,
-            place.folder / results,
-            Weights(prior=str(file)),
-            seed=0,
-            batch=2,
+            Experiment(
+                place.testset,
+                place.folder / results,
+                {"ddnm": {"steps": 3}},
+                Weights(prior=str(file)),
+                batch=2,
+            ),
             executor=executor,
         )
         assert done.restored == 6

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bench.config import Weights
 from bench.diffusion.unet import UNet
+from bench.engine.experiment import Experiment
 from bench.engine.models import CountedNetwork
 from bench.engine.run import run_method
 from bench.errors import BenchError
@@ -44,9 +45,10 @@ def run(testset: TestSet, name: str, **options: Any) -> Run:
     prior = folder / "prior.safetensors"
     if not prior.exists():
         write_checkpoint(prior, UNet(TINY_PRIOR), Card("prior", 16, TINY_PRIOR))
-    settings = {"steps": 2} if name == "ddrm" else {}
+    settings = {"ddrm": {"steps": 2}}
     chosen = Weights(prior=str(prior))
-    return run_method(name, settings, testset, folder / "results", chosen, 0, 2, **options).run
+    experiment = Experiment(testset, folder / "results", settings, chosen, batch=2, **options)
+    return run_method(name, experiment).run
 
 
 def test_networks_are_compiled_where_it_is_asked_for_and_it_is_told(

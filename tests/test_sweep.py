@@ -1,10 +1,12 @@
 """Sweeps: which runs a sweep makes, that they are runs like any other, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_suite
 from bench.engine.sweep import combinations, one_at_a_time, run_sweep, variants_of
 from bench.errors import BenchError, WrongUsage
@@ -128,23 +130,21 @@ class TestWithTheEmbeddedNetworks:
     def test_what_cannot_be_run_is_left_out_with_its_reason(
         self, testset: TestSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        settings = {"dpi": {"steps": 1}}
-        finished = run_sweep(
-            "dpi", [{"k": 4}, {"tau": 0}], settings, testset, tmp_path, Weights(), 0, 1
-        )
+        experiment = Experiment(testset, tmp_path, {"dpi": {"steps": 1}})
+        finished = run_sweep("dpi", [{"k": 4}, {"tau": 0}], experiment)
         assert [item.run.spec.settings["k"] for item in finished] == [2]
         assert finished[0].run.variants == {"w/o Stage II": ["tau"]}
         said = " ".join(capsys.readouterr().err.split())
         assert "DPI, k 4 is left out:" in said
         assert "was trained for k 2, but the settings have k 4" in said
-        (again,) = run_suite(
-            ("dpi",), {"dpi": {"steps": 1, "tau": 0}}, testset, tmp_path, Weights(), 0, 1
-        )
+        same = replace(experiment, settings={"dpi": {"steps": 1, "tau": 0}})
+        (again,) = run_suite(("dpi",), same)
         assert again.restored == 0
 
     def test_where_none_can_be_run_it_is_an_error(self, testset: TestSet, tmp_path: Path) -> None:
         missing = Weights(prior=str(tmp_path / "none.pt"))
+        experiment = Experiment(testset, tmp_path, weights=missing)
         with pytest.raises(BenchError, match=r"^There is no prior at \S+none\.pt\.$"):
-            run_sweep("dpi", [{}, {"tau": 0}], {}, testset, tmp_path, missing, 0, 1)
+            run_sweep("dpi", [{}, {"tau": 0}], experiment)
         with pytest.raises(WrongUsage, match="did you mean 'tau'"):
-            run_sweep("dpi", [{}, {"tua": 0}], {}, testset, tmp_path, missing, 0, 1)
+            run_sweep("dpi", [{}, {"tua": 0}], experiment)

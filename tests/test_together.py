@@ -16,7 +16,7 @@ import bench.metrics.scoring
 import bench.store
 import bench.tables
 from bench import metrics
-from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError
 from bench.files import Journal
@@ -84,7 +84,7 @@ def both(first: Callable[[], Any], second: Callable[[], Any]) -> None:
 
 
 def run(testset: TestSet, results: Path) -> Finished:
-    return run_method("bicubic", {}, testset, results, Weights(), seed=0, batch=1)
+    return run_method("bicubic", Experiment(testset, results, batch=1))
 
 
 def test_the_second_of_two_runs_waits_and_finds_all_done(

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from bench.cli.suite import merged_settings
+from bench.cli.options import merged_settings
 from bench.config import read_config
 from bench.diffusion.unet import UNet, UNetConfig
 from bench.errors import BenchError
