@@ -1,7 +1,9 @@
 """Runs on a real Ray cluster of several nodes: what dies, what is done again, what comes out."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -26,11 +28,13 @@ from bench.files import sha256_file
 from bench.metrics import find_measure
 from bench.metrics.evaluate import Picture, Task, evaluate
 from bench.metrics.features import FeatureCache
+from bench.store import list_runs
 from bench.testset.manifest import TestSet
 from bench.testset.prepare import prepare
 from bench.testset.recipe import plan_testset
 from bench.testset.sources import open_source
 from bench.weights import Card, write_checkpoint
+from tests.command import good
 from tests.noisy import pictures
 from tests.small import RECIPE, TINY_PRIOR, photos, small_testset
 from tests.small_cluster import METHOD, SmallCluster, small_cluster, until
@@ -183,6 +187,22 @@ def test_a_driver_that_is_killed_goes_on_with_the_rest(
     assert sum((place.tried() - before).values()) == finished.restored
     assert len(list(done.iterdir())) == 1
     assert pictures(done) == place.local()
+
+
+def test_a_sweep_is_run_there(ray_cluster: SmallCluster, place: Place) -> None:
+    place.trouble()
+    shutil.copy(place.folder / "trouble.json", place.folder / "other.json")
+    settings = f"troubled.trouble={place.folder / 'trouble.json'}"
+    with contextlib.chdir(place.folder):
+        good(
+            *("sweep", "troubled", "--trouble", place.folder / "other.json", "--set", settings),
+            *("--on", ray_cluster.address, "--workers", 1, "--testset", place.testset.name),
+        )
+    assert str(os.getpid()) not in place.processes()
+    runs = list_runs(place.folder / "results", place.testset.name)
+    assert [run.description["provenance"]["cluster"]["workers"] for run in runs] == [1, 1]
+    whole = place.local()
+    assert [pictures(run.folder) for run in runs] == [whole, whole]
 
 
 def test_weights_reach_nodes_that_lack_them(

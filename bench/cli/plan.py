@@ -43,7 +43,8 @@ def plan(
     """Say what `bench run` will cost: network calls, time, disk; what is done costs nothing.
 
     Calls are counted exactly. Times come from a rehearsal on this machine, in which networks
-    compute a few calls only; scoring is not in them. With several GPUs it is the time of one.
+    compute a few calls only; scoring and compiling are not in them. With several GPUs it is the
+    time of one.
     """
     from bench.engine.forecast import forecast_suite
     from bench.engine.models import choose_device

@@ -112,7 +112,12 @@ def rehearse(
     began = clock.now()
     configured = assignment.configured()
     loaded = load_models(
-        configured, assignment.size, assignment.weights, device, assignment.precision
+        configured,
+        assignment.size,
+        assignment.weights,
+        device,
+        assignment.precision,
+        assignment.compiled,
     )
     for counter in loaded.counters:
         counter.network = _Rehearsed(counter.network, clock)
