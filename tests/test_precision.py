@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from bench.config import Config, Precision
+from bench.description import RunSpec
 from bench.engine.experiment import Experiment, assign, identify
 from bench.engine.models import CountedNetwork
 from bench.engine.run import run_method
@@ -18,7 +19,7 @@ from bench.images import Pixels, resize_bicubic
 from bench.metrics.pixel import psnr
 from bench.registry.places import find_network
 from bench.report.runs import run_labels
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.typed import build
 from tests.small import small_testset

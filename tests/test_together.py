@@ -24,6 +24,7 @@ from bench.images import resize_bicubic_batch
 from bench.locks import locked
 from bench.method import Method, Problem
 from bench.metrics.scoring import score_runs
+from bench.report.audit import differences_of
 from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.training.processes import alone
@@ -113,7 +114,7 @@ def test_the_second_of_two_runs_waits_and_finds_all_done(
     assert sorted(item.restored for item in finished) == [0, 4]
     assert len(said) == 1
     assert said[0].endswith(f"is at work in {finished[0].run.folder}: waiting until it is done.")
-    assert finished[0].run.differences() == []
+    assert differences_of(finished[0].run) == []
     assert "resumed" not in finished[0].run.description
 
 

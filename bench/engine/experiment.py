@@ -8,11 +8,11 @@ from typing import Any
 import torch
 
 from bench.config import Precision, Weights
+from bench.description import RunSpec
 from bench.engine.models import default_batch, find_checkpoints
 from bench.engine.work import Assignment, find_configured
 from bench.files import sha256_file
 from bench.method import Configured
-from bench.store import RunSpec
 from bench.testset.manifest import Plan, TestSet
 
 
