@@ -1,5 +1,8 @@
 """Sweeps: which runs a sweep makes, that they are runs like any other, and what is refused."""
 
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from bench.engine.run import run_suite
 from bench.engine.sweep import combinations, one_at_a_time, run_sweep, variants_of
 from bench.errors import BenchError, WrongUsage
 from bench.method import find_method
-from bench.store import list_runs
+from bench.store import Run, list_runs
 from bench.testset.manifest import TestSet
 from tests.command import bench, good
 from tests.small import small_testset
@@ -75,6 +78,31 @@ def test_variants_are_run_and_named_in_the_table(home: Path) -> None:
     table = good("report", "--markdown").out
     names = [line.split("|")[1].strip() for line in table.splitlines() if "Shade" in line]
     assert names == ["Shade", "Shade at Dusk", "Shade w/o Light"]
+
+
+def test_a_run_has_the_name_of_its_settings_whoever_made_it(home: Path) -> None:
+    good("run", "shade", "--set", "shade.hour=dusk")
+    assert "| Shade at Dusk |" in good("report", "--markdown").out
+
+
+def test_names_are_written_by_who_holds_the_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process has written to the description meanwhile would be lost else."""
+    held = []
+    note = Run.note_variants
+
+    def watched(run: Run, variants: Mapping[str, Sequence[str]]) -> None:
+        folder = os.open(run.folder, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(folder)
+        held.append(dict(variants))
+        note(run, variants)
+
+    monkeypatch.setattr(Run, "note_variants", watched)
+    good("sweep", "shade", "--hour", "dusk")
+    assert held == [{}, {"at Dusk": ["hour"]}]
 
 
 def test_repetitions_are_of_every_run(home: Path) -> None:

@@ -59,18 +59,17 @@ def _run(
     assignment: Assignment, experiment: Experiment, executor: Executor, strict: bool
 ) -> Finished:
     """As `run_method`, where no other process is at the same run."""
-    testset, results = experiment.testset, experiment.results
-    method, spec = assignment.configured().method, identify(assignment, testset)
+    testset, method = experiment.testset, assignment.configured().method
     images = list(testset.entries)
-    run = Run.of(results, testset.name, spec)
+    run = Run.of(experiment.results, testset.name, identify(assignment, testset))
     done = run.records()
     pending = [image for image in images if image not in done]
     facts = {**_facts(executor, assignment), "compiled": assignment.compiled}
     batch = method.batch or experiment.images_at_a_time(choose_device())
     if not pending and run.finished:
-        return Finished(Run.open(results, testset.name, method.title, spec, facts), 0)
+        return Finished(_open(assignment, experiment, facts), 0)
     with executor.ready(assignment) as restore:  # before anything of the run is written
-        run = Run.open(results, testset.name, method.title, spec, facts)
+        run = _open(assignment, experiment, facts)
         if done or run.finished:
             run.note_resume(facts)
         if run.finished:
@@ -92,6 +91,14 @@ def _run(
                     raise BenchError(f"{describe(method.name, failed)} What it restored is kept.")
     run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
     return Finished(run, len(pending) - len(failed), failed)
+
+
+def _open(assignment: Assignment, experiment: Experiment, facts: Mapping[str, Any]) -> Run:
+    """The run for writing, under its method's title and the names that its settings have."""
+    method, spec = assignment.configured().method, identify(assignment, experiment.testset)
+    run = Run.open(experiment.results, experiment.testset.name, method.title, spec, facts)
+    run.note_variants(method.variants_of(spec.settings))
+    return run
 
 
 def _facts(executor: Executor, assignment: Assignment) -> dict[str, Any]:

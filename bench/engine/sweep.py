@@ -73,10 +73,7 @@ def run_sweep(
     finished: list[Finished] = []
     for number, words in enumerate(possible, start=1):
         notice(f"{number} of {len(possible)}: {words}")
-        made = run_suite((name,), planned[words], executor, strict)
-        for item in made:
-            item.run.note_variants(method.variants_of(item.run.spec.settings))
-        finished += made
+        finished += run_suite((name,), planned[words], executor, strict)
     return finished
 
 
