@@ -11,26 +11,31 @@
                             empty image's is of the whole set
         scores.jsonl        the same while scoring is under way
 
-A run's identity is the hash of what determines its numbers, and nothing else.
+What their rows and keys are: `bench.description`.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
-from bench.config import Precision
+from bench.description import (
+    FORMAT,
+    TEXTS,
+    Failure,
+    Record,
+    RunSpec,
+    parse_description,
+    parse_records,
+    parse_scores,
+)
 from bench.errors import BenchError
 from bench.files import (
-    SEAL,
     Journal,
-    broken_seals,
-    is_sealed,
     read_json,
     sha256,
     sha256_file,
@@ -40,60 +45,9 @@ from bench.files import (
 )
 from bench.images import Pixels, encode_png
 from bench.locks import locked
-from bench.names import objection
 from bench.progress import notice
 from bench.tables import read_table, write_table
 from bench.typed import read_back
-
-FORMAT = 1
-
-TEXTS = ("image", "identity", "sr_sha256", "reference_sha256", "note")
-"""Columns of scores that tables are made of, beside the value."""
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """All that determines a run's pictures.
-
-    `testset` is the manifest's hash, `weights` the hash of each checkpoint in use and of whatever
-    else the pictures were made with outside of bench, `revision` the method's own, which its
-    author raises when its numbers change. `precision` is what networks computed in.
-    """
-
-    method: str
-    revision: int
-    settings: Mapping[str, Any]
-    testset: str
-    weights: Mapping[str, str]
-    seed: int
-    repetition: int = 0
-    precision: Precision = "float32"
-
-    @cached_property
-    def identity(self) -> str:
-        """Hexadecimal hash; batch size, device and number of workers are not in it."""
-        values = asdict(self)
-        if self.precision == "float32":  # as every run was before there was a choice
-            del values["precision"]
-        return sha256_json({"format": FORMAT, **values})
-
-
-@dataclass(frozen=True)
-class Record:
-    """What is known of one restored image; None is what nobody measured."""
-
-    image: str
-    sha256: str
-    seconds: float | None
-    evaluations: int | None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An image that a method could not restore, and why, in words."""
-
-    image: str
-    reason: str
 
 
 class Run:
@@ -195,14 +149,7 @@ class Run:
 
     def written(self) -> dict[str, Record]:
         """Image id -> record, of every picture that was written, whatever became of it."""
-        records = [read_back(Record, row, f"a record of {self.folder}") for row in self._written()]
-        for record in records:
-            if reason := objection(record.image):
-                raise BenchError(
-                    f"{self.folder} has a record of {record.image!r}, whose name {reason}: "
-                    "don't trust it."
-                )
-        return {record.image: record for record in records}
+        return parse_records(self._written(), str(self.folder))
 
     def _written(self) -> list[dict[str, Any]]:
         """The rows of the table of records, or of the journal that becomes one.
@@ -226,34 +173,6 @@ class Run:
             for image, record in self.written().items()
             if (path := self.picture(image)).is_file() and sha256_file(path) == record.sha256
         }
-
-    def differences(self) -> list[str]:
-        """A line for whatever is not as it was written: description, pictures, tables."""
-        names = ("records.parquet", "scores.parquet")
-        tables = [path for name in names if (path := self.folder / name).exists()]
-        lines = broken_seals(self.folder / "run.json", *tables)
-        if self.description.get("identity") != self.spec.identity:
-            lines.append(f"{self.folder}/run.json does not describe the run of its identity.")
-        if any(is_sealed(path.read_bytes()) is False for path in tables):
-            return lines  # what they say of the pictures is not to be relied on
-        written, there = self.written(), self.records()
-        for image in written:
-            if image not in there:
-                path = self.picture(image)
-                lines.append(f"{path} {'has changed' if path.is_file() else 'is missing'}.")
-        pictures = (self.folder / "images").rglob("*")
-        known = {self.picture(image) for image in written}
-        lines += [
-            f"{path} is not in the records."
-            for path in sorted(pictures)
-            if path.is_file() and path not in known
-        ]
-        scores = self.scores()
-        hashes = {record.sha256 for record in written.values()}
-        stale = 0 if scores is None else int((~scores["sr_sha256"].isin(hashes)).sum())
-        if stale:
-            lines.append(f"{self.folder}/scores.parquet has {stale} scores of other pictures.")
-        return lines
 
     def write(
         self, pictures: Mapping[str, Pixels], seconds: float | None, evaluations: int | None
@@ -325,19 +244,9 @@ class Run:
                 raise BenchError(f"{self._scores.path} is damaged ({error}): remove it.") from None
         if not tables:
             return None
-        table = pd.concat(tables, ignore_index=True)
-        if absent := [name for name in (*TEXTS, "value") if name not in table.columns]:
-            reason = f"lacks {', '.join(absent)}"
-        elif not is_numeric_dtype(table["value"]) or not all(
-            isinstance(text, str) for name in TEXTS for text in table[name]
-        ):
-            reason = "has values of a wrong type"
-        else:
-            # A kill between table and journal leaves scores in both.
-            return table.drop_duplicates([*TEXTS, "value"], ignore_index=True)
-        raise BenchError(
-            f"{path} {reason}, as another version wrote it: remove it and run `bench evaluate`."
-        )
+        table = parse_scores(pd.concat(tables, ignore_index=True), str(path))
+        # A kill between table and journal leaves scores in both.
+        return table.drop_duplicates([*TEXTS, "value"], ignore_index=True)
 
     def note_scores(self, rows: list[dict[str, Any]]) -> None:
         """Keep scores while more are being computed."""
@@ -363,35 +272,3 @@ def runs_within(folder: Path) -> list[Run]:
 def list_runs(results: Path, testset: str) -> list[Run]:
     """All runs on a test set, finished or not, in the order of their folders' names."""
     return [Run(path.parent) for path in sorted((results / testset).glob("*/run.json"))]
-
-
-def parse_description(value: Any, where: str) -> dict[str, Any]:
-    """The contents of a run.json from its JSON; `where` is the run's folder.
-
-    Raises:
-        BenchError: it is damaged, or of another format.
-    """
-    if not isinstance(value, dict) or value.get("format") != FORMAT:
-        raise BenchError(
-            f"{where} was written by another version of bench: remove it and run again."
-        )
-    if wrong := _wrong_parts(value):
-        raise BenchError(
-            f"{where}/run.json is damaged, or another version's: {', '.join(wrong)} is "
-            "absent or wrong. Remove the folder and run again."
-        )
-    value.pop(SEAL, None)
-    return value
-
-
-def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
-    """Names of what is not in a run's description as it should be."""
-    parts = {"title": str, "spec": dict, "provenance": dict}
-    parts |= {"outcome": dict, "resumed": list, "variants": dict}
-    values = {"outcome": {}, "resumed": [], "variants": {}, **description}
-    wrong = [name for name, of in parts.items() if not isinstance(values.get(name), of)]
-    if not wrong:
-        memory = values["outcome"].get("peak_memory_bytes", 0)
-        if not isinstance(memory, int | float) or not 0 <= memory < 2**63:
-            wrong = ["peak_memory_bytes"]
-    return wrong

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import metrics
-from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_method
 from bench.files import write_bytes
 from bench.images import encode_png
@@ -48,7 +48,7 @@ def make(folder: Path, images: int) -> None:
 
 def run(folder: Path) -> None:
     """`bench run bicubic`, without scoring."""
-    run_method("bicubic", {}, _testset(folder), folder / "results", Weights(), 0, 16)
+    run_method("bicubic", Experiment(_testset(folder), folder / "results", batch=16))
 
 
 def lose(folder: Path) -> None:

@@ -12,9 +12,9 @@ from typing import get_args
 
 import numpy as np
 
-from bench.config import Precision, Weights
+from bench.config import Precision
+from bench.engine.experiment import Experiment, assign
 from bench.engine.models import choose_device
-from bench.engine.run import assign
 from bench.engine.work import Unit
 from bench.engine.worker import Worker
 from bench.images import Pixels
@@ -34,7 +34,8 @@ HEAD = """\
 def restored(method: str, precision: Precision, testset: TestSet, faces: int) -> list[Pixels]:
     """The first faces as a method restores them, all in one batch."""
     images = tuple(testset.entries)[:faces]
-    assignment = assign(method, SETTINGS, testset, Weights(), seed=0, precision=precision)
+    experiment = Experiment(testset, testset.folder.parent, SETTINGS, precision=precision)
+    assignment = assign(method, experiment)
     worker = Worker(assignment, choose_device())
     outcome = worker.restore(Unit(images, tuple(testset.lr(image) for image in images)))
     pictures = {i: p for part in outcome.restored for i, p in part.pictures.items()}

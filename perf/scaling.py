@@ -26,8 +26,8 @@ from rich.table import Table
 
 import bench.cluster.crew
 from bench.cluster import Cluster
-from bench.config import Weights
 from bench.engine.cluster import OnCluster
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_method
 from bench.engine.work import Assignment, Executor, Outcome, Restored, Unit, Workers
 from bench.engine.worker import ThisProcess
@@ -114,8 +114,9 @@ def workers() -> Iterator[tuple[str, ...]]:
         def timed(executor: Executor, label: str) -> tuple[str, ...]:
             watched = Watched(executor)
             start = time.perf_counter()
-            run = (testset, Path(name) / label, Weights(), 0, 4)
-            run_method("ddnm", {"steps": 5}, *run, executor=watched)
+            settings = {"ddnm": {"steps": 5}}
+            experiment = Experiment(testset, Path(name) / label, settings, batch=4)
+            run_method("ddnm", experiment, executor=watched)
             first, *others = watched.came
             return label, f"{first - start:.1f}", f"{len(others) / (others[-1] - first):.2f}"
 
@@ -134,9 +135,9 @@ def driver() -> Iterator[tuple[str, ...]]:
         for count in (1, 8, 64, 512):
             part = _part(testset, min(IMAGES, max(8, count * 4)))
             sleepers = Sleepers(count, picture)
-            run = (part, Path(name) / str(count), Weights(), 0, 1)
+            experiment = Experiment(part, Path(name) / str(count), batch=1)
             start, busy = time.perf_counter(), time.process_time()
-            done = run_method("bicubic", {}, *run, executor=sleepers).restored
+            done = run_method("bicubic", experiment, executor=sleepers).restored
             seconds, busy = time.perf_counter() - start, time.process_time() - busy
             rate, cost = f"{done / seconds:.1f}", f"{1000 * busy / done:.1f}"
             yield str(count), str(done), rate, cost, f"{sleepers.bytes / seconds / 1e6:.1f}"

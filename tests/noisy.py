@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor
 
 import bench.engine.work
-from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_method
 from bench.images import resize_bicubic_batch
 from bench.method import Method, Problem
@@ -59,17 +59,14 @@ class Bench:
     ) -> Finished:
         method = noisy.method(**facts)
         self.monkeypatch.setattr(bench.engine.work, "find_method", lambda name: method)
-        settings = {"strength": strength}
-        return run_method(
-            "noisy",
-            settings,
+        experiment = Experiment(
             self.testset,
             self.results,
-            Weights(),
+            {"noisy": {"strength": strength}},
             seed=seed,
             batch=batch,
-            strict=strict,
         )
+        return run_method("noisy", experiment, strict=strict)
 
 
 def pictures(folder: Path) -> dict[str, bytes]:

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from bench.description import RunSpec
 from bench.files import write_bytes
 from bench.images import encode_png
 from bench.report.page import Section
 from bench.report.published import PublishedValue
 from bench.report.table import Column, Row, Table
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.testset.recipe import plan_testset
 from tests.small import RECIPE, picture, prepared, small_testset

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.config import Weights
 from bench.engine.conditions import conditions
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_suite
 from bench.errors import BenchError
 from bench.images import read_image
@@ -158,9 +158,9 @@ def test_a_mistake_is_told_and_nothing_is_written(
 
 def test_conditions_are_those_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     testset = small_testset(tmp_path, count=2, size=64, scale=8)
-    settings = {"dpi": {"steps": 3}}
-    (finished,) = run_suite(("dpi",), settings, testset, tmp_path, Weights(), 0, 2)
-    kept = conditions(testset, list(testset.entries), [490], settings, Weights(), 0)
+    experiment = Experiment(testset, tmp_path, {"dpi": {"steps": 3}}, batch=2)
+    (finished,) = run_suite(("dpi",), experiment)
+    kept = conditions(experiment, list(testset.entries), [490])
     assert [state.t for state in kept] == [1000, 501, 0]
     assert [state.pictures[0].shape[0] for state in kept] == [32, 32, 64]
     for image, result in zip(testset.entries, kept[-1].pictures, strict=True):

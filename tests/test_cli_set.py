@@ -1,11 +1,15 @@
-"""`--set METHOD.NAME=VALUE`: how values are read, and what they go over."""
+"""`--set METHOD.NAME=VALUE`: how values are read, and what they go over; what options mean."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.cli.suite import merged_settings
+from bench.cli.options import Computed, chosen_experiment, merged_settings
+from bench.config import Config, Weights, Workspace
+from bench.engine.experiment import Experiment
 from bench.errors import WrongUsage
+from tests.small import small_testset
 
 
 @pytest.mark.parametrize(
@@ -43,3 +47,36 @@ def test_set_goes_over_bench_toml_and_the_last_one_wins() -> None:
 def test_set_of_another_form_is_wrong_usage(change: str) -> None:
     with pytest.raises(WrongUsage, match=r"is not of the form METHOD\.NAME=VALUE"):
         merged_settings({}, [change])
+
+
+def test_options_go_over_bench_toml(tmp_path: Path) -> None:
+    settings = {"dpi": {"steps": 50}}
+    weights = Weights(prior="a", sr3="b")
+    config = Config(seed=3, batch=4, precision="float16", weights=weights, settings=settings)
+    here, testset = Workspace(tmp_path, config, None), small_testset(tmp_path, count=1)
+    assert chosen_experiment(here, testset) == Experiment(
+        testset, here.results, settings, weights, seed=3, precision="float16", batch=4
+    )
+    assert chosen_experiment(
+        here,
+        testset,
+        changes=["dpi.steps=5"],
+        seed=0,
+        batch=2,
+        prior="c",
+        corrector="d",
+        weights=["sr3=e"],
+        repeat=2,
+        precision=Computed.FLOAT32,
+        compiled=True,
+    ) == Experiment(
+        testset,
+        here.results,
+        {"dpi": {"steps": 5}},
+        Weights(prior="c", corrector="d", sr3="e"),
+        seed=0,
+        repetitions=2,
+        precision="float32",
+        batch=2,
+        compiled=True,
+    )

@@ -1,5 +1,6 @@
 """The command line: help, wrong usage, and what it must not import."""
 
+import inspect
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import typer.main
 
 from bench.cli import app
+from bench.cli.options import chosen_experiment
 from tests.command import bench, good
 from tests.small import photos
 
@@ -35,6 +37,7 @@ def leaves(command: Any, *names: str) -> Iterator[tuple[tuple[str, ...], Any]]:
             yield from leaves(below, *names, name)
 
 
+RUNNING = ("run", "plan", "sweep")
 COMMANDS = dict(leaves(typer.main.get_command(app)))
 
 
@@ -69,11 +72,22 @@ def test_no_help_is_empty() -> None:
             assert parameter.help, (words, parameter.name)
 
 
+def test_what_is_planned_or_swept_has_the_options_of_what_is_run() -> None:
+    given = inspect.signature(chosen_experiment).parameters.values()
+    shared = {parameter.name for parameter in given if parameter.kind is parameter.KEYWORD_ONLY}
+    cluster = {"place", "workers", "cpus_per_worker", "gpus_per_worker"}
+    has = {words: {parameter.name for parameter in COMMANDS[words,].params} for words in RUNNING}
+    assert has["plan"] == {"methods", "every", "on", *shared}
+    assert has["run"] == {*has["plan"], "strict", "protocol", *cluster}
+    assert has["run"] - {"methods", "every"} == has["sweep"] - {"method", "grid", "variants"}
+
+
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["train", "prior", "--help"]])
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = f"""
 import sys
 from bench.cli import app
+from bench.cli.options import chosen_experiment
 try:
     app({words!r})
 except SystemExit as stop:

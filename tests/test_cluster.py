@@ -1,7 +1,9 @@
 """Runs on a real Ray cluster of several nodes: what dies, what is done again, what comes out."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,6 +21,7 @@ from bench.cluster import Cluster
 from bench.config import Weights
 from bench.diffusion.unet import UNet
 from bench.engine.cluster import ENDED_WORKERS, OnCluster
+from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError
 from bench.files import sha256_file
@@ -26,11 +29,13 @@ from bench.metrics import find_measure
 from bench.metrics.chunk import Picture, Task
 from bench.metrics.evaluate import Wanted, evaluate
 from bench.metrics.features import FeatureCache
+from bench.store import list_runs
 from bench.testset.manifest import TestSet
 from bench.testset.prepare import prepare
 from bench.testset.recipe import plan_testset
 from bench.testset.sources import open_source
 from bench.weights import Card, write_checkpoint
+from tests.command import good
 from tests.noisy import pictures
 from tests.small import RECIPE, TINY_PRIOR, photos, small_testset
 from tests.small_cluster import METHOD, SmallCluster, small_cluster, until
@@ -81,12 +86,12 @@ class Place:
     def run(self, cluster: Cluster | None, results: str = "results", batch: int = 2) -> Finished:
         return run_method(
             "troubled",
-            {"trouble": str(self.folder / "trouble.json")},
-            self.testset,
-            self.folder / results,
-            Weights(),
-            seed=0,
-            batch=batch,
+            Experiment(
+                self.testset,
+                self.folder / results,
+                {"troubled": {"trouble": str(self.folder / "trouble.json")}},
+                batch=batch,
+            ),
             executor=OnCluster(cluster) if cluster else None,
         )
 
@@ -185,6 +190,22 @@ def test_a_driver_that_is_killed_goes_on_with_the_rest(
     assert pictures(done) == place.local()
 
 
+def test_a_sweep_is_run_there(ray_cluster: SmallCluster, place: Place) -> None:
+    place.trouble()
+    shutil.copy(place.folder / "trouble.json", place.folder / "other.json")
+    settings = f"troubled.trouble={place.folder / 'trouble.json'}"
+    with contextlib.chdir(place.folder):
+        good(
+            *("sweep", "troubled", "--trouble", place.folder / "other.json", "--set", settings),
+            *("--on", ray_cluster.address, "--workers", 1, "--testset", place.testset.name),
+        )
+    assert str(os.getpid()) not in place.processes()
+    runs = list_runs(place.folder / "results", place.testset.name)
+    assert [run.description["provenance"]["cluster"]["workers"] for run in runs] == [1, 1]
+    whole = place.local()
+    assert [pictures(run.folder) for run in runs] == [whole, whole]
+
+
 def test_weights_reach_nodes_that_lack_them(
     connected: Cluster, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,12 +220,13 @@ def test_weights_reach_nodes_that_lack_them(
     def run(results: str, executor: OnCluster | None) -> dict[str, bytes]:
         done = run_method(
             "ddnm",
-            {"steps": 3},
-            place.testset,
-            place.folder / results,
-            Weights(prior=str(file)),
-            seed=0,
-            batch=2,
+            Experiment(
+                place.testset,
+                place.folder / results,
+                {"ddnm": {"steps": 3}},
+                Weights(prior=str(file)),
+                batch=2,
+            ),
             executor=executor,
         )
         assert done.restored == 6

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from bench.description import Record, RunSpec
 from bench.errors import BenchError
 from bench.files import sha256
 from bench.report.compare import Comparison, compare
@@ -21,7 +22,7 @@ from bench.report.side_by_side import (
     comparisons_to_terminal,
 )
 from bench.report.statistics import holm, paired
-from bench.store import Record, RunSpec, set_sha256
+from bench.store import set_sha256
 from bench.testset.manifest import Entry, Manifest, Plan
 from tests.test_report_collect import Measure
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from bench.config import Weights
 from bench.diffusion.unet import UNet
+from bench.engine.experiment import Experiment
+from bench.engine.forecast import forecast_suite
 from bench.engine.models import CountedNetwork
 from bench.engine.run import run_method
 from bench.errors import BenchError
@@ -39,14 +41,18 @@ def testset(tmp_path: Path) -> TestSet:
     return small_testset(tmp_path, count=2)
 
 
-def run(testset: TestSet, name: str, **options: Any) -> Run:
+def experiment(testset: TestSet, **options: Any) -> Experiment:
     folder = testset.folder.parent
     prior = folder / "prior.safetensors"
     if not prior.exists():
         write_checkpoint(prior, UNet(TINY_PRIOR), Card("prior", 16, TINY_PRIOR))
-    settings = {"steps": 2} if name == "ddrm" else {}
+    settings = {"ddrm": {"steps": 2}}
     chosen = Weights(prior=str(prior))
-    return run_method(name, settings, testset, folder / "results", chosen, 0, 2, **options).run
+    return Experiment(testset, folder / "results", settings, chosen, batch=2, **options)
+
+
+def run(testset: TestSet, name: str, **options: Any) -> Run:
+    return run_method(name, experiment(testset, **options)).run
 
 
 def test_networks_are_compiled_where_it_is_asked_for_and_it_is_told(
@@ -60,6 +66,14 @@ def test_networks_are_compiled_where_it_is_asked_for_and_it_is_told(
     told = "DDRM: the first batch takes longer, as networks are compiled.\n"
     assert capsys.readouterr().err == told
     assert made.description["provenance"]["compiled"] is True
+
+
+def test_what_is_planned_is_what_will_be_run(
+    testset: TestSet, compiled: list[dict[str, Any]]
+) -> None:
+    (planned,) = forecast_suite(["ddrm"], experiment(testset, compiled=True))
+    assert compiled == [{"dynamic": False}]
+    assert planned.calls == 2 * 2
 
 
 def test_a_compiled_run_is_the_same_run(testset: TestSet, compiled: list[dict[str, Any]]) -> None:

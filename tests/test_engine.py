@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 import bench.engine.work
-from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_method
 from bench.images import encode_png
 from bench.method import Method, Problem
@@ -130,6 +130,6 @@ def test_a_method_that_hides_a_need_is_told(harness: Bench) -> None:
 
     method = Method("noisy", "Noisy", lambda scale: Strength(), restore)
     harness.monkeypatch.setattr(bench.engine.work, "find_method", lambda name: method)
-    done = run_method("noisy", {}, harness.testset, harness.results, Weights(), seed=0, batch=2)
+    done = run_method("noisy", Experiment(harness.testset, harness.results, batch=2))
     reason = "The method uses a prior, but its `needs` does not name it."
     assert done.failed == dict.fromkeys(harness.testset.entries, reason)

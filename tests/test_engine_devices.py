@@ -10,6 +10,7 @@ from bench.config import Weights
 from bench.diffusion.unet import UNet
 from bench.engine import devices
 from bench.engine.devices import Devices, this_machine
+from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_method
 from bench.engine.work import Assignment, Executor
 from bench.engine.worker import ThisProcess
@@ -67,10 +68,9 @@ def test_two_devices_make_what_one_makes(prior: Weights, tmp_path: Path) -> None
     both = Devices([CPU, CPU])
 
     def run(executor: Executor, place: str) -> Finished:
-        settings = {"steps": 3}
-        return run_method(
-            "ddrm", settings, testset, tmp_path / place, prior, 0, 2, executor=executor
-        )
+        settings = {"ddrm": {"steps": 3}}
+        experiment = Experiment(testset, tmp_path / place, settings, prior, batch=2)
+        return run_method("ddrm", experiment, executor=executor)
 
     one, two = run(ThisProcess(), "one"), run(both, "two")
     assert two.restored == 5
@@ -89,8 +89,10 @@ def test_a_process_that_dies_is_told_and_the_same_command_goes_on(
     monkeypatch.setattr(baselines, "__path__", [*baselines.__path__, str(folder)])
     testset = small_testset(tmp_path, count=5)
 
+    experiment = Experiment(testset, tmp_path / "r", weights=prior, batch=1)
+
     def run(executor: Executor) -> Finished:
-        return run_method("mortal", {}, testset, tmp_path / "r", prior, 0, 1, executor=executor)
+        return run_method("mortal", experiment, executor=executor)
 
     with pytest.raises(BenchError, match=r"process for cpu was ended from outside.* goes on"):
         run(Devices([CPU]))
@@ -106,7 +108,9 @@ def test_a_checkpoint_that_does_not_load_is_told_before_anything_is_written(
     testset = small_testset(tmp_path, count=2)
     Path(prior.prior).write_bytes(b"no network")
     with pytest.raises(BenchError, match="is damaged or no safetensors file"):
-        run_method("ddrm", {}, testset, tmp_path / "r", prior, 0, 2, executor=Devices([CPU]))
+        run_method(
+            "ddrm", Experiment(testset, tmp_path / "r", weights=prior), executor=Devices([CPU])
+        )
     assert not (tmp_path / "r").exists()
 
 
@@ -119,7 +123,7 @@ def test_without_a_network_no_process_is_started(
     monkeypatch.setattr(devices, "_start", started)
     testset = small_testset(tmp_path, count=2)
     executor = Devices([CPU, CPU])
-    done = run_method("bicubic", {}, testset, tmp_path / "r", Weights(), 0, 2, executor=executor)
+    done = run_method("bicubic", Experiment(testset, tmp_path / "r"), executor=executor)
     assert done.restored == 2
 
 

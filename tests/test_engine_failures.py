@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 import bench.engine.work
-from bench.config import Weights
-from bench.engine.run import assign
+from bench.engine.experiment import Experiment, assign
 from bench.engine.work import Assignment, Outcome, Unit
 from bench.engine.worker import ThisProcess, Worker
 from bench.errors import BenchError
@@ -230,7 +229,8 @@ def test_another_failure_leaves_the_batch_as_it_is(harness: Bench) -> None:
 @pytest.fixture
 def assignment(harness: Bench) -> Assignment:
     harness.monkeypatch.setattr(bench.engine.work, "find_method", lambda name: Noisy().method())
-    return assign("noisy", {"noisy": {"strength": 0.5}}, harness.testset, Weights(), seed=3)
+    settings = {"noisy": {"strength": 0.5}}
+    return assign("noisy", Experiment(harness.testset, harness.results, settings, seed=3))
 
 
 def test_everything_that_passes_can_be_sent_elsewhere(

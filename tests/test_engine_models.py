@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import bench.engine.provenance
 from bench.config import Weights
 from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
+from bench.engine.experiment import Experiment
 from bench.engine.models import load_models
 from bench.engine.provenance import not_promised, provenance
 from bench.engine.run import run_method
@@ -85,15 +87,16 @@ def test_a_run_counts_evaluations_and_depends_on_its_weights(
     weights: Weights, tmp_path: Path
 ) -> None:
     testset = small_testset(tmp_path, count=3)
-    steps = {"steps": 4}
+    settings = {"dpi": {"steps": 4}}
+    experiment = Experiment(testset, tmp_path / "results", settings, weights, batch=2)
 
     def run(given: Weights) -> tuple[str, dict[str, int | None]]:
-        done = run_method("dpi", steps, testset, tmp_path / "results", given, seed=0, batch=2).run
+        done = run_method("dpi", replace(experiment, weights=given)).run
         records = done.records().values()
         return done.spec.identity, {record.image: record.evaluations for record in records}
 
     with pytest.raises(BenchError, match="trained for k 2, but the settings have k 4"):
-        run_method("dpi", {"k": 4}, testset, tmp_path, weights, seed=0, batch=2)
+        run_method("dpi", replace(experiment, settings={"dpi": {"k": 4}}))
     identity, evaluations = run(weights)
     assert evaluations == {f"face-{seed}": 2 * 4 for seed in range(3)}  # prior and Corrector
     torch.manual_seed(1)

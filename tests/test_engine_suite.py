@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_suite
 from bench.errors import BenchError, WrongUsage
 from bench.testset.manifest import TestSet
@@ -21,8 +22,8 @@ def suite(
     testset: TestSet, *names: str, weights: Weights | None = None, **settings: dict[str, Any]
 ) -> list[Finished]:
     """The methods run on a test set, with results beside it."""
-    results = results_of(testset)
-    return run_suite(names, settings, testset, results, weights or Weights(), seed=0, batch=8)
+    experiment = Experiment(testset, results_of(testset), settings, weights or Weights(), batch=8)
+    return run_suite(names, experiment)
 
 
 def results_of(testset: TestSet) -> Path:

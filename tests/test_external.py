@@ -13,8 +13,8 @@ from torch import Tensor
 import baselines
 import bench.engine.work
 from bench.authoring.conformance import STAND_INS, check_method
-from bench.config import Weights as Chosen
 from bench.diffusion.noise import KeyedNoise, StreamKey
+from bench.engine.experiment import Experiment
 from bench.engine.provenance import OUTSIDE
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError, WrongUsage
@@ -257,7 +257,7 @@ def testset(tmp_path: Path) -> TestSet:
 
 def run(testset: TestSet, **settings: Any) -> Finished:
     results = testset.folder.parents[1] / "results"
-    return run_method("enlarger", settings, testset, results, Chosen(), seed=0, batch=2)
+    return run_method("enlarger", Experiment(testset, results, {"enlarger": settings}, batch=2))
 
 
 def test_it_is_an_ordinary_method(installed: Installation, testset: TestSet) -> None:
@@ -377,7 +377,7 @@ def test_a_part_of_another_methods_help_is_no_result(
     borrower = Method("borrower", "Borrower", program.settings, borrow)
     monkeypatch.setattr(bench.engine.work, "find_method", lambda name: borrower)
     results = testset.folder.parent / "results"
-    finished = run_method("borrower", {}, testset, results, Chosen(), seed=0, batch=4)
+    finished = run_method("borrower", Experiment(testset, results, batch=4))
     # Of a batch it leaves out the second picture; single ones it gives back.
     assert finished.failed == {}
     for image in testset.entries:

@@ -15,6 +15,7 @@ from bench.diffusion.sr3 import SR3UNet
 from bench.diffusion.unet import UNet
 from bench.dpi.corrector import Corrector
 from bench.engine import forecast
+from bench.engine.experiment import Experiment
 from bench.engine.forecast import Forecast, forecast_suite
 from bench.engine.run import run_method
 from bench.images import resize_bicubic_batch
@@ -55,9 +56,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Weights:
     return Weights(**{k: str(folder / f"{k}.safetensors") for k in ("prior", "corrector", "sr3")})
 
 
-def plan(testset: TestSet, weights: Weights, *names: str, **options: Any) -> list[Forecast]:
+def experiment(testset: TestSet, weights: Weights, **options: Any) -> Experiment:
     results = testset.folder.parent / "results"
-    return forecast_suite(names, QUICK, testset, results, weights, 0, 2, **options)
+    return Experiment(testset, results, QUICK, weights, batch=2, **options)
+
+
+def plan(testset: TestSet, weights: Weights, *names: str, **options: Any) -> list[Forecast]:
+    return forecast_suite(names, experiment(testset, weights, **options))
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -65,8 +70,7 @@ def test_network_calls_are_those_that_the_run_then_makes(
     testset: TestSet, weights: Weights, name: str
 ) -> None:
     (found,) = plan(testset, weights, name)
-    results = testset.folder.parent / "results"
-    run = run_method(name, QUICK[name], testset, results, weights, 0, 2, QUICK).run
+    run = run_method(name, experiment(testset, weights)).run
     counted = [record.evaluations or 0 for record in run.records().values()]
     assert found.calls == sum(counted)
     assert (found.images, found.title) == (5, find_method(name).title)
@@ -116,13 +120,13 @@ def test_the_time_is_that_of_all_calls_though_few_are_computed(
     needs = frozenset({"swinir"})
     method = Method("sleepy", "Sleepy", lambda scale: Steps(), restore, needs)  # type: ignore[arg-type]
     monkeypatch.setattr(bench.engine.work, "find_method", lambda name: method)
-    monkeypatch.setattr(bench.engine.run, "find_checkpoints", lambda *given: {})
+    monkeypatch.setattr(bench.engine.experiment, "find_checkpoints", lambda *given: {})
     counted = bench.engine.models.CountedNetwork(network, torch.device("cpu"))
     models = bench.method.Models(networks={"swinir": counted})
     loaded = bench.engine.models.LoadedModels(models, {}, (counted,))
     monkeypatch.setattr(forecast, "load_models", lambda *given: loaded)
     started = time.perf_counter()
-    (found,) = forecast_suite(["sleepy"], {}, testset, testset.folder, Weights(), 0, 5)
+    (found,) = forecast_suite(["sleepy"], Experiment(testset, testset.folder, batch=5))
     took = time.perf_counter() - started
     assert found.calls == 5 * 40
     assert network.calls == forecast.COMPUTED
@@ -142,7 +146,7 @@ def test_a_program_of_others_is_not_rehearsed(
     facts: dict[str, Any] = {"fingerprint": lambda size, scale: {"commit": "0"}}
     method = Method("other", "Other", lambda scale: Steps(), restore, **facts)
     monkeypatch.setattr(bench.engine.work, "find_method", lambda name: method)
-    (found,) = forecast_suite(["other"], {}, testset, testset.folder, Weights(), 0, 2)
+    (found,) = forecast_suite(["other"], Experiment(testset, testset.folder))
     assert (found.images, found.calls, found.seconds) == (5, None, None)
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.description import RunSpec
 from bench.images import resize_bicubic
 from bench.metrics import find
 from bench.metrics.consistency import Diversity, LrConsistency
 from bench.metrics.perceptual import Lpips
 from bench.metrics.scoring import score_runs
-from bench.store import Run, RunSpec
+from bench.store import Run
 from tests.small import picture, small_testset
 
 skimage: Any = importlib.import_module("skimage.metrics")

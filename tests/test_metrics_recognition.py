@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.description import RunSpec
 from bench.errors import BenchError, WrongUsage
 from bench.files import write_bytes
 from bench.images import Pixels, encode_png, read_image, resize_bicubic
@@ -30,7 +31,7 @@ from bench.metrics.recognition import (
 )
 from bench.metrics.scoring import score_runs
 from bench.parallel import parallel_map
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.recipe import plan_testset
 from tests.small import RECIPE, prepared
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.description import RunSpec
 from bench.images import Pixels
 from bench.metrics import Metric
 from bench.metrics.scoring import score_runs
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.manifest import TestSet
 from tests.small import picture, small_testset
 

@@ -9,13 +9,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from bench.description import RunSpec
 from bench.errors import BenchError
 from bench.images import Pixels
 from bench.metrics.features import Extractor, FeatureCache, Features, FeatureTable, kept_as
 from bench.metrics.metric import FeatureMetric, Metric, Reference, SetMetric
 from bench.metrics.protocol import STRICT, Protocol, through_jpeg
 from bench.metrics.scoring import score_runs
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.testset.recipe import plan_testset
 from tests.small import RECIPE, photos, picture, prepared, small_testset

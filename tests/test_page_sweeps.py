@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.description import RunSpec
 from bench.report.page.section import Section
 from bench.report.page.sweeps import SIZE, Chart, families, sweeps_of, ticks
 from bench.report.table import Column, Row, Table
-from bench.store import Run, RunSpec
+from bench.store import Run
 
 PSNR = Column("psnr", "PSNR", higher_is_better=True, digits=2, unit="dB")
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.config import Config, Precision, Weights
+from bench.config import Config, Precision
+from bench.description import RunSpec
+from bench.engine.experiment import Experiment, assign, identify
 from bench.engine.models import CountedNetwork
-from bench.engine.run import assign, identify, run_method
+from bench.engine.run import run_method
 from bench.engine.work import Unit
 from bench.engine.worker import Worker
 from bench.errors import WrongUsage
@@ -17,7 +19,7 @@ from bench.images import Pixels, resize_bicubic
 from bench.metrics.pixel import psnr
 from bench.registry.places import find_network
 from bench.report.runs import run_labels
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.typed import build
 from tests.small import small_testset
@@ -31,9 +33,13 @@ def testset(tmp_path: Path) -> TestSet:
     return small_testset(tmp_path, count=1, size=64, scale=8)
 
 
+def experiment(testset: TestSet, precision: Precision = "float32") -> Experiment:
+    return Experiment(testset, testset.folder.parent / "results", QUICK, precision=precision)
+
+
 def restored(testset: TestSet, precision: Precision) -> Pixels:
     """One smooth picture as DDNM restores it with the embedded prior, in two steps."""
-    assignment = assign("ddnm", QUICK, testset, Weights(), seed=0, precision=precision)
+    assignment = assign("ddnm", experiment(testset, precision))
     smooth = resize_bicubic(testset.lr("face-0")[:2, :2], 8)
     (part,) = Worker(assignment, CPU).restore(Unit(("face-0",), (smooth,))).restored
     return part.pictures["face-0"]
@@ -74,7 +80,7 @@ def test_a_network_computes_in_it_and_gives_float32() -> None:
 
 
 def test_float32_is_what_every_run_was_named_for(testset: TestSet) -> None:
-    spec = identify(assign("ddnm", QUICK, testset, Weights(), seed=0), testset)
+    spec = identify(assign("ddnm", experiment(testset)), testset)
     before = {k: v for k, v in asdict(spec).items() if k != "precision"}
     assert spec.identity == sha256_json({"format": 1, **before})
     assert build(RunSpec, before, "x").identity == spec.identity
@@ -83,8 +89,8 @@ def test_float32_is_what_every_run_was_named_for(testset: TestSet) -> None:
 
 
 def test_a_method_without_a_network_has_one_precision(testset: TestSet, tmp_path: Path) -> None:
-    first = run_method("bicubic", {}, testset, tmp_path / "r", Weights(), 0, 1)
-    again = run_method("bicubic", {}, testset, tmp_path / "r", Weights(), 0, 1, precision="float16")
+    first = run_method("bicubic", experiment(testset))
+    again = run_method("bicubic", experiment(testset, "float16"))
     assert (again.restored, again.run.folder) == (0, first.run.folder)
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.description import RunSpec
 from bench.errors import BenchError
 from bench.report.collect import INCOMPLETE, ONE_REPETITION, strip_of, table_of
 from bench.report.runs import find_runs, run_labels
 from bench.report.table import NOT_MEASURED, cells
-from bench.store import Run, RunSpec, set_sha256
+from bench.store import Run, set_sha256
 from bench.testset.manifest import TestSet
 from tests.small import picture, small_testset
 

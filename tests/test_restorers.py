@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import bench.resources
 from bench.config import Weights
 from bench.diffusion.unet import UNet
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_method, run_suite
 from bench.errors import BenchError, WrongUsage
 from bench.files import sha256_file
@@ -112,7 +113,10 @@ def test_a_missing_package_comes_with_the_command_that_installs_it(
     weights.touch()
     testset, results = small_testset(tmp_path, count=1), tmp_path / "results"
     with pytest.raises(BenchError, match="spandrel not installed"):
-        run_suite(("bicubic", "gfpgan"), {}, testset, results, Weights(gfpgan=str(weights)), 0, 1)
+        run_suite(
+            ("bicubic", "gfpgan"),
+            Experiment(testset, results, weights=Weights(gfpgan=str(weights)), batch=1),
+        )
     assert not results.exists()
 
 
@@ -189,7 +193,8 @@ def test_a_restorer_runs_inside_another_method(tmp_path: Path) -> None:
     chosen = Weights(prior=str(prior), restoreformer=str(weights))
 
     def run(enhancer: str) -> Run:
-        return run_method("dr2", {"enhancer": enhancer}, testset, results, chosen, 0, 1).run
+        settings = {"dr2": {"enhancer": enhancer}}
+        return run_method("dr2", Experiment(testset, results, settings, chosen, batch=1)).run
 
     alone, enhanced = run("bicubic"), run("restoreformer")
     hashes = {"prior": sha256_file(prior), "restoreformer": sha256_file(weights)}

@@ -1,6 +1,7 @@
 """SR3: network, released checkpoints, sampler, loss, and a run with what was trained."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from bench.config import Weights
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.sr3 import SR3Config, SR3UNet, infer_sr3_config, sample_sr3, sr3_schedule
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_method
 from bench.errors import BenchError, WrongUsage
 from bench.files import sha256_file
@@ -176,12 +178,13 @@ def test_what_is_trained_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert card.training["objective"] == "l1"
 
     testset, weights = small_testset(tmp_path, count=2), Weights(sr3=str(path))
-    done = run_method("sr3", {"steps": 3}, testset, tmp_path / "results", weights, 0, 2).run
+    experiment = Experiment(testset, tmp_path / "results", {"sr3": {"steps": 3}}, weights)
+    done = run_method("sr3", experiment).run
     assert done.spec.weights == {"sr3": sha256_file(path)}
     assert [record.evaluations for record in done.records().values()] == [3, 3]
     other = small_testset(tmp_path / "other", scale=8)
     with pytest.raises(BenchError, match="trained for scale 4, but the test set has scale 8"):
-        run_method("sr3", {"steps": 3}, other, tmp_path / "results", weights, 0, 2)
+        run_method("sr3", replace(experiment, testset=other))
 
 
 def test_the_small_network_normalises_over_four_channels_or_more() -> None:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.description import TEXTS, Record, RunSpec
 from bench.errors import BenchError
 from bench.files import SEAL, Journal, sha256_file
 from bench.images import Pixels, read_image
-from bench.store import TEXTS, Record, Run, RunSpec, list_runs
+from bench.store import Run, list_runs
 from bench.tables import read_table, write_table
 from bench.typed import build
 from tests.small import picture

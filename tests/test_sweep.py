@@ -1,15 +1,20 @@
 """Sweeps: which runs a sweep makes, that they are runs like any other, and what is refused."""
 
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import run_suite
 from bench.engine.sweep import combinations, one_at_a_time, run_sweep, variants_of
 from bench.errors import BenchError, WrongUsage
 from bench.method import find_method
-from bench.store import list_runs
+from bench.store import Run, list_runs
 from bench.testset.manifest import TestSet
 from tests.command import bench, good
 from tests.small import small_testset
@@ -75,6 +80,31 @@ def test_variants_are_run_and_named_in_the_table(home: Path) -> None:
     assert names == ["Shade", "Shade at Dusk", "Shade w/o Light"]
 
 
+def test_a_run_has_the_name_of_its_settings_whoever_made_it(home: Path) -> None:
+    good("run", "shade", "--set", "shade.hour=dusk")
+    assert "| Shade at Dusk |" in good("report", "--markdown").out
+
+
+def test_names_are_written_by_who_holds_the_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process has written to the description meanwhile would be lost else."""
+    held = []
+    note = Run.note_variants
+
+    def watched(run: Run, variants: Mapping[str, Sequence[str]]) -> None:
+        folder = os.open(run.folder, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(folder)
+        held.append(dict(variants))
+        note(run, variants)
+
+    monkeypatch.setattr(Run, "note_variants", watched)
+    good("sweep", "shade", "--hour", "dusk")
+    assert held == [{}, {"at Dusk": ["hour"]}]
+
+
 def test_repetitions_are_of_every_run(home: Path) -> None:
     good("sweep", "shade", "--dark", 1, "--repeat", 2)
     assert settings_run(home) == [(0.5, 2, "noon")] * 2 + [(1.0, 2, "noon")] * 2
@@ -128,23 +158,21 @@ class TestWithTheEmbeddedNetworks:
     def test_what_cannot_be_run_is_left_out_with_its_reason(
         self, testset: TestSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        settings = {"dpi": {"steps": 1}}
-        finished = run_sweep(
-            "dpi", [{"k": 4}, {"tau": 0}], settings, testset, tmp_path, Weights(), 0, 1
-        )
+        experiment = Experiment(testset, tmp_path, {"dpi": {"steps": 1}})
+        finished = run_sweep("dpi", [{"k": 4}, {"tau": 0}], experiment)
         assert [item.run.spec.settings["k"] for item in finished] == [2]
         assert finished[0].run.variants == {"w/o Stage II": ["tau"]}
         said = " ".join(capsys.readouterr().err.split())
         assert "DPI, k 4 is left out:" in said
         assert "was trained for k 2, but the settings have k 4" in said
-        (again,) = run_suite(
-            ("dpi",), {"dpi": {"steps": 1, "tau": 0}}, testset, tmp_path, Weights(), 0, 1
-        )
+        same = replace(experiment, settings={"dpi": {"steps": 1, "tau": 0}})
+        (again,) = run_suite(("dpi",), same)
         assert again.restored == 0
 
     def test_where_none_can_be_run_it_is_an_error(self, testset: TestSet, tmp_path: Path) -> None:
         missing = Weights(prior=str(tmp_path / "none.pt"))
+        experiment = Experiment(testset, tmp_path, weights=missing)
         with pytest.raises(BenchError, match=r"^There is no prior at \S+none\.pt\.$"):
-            run_sweep("dpi", [{}, {"tau": 0}], {}, testset, tmp_path, missing, 0, 1)
+            run_sweep("dpi", [{}, {"tau": 0}], experiment)
         with pytest.raises(WrongUsage, match="did you mean 'tau'"):
-            run_sweep("dpi", [{}, {"tua": 0}], {}, testset, tmp_path, missing, 0, 1)
+            run_sweep("dpi", [{}, {"tua": 0}], experiment)

@@ -16,7 +16,7 @@ import bench.metrics.scoring
 import bench.store
 import bench.tables
 from bench import metrics
-from bench.config import Weights
+from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError
 from bench.files import Journal
@@ -24,6 +24,7 @@ from bench.images import resize_bicubic_batch
 from bench.locks import locked
 from bench.method import Method, Problem
 from bench.metrics.scoring import score_runs
+from bench.report.audit import differences_of
 from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.training.processes import alone
@@ -84,7 +85,7 @@ def both(first: Callable[[], Any], second: Callable[[], Any]) -> None:
 
 
 def run(testset: TestSet, results: Path) -> Finished:
-    return run_method("bicubic", {}, testset, results, Weights(), seed=0, batch=1)
+    return run_method("bicubic", Experiment(testset, results, batch=1))
 
 
 def test_the_second_of_two_runs_waits_and_finds_all_done(
@@ -113,7 +114,7 @@ def test_the_second_of_two_runs_waits_and_finds_all_done(
     assert sorted(item.restored for item in finished) == [0, 4]
     assert len(said) == 1
     assert said[0].endswith(f"is at work in {finished[0].run.folder}: waiting until it is done.")
-    assert finished[0].run.differences() == []
+    assert differences_of(finished[0].run) == []
     assert "resumed" not in finished[0].run.description
 
 

@@ -11,6 +11,7 @@ from bench.errors import WrongUsage
 
 if TYPE_CHECKING:
     from bench.cluster import Cluster
+    from bench.engine.work import Executor
 
 PlaceOption = Annotated[
     str | None,
@@ -50,3 +51,12 @@ def opened(
     from bench.cluster import Cluster
 
     return Cluster(place, workers, cpus or 1, gpus)
+
+
+def executor_on(cluster: Cluster | None) -> Executor | None:
+    """What does the work of runs on a cluster; None for this machine."""
+    if cluster is None:
+        return None
+    from bench.engine.cluster import OnCluster
+
+    return OnCluster(cluster)

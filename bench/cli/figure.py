@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import CorrectorOption, PriorOption, SeedOption
+from bench.cli.options import CorrectorOption, PriorOption, SeedOption, chosen_experiment
 from bench.cli.report import Shown
 from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
-from bench.cli.suite import chosen_metrics, chosen_weights, merged_settings
+from bench.cli.suite import chosen_metrics
 from bench.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -159,17 +159,12 @@ def conditions(
     from bench.report.figures.pictures import picture_grid
 
     here = _ready(out)
-    config = here.config
     testset = open_testset_named(here, on)
     chosen = _faces(testset, images, faces)
-    kept = conditions(
-        testset,
-        chosen,
-        timesteps or (500, 50),
-        merged_settings(config.settings, changes or []),
-        chosen_weights(config.weights, [], prior=prior, corrector=corrector),
-        config.seed if seed is None else seed,
+    experiment = chosen_experiment(
+        here, testset, changes=changes, seed=seed, prior=prior, corrector=corrector
     )
+    kept = conditions(experiment, chosen, timesteps or (500, 50))
     columns = [(_condition(state.t, first=state is kept[0]), state.pictures) for state in kept]
     if testset.ground_truth:
         columns.append(("GT", tuple(testset.hr(image) for image in chosen)))

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 from bench.cli.options import (
     BatchOption,
     ChangesOption,
+    CompiledOption,
+    CorrectorOption,
+    EveryOption,
     MethodsArgument,
     PrecisionOption,
+    PriorOption,
     RepeatOption,
     SeedOption,
     WeightsOption,
+    check_methods,
+    chosen_experiment,
+    chosen_methods,
 )
 from bench.cli.shared import TestsetOption, open_testset_named, workspace
-from bench.cli.suite import chosen_weights, merged_settings
 
 if TYPE_CHECKING:
     from bench.engine.forecast import Forecast
@@ -23,34 +29,42 @@ if TYPE_CHECKING:
 def plan(
     methods: MethodsArgument = None,
     on: TestsetOption = None,
+    every: EveryOption = False,
     changes: ChangesOption = None,
     seed: SeedOption = None,
     batch: BatchOption = None,
+    prior: PriorOption = None,
+    corrector: CorrectorOption = None,
     weights: WeightsOption = None,
     repeat: RepeatOption = 1,
     precision: PrecisionOption = None,
+    compiled: CompiledOption = False,
 ) -> None:
     """Say what `bench run` will cost: network calls, time, disk; what is done costs nothing.
 
     Calls are counted exactly. Times come from a rehearsal on this machine, in which networks
-    compute a few calls only; scoring is not in them. With several GPUs it is the time of one.
+    compute a few calls only; scoring and compiling are not in them. With several GPUs it is the
+    time of one.
     """
     from bench.engine.forecast import forecast_suite
     from bench.engine.models import choose_device
 
+    check_methods(methods, every)
     here = workspace()
-    config = here.config
-    forecasts = forecast_suite(
-        names=tuple(methods or config.methods),
-        settings=merged_settings(config.settings, changes or []),
-        testset=open_testset_named(here, on),
-        results=here.results,
-        weights=chosen_weights(config.weights, weights or []),
-        seed=config.seed if seed is None else seed,
-        batch=batch or config.batch,
-        repetitions=repeat,
-        precision=precision.value if precision else config.precision,
+    experiment = chosen_experiment(
+        here,
+        open_testset_named(here, on),
+        changes=changes,
+        seed=seed,
+        batch=batch,
+        prior=prior,
+        corrector=corrector,
+        weights=weights,
+        repeat=repeat,
+        precision=precision,
+        compiled=compiled,
     )
+    forecasts = forecast_suite(chosen_methods(here, experiment, methods, every), experiment)
     _print(forecasts, choose_device().type)
 
 

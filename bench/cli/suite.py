@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.cluster import CpusOption, GpusOption, PlaceOption, WorkersOption, opened
+from bench.cli.cluster import (
+    CpusOption,
+    GpusOption,
+    PlaceOption,
+    WorkersOption,
+    executor_on,
+    opened,
+)
 from bench.cli.options import (
     BatchOption,
     ChangesOption,
+    CompiledOption,
     CorrectorOption,
+    EveryOption,
     MethodsArgument,
     PrecisionOption,
     PriorOption,
@@ -19,17 +28,18 @@ from bench.cli.options import (
     SeedOption,
     StrictOption,
     WeightsOption,
+    check_methods,
+    chosen_experiment,
+    chosen_methods,
 )
-from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
-from bench.errors import BenchError, WrongUsage
+from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from bench.cluster import Cluster
-    from bench.config import Weights, Workspace
+    from bench.config import Workspace
     from bench.engine.run import Finished
-    from bench.engine.work import Executor
     from bench.metrics import Measure
     from bench.parallel import Spread
     from bench.testset.manifest import TestSet
@@ -55,9 +65,7 @@ MetricOption = Annotated[
 def run(
     methods: MethodsArgument = None,
     on: TestsetOption = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Every method that can run here and now.")
-    ] = False,
+    every: EveryOption = False,
     changes: ChangesOption = None,
     seed: SeedOption = None,
     batch: BatchOption = None,
@@ -67,9 +75,7 @@ def run(
     repeat: RepeatOption = 1,
     protocol: ProtocolOption = Choice.STRICT,
     precision: PrecisionOption = None,
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile networks: a minute first, quicker then.")
-    ] = False,
+    compiled: CompiledOption = False,
     strict: StrictOption = False,
     place: PlaceOption = None,
     workers: WorkersOption = None,
@@ -81,38 +87,28 @@ def run(
     An image that a method fails on is recorded with the reason and the rest goes on; the same
     command tries it again.
     """
-    from bench.engine.overview import runnable
     from bench.engine.run import run_suite
 
-    if every and methods:
-        raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
+    check_methods(methods, every)
     machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
     here = workspace()
-    config = here.config
     metrics = chosen_metrics(here)  # an unknown one is to be found before the work
-    testset = open_testset_named(here, on)
-    plan = testset.manifest.plan
-    settings = merged_settings(config.settings, changes or [])
-    chosen = chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector)
+    experiment = chosen_experiment(
+        here,
+        open_testset_named(here, on),
+        changes=changes,
+        seed=seed,
+        batch=batch,
+        prior=prior,
+        corrector=corrector,
+        weights=weights,
+        repeat=repeat,
+        precision=precision,
+        compiled=compiled,
+    )
+    names = chosen_methods(here, experiment, methods, every)
     with machines as cluster:
-        finished = run_suite(
-            names=(
-                runnable(plan.size, plan.scale, settings, chosen)
-                if every
-                else methods or config.methods
-            ),
-            settings=settings,
-            testset=testset,
-            results=here.results,
-            weights=chosen,
-            seed=config.seed if seed is None else seed,
-            batch=batch or config.batch,
-            repetitions=repeat,
-            strict=strict,
-            executor=_executor(cluster),
-            precision=precision.value if precision else config.precision,
-            compiled=compiled,
-        )
+        finished = run_suite(names, experiment, executor_on(cluster), strict)
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"
         if item.failed:
@@ -120,7 +116,7 @@ def run(
         say(f"{item.run.spec.method}: {done}, in {item.run.folder}")
         for reason in item.run.description["provenance"].get("not_promised", ()):
             say(f"{item.run.spec.method}: run again it may differ. {reason}", err=True)
-    score(here, testset, metrics, protocol)
+    score(here, experiment.testset, metrics, protocol)
     typer.echo("`bench report` prints the table.")
     tell_failures(finished)
 
@@ -157,14 +153,6 @@ def evaluate(
         raise BenchError(" ".join(reasons))
     with machines as cluster:
         score(here, testset, metrics, protocol, cluster.map if cluster else None)
-
-
-def _executor(cluster: Cluster | None) -> Executor | None:
-    if cluster is None:
-        return None
-    from bench.engine.cluster import OnCluster
-
-    return OnCluster(cluster)
 
 
 def chosen_metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
@@ -209,38 +197,3 @@ def score(
     score_runs(testset, here.results, metrics, chosen, spread)
     for reason in _reasons(testset, metrics, protocol):
         say(reason, err=True)
-
-
-def merged_settings(
-    settings: Mapping[str, Mapping[str, Any]], changes: list[str]
-) -> dict[str, dict[str, Any]]:
-    """bench.toml's settings with those of --set, whose values are read as TOML.
-
-    Raises:
-        WrongUsage: a change that is not METHOD.NAME=VALUE.
-    """
-    merged = {method: dict(values) for method, values in settings.items()}
-    for change in changes:
-        target, equals, text = change.partition("=")
-        method, dot, name = target.partition(".")
-        if not (equals and dot and method and name):
-            raise WrongUsage(f"--set {change} is not of the form METHOD.NAME=VALUE.")
-        merged.setdefault(method, {})[name] = value_of(text)
-    return merged
-
-
-def chosen_weights(weights: Weights, choices: list[str], **options: str | None) -> Weights:
-    """bench.toml's checkpoints, with those of the options and of --weights in their place.
-
-    Raises:
-        WrongUsage: a choice that is not KIND=FILE, or an unknown kind.
-    """
-    from bench.typed import override
-
-    chosen = {kind: file for kind, file in options.items() if file}
-    for choice in choices:
-        kind, equals, file = choice.partition("=")
-        if not (equals and kind and file):
-            raise WrongUsage(f"--weights {choice} is not of the form KIND=FILE.")
-        chosen[kind] = file
-    return override(weights, chosen, "--weights")

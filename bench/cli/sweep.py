@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from bench.cli.cluster import (
+    CpusOption,
+    GpusOption,
+    PlaceOption,
+    WorkersOption,
+    executor_on,
+    opened,
+)
 from bench.cli.options import (
     BatchOption,
     ChangesOption,
+    CompiledOption,
     CorrectorOption,
     PrecisionOption,
     PriorOption,
@@ -19,14 +28,13 @@ from bench.cli.options import (
     SeedOption,
     StrictOption,
     WeightsOption,
+    chosen_experiment,
 )
 from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.cli.suite import (
     Choice,
     ProtocolOption,
     chosen_metrics,
-    chosen_weights,
-    merged_settings,
     score,
     tell_failures,
 )
@@ -80,7 +88,12 @@ def sweep(
     repeat: RepeatOption = 1,
     protocol: ProtocolOption = Choice.STRICT,
     precision: PrecisionOption = None,
+    compiled: CompiledOption = False,
     strict: StrictOption = False,
+    place: PlaceOption = None,
+    workers: WorkersOption = None,
+    cpus_per_worker: CpusOption = None,
+    gpus_per_worker: GpusOption = None,
 ) -> None:
     """Run a method with many settings, and score its results.
 
@@ -91,8 +104,8 @@ def sweep(
     from bench.engine.sweep import Point, combinations, one_at_a_time, run_sweep, variants_of
     from bench.method import find_method
 
+    machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
     here = workspace()
-    config = here.config
     chosen = find_method(method)
     metrics = chosen_metrics(here)
     testset = open_testset_named(here, on)
@@ -105,19 +118,21 @@ def sweep(
             "Nothing is to be changed: give a setting with its values, such as --steps 20 50, "
             "or --variants."
         )
-    finished = run_sweep(
-        method,
-        points,
-        settings=merged_settings(config.settings, changes or []),
-        testset=testset,
-        results=here.results,
-        weights=chosen_weights(config.weights, weights or [], prior=prior, corrector=corrector),
-        seed=config.seed if seed is None else seed,
-        batch=batch or config.batch,
-        repetitions=repeat,
-        precision=precision.value if precision else config.precision,
-        strict=strict,
+    experiment = chosen_experiment(
+        here,
+        testset,
+        changes=changes,
+        seed=seed,
+        batch=batch,
+        prior=prior,
+        corrector=corrector,
+        weights=weights,
+        repeat=repeat,
+        precision=precision,
+        compiled=compiled,
     )
+    with machines as cluster:
+        finished = run_sweep(method, points, experiment, executor_on(cluster), strict)
     restored = sum(item.restored for item in finished)
     say(f"{method}: {len(finished)} runs, {restored} images restored")
     score(here, testset, metrics, protocol)

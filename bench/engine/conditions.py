@@ -1,22 +1,19 @@
 """What DPI's condition looks like on its way, as in the paper's Figure 3."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.config import Weights
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.dpi.sampler import DPISettings, State, base_condition, states
+from bench.engine.experiment import Experiment
 from bench.engine.models import choose_device, load_models
 from bench.errors import BenchError
 from bench.images import Pixels, to_model, to_pixels
 from bench.memory import keep_freed_memory
-from bench.method import configure, find_method
 from bench.progress import progress
-from bench.testset.manifest import TestSet
 
 
 @dataclass(frozen=True)
@@ -32,31 +29,26 @@ class Conditions:
 
 
 def conditions(
-    testset: TestSet,
-    images: Sequence[str],
-    timesteps: Sequence[int],
-    settings: Mapping[str, Mapping[str, Any]],
-    weights: Weights,
-    seed: int,
+    experiment: Experiment, images: Sequence[str], timesteps: Sequence[int]
 ) -> list[Conditions]:
     """Restore images by DPI, and keep y_T, the conditions at the timesteps nearest, and x_0.
 
-    The results are those of a run with the same settings and seed.
+    The results are those of the experiment's run, in float32.
 
     Raises:
         BenchError: settings that are wrong, or weights that are missing.
     """
-    plan = testset.manifest.plan
-    configured = configure(find_method("dpi"), plan.scale, plan.size, settings)
+    testset, size = experiment.testset, experiment.plan.size
+    configured = experiment.configured("dpi")
     dpi: DPISettings = configured.settings
     device = choose_device()
     keep_freed_memory()
-    models = load_models(configured, plan.size, weights, device).models
+    models = load_models(configured, size, experiment.weights, device).models
     if models.prior is None or models.corrector is None:
         raise BenchError("DPI needs a prior and a Corrector.")
     lr = to_model([testset.lr(image) for image in images]).to(device)
-    noise = KeyedNoise([StreamKey(seed, image) for image in images])
-    base = base_condition(lr, plan.size, dpi)
+    noise = KeyedNoise([StreamKey(experiment.seed, image) for image in images])
+    base = base_condition(lr, size, dpi)
     taken = models.prior.respaced(dpi.steps, dpi.spacing).schedule.timesteps + 1
     nearest = {int(min(taken, key=lambda step: abs(step - t))) for t in timesteps}
     wanted = {int(max(taken)), *nearest}

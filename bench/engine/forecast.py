@@ -11,16 +11,14 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bench.config import Precision, Weights
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.models import choose_device, default_batch, load_models
-from bench.engine.run import assign, identify
+from bench.engine.experiment import Experiment, assign, identify
+from bench.engine.models import choose_device, load_models
 from bench.engine.work import Assignment
 from bench.engine.worker import lacks_memory, reason_of
 from bench.errors import BenchError
@@ -114,7 +112,12 @@ def rehearse(
     began = clock.now()
     configured = assignment.configured()
     loaded = load_models(
-        configured, assignment.size, assignment.weights, device, assignment.precision
+        configured,
+        assignment.size,
+        assignment.weights,
+        device,
+        assignment.precision,
+        assignment.compiled,
     )
     for counter in loaded.counters:
         counter.network = _Rehearsed(counter.network, clock)
@@ -156,30 +159,21 @@ def _rehearse_what_fits(
         pictures = dict(list(pictures.items())[: len(pictures) // 2])
 
 
-def forecast_suite(
-    names: Sequence[str],
-    settings: Mapping[str, Mapping[str, Any]],
-    testset: TestSet,
-    results: Path,
-    weights: Weights,
-    seed: int,
-    batch: int | None = None,
-    repetitions: int = 1,
-    precision: Precision = "float32",
-) -> list[Forecast]:
+def forecast_suite(names: Sequence[str], experiment: Experiment) -> list[Forecast]:
     """What `run_suite` would cost for each method, of what is not done yet.
 
     Raises:
         BenchError: as `run_suite`.
     """
-    device = choose_device()
-    batch = batch or default_batch(testset.manifest.plan.size, device)
+    device, testset = choose_device(), experiment.testset
+    batch = experiment.images_at_a_time(device)
     forecasts = []
     for name in dict.fromkeys(names):
         images: list[str] = []
-        for repetition in range(repetitions):
-            assignment = assign(name, settings, testset, weights, seed, repetition, precision)
-            done = Run.of(results, testset.name, identify(assignment, testset)).records()
+        for repetition in range(experiment.repetitions):
+            assignment = assign(name, experiment, repetition)
+            spec = identify(assignment, testset)
+            done = Run.of(experiment.results, testset.name, spec).records()
             images += [image for image in testset.entries if image not in done]
         forecasts.append(forecast(assignment, testset, images, batch, device))
     return forecasts

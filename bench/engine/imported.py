@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bench.description import RunSpec
 from bench.engine.run import Finished
 from bench.errors import BenchError
 from bench.external.delivery import inspect, read_delivered
 from bench.files import sha256_file, sha256_json
 from bench.method import check_new_name
 from bench.progress import track
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.testset.sources import identified
 

@@ -4,20 +4,20 @@ The work itself is an executor's. This driver alone touches the store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.config import Precision, Weights
+from bench.config import Weights
 from bench.engine.devices import this_machine
-from bench.engine.models import choose_device, default_batch, find_checkpoints
+from bench.engine.experiment import Experiment, assign, identify
+from bench.engine.models import choose_device, find_checkpoints
 from bench.engine.provenance import OUTSIDE
-from bench.engine.work import Assignment, Executor, Outcome, Unit, find_configured
+from bench.engine.work import Assignment, Executor, Outcome, Unit
 from bench.errors import BenchError
-from bench.files import sha256_file
 from bench.method import Configured
 from bench.progress import Advance, notice, progress
-from bench.store import Run, RunSpec
+from bench.store import Run
 from bench.testset.manifest import TestSet
 from bench.threads import ahead, behind
 
@@ -36,55 +36,40 @@ class Finished:
 
 def run_method(
     name: str,
-    overrides: Mapping[str, Any],
-    testset: TestSet,
-    results: Path,
-    weights: Weights,
-    seed: int,
-    batch: int,
-    others: Mapping[str, Mapping[str, Any]] | None = None,
+    experiment: Experiment,
     repetition: int = 0,
-    strict: bool = False,
     executor: Executor | None = None,
-    precision: Precision = "float32",
-    compiled: bool = False,
+    strict: bool = False,
 ) -> Finished:
     """Restore every image of the test set that this run lacks, and try again those that failed.
 
-    `overrides` are settings of this method, `others` those of methods that it may hand work to.
     What fails is recorded with the reason and the rest goes on; if `strict`, it does not.
 
     Raises:
         BenchError: an unknown method or setting, missing weights, or a failure and `strict`.
         KeyboardInterrupt: stopped; what is done is kept.
     """
-    executor = executor or this_machine()
-    settings = {**(others or {}), name: overrides}
-    assignment = assign(name, settings, testset, weights, seed, repetition, precision)
-    assignment = replace(assignment, compiled=compiled and bool(assignment.hashes))
-    with Run.of(results, testset.name, identify(assignment, testset)).alone():
-        return _run(assignment, testset, results, batch, strict, executor)
+    assignment = assign(name, experiment, repetition)
+    spec = identify(assignment, experiment.testset)
+    with Run.of(experiment.results, experiment.testset.name, spec).alone():
+        return _run(assignment, experiment, executor or this_machine(), strict)
 
 
 def _run(
-    assignment: Assignment,
-    testset: TestSet,
-    results: Path,
-    batch: int,
-    strict: bool,
-    executor: Executor,
+    assignment: Assignment, experiment: Experiment, executor: Executor, strict: bool
 ) -> Finished:
     """As `run_method`, where no other process is at the same run."""
-    method, spec = assignment.configured().method, identify(assignment, testset)
+    testset, method = experiment.testset, assignment.configured().method
     images = list(testset.entries)
-    run = Run.of(results, testset.name, spec)
+    run = Run.of(experiment.results, testset.name, identify(assignment, testset))
     done = run.records()
     pending = [image for image in images if image not in done]
     facts = {**_facts(executor, assignment), "compiled": assignment.compiled}
+    batch = method.batch or experiment.images_at_a_time(choose_device())
     if not pending and run.finished:
-        return Finished(Run.open(results, testset.name, method.title, spec, facts), 0)
+        return Finished(_open(assignment, experiment, facts), 0)
     with executor.ready(assignment) as restore:  # before anything of the run is written
-        run = Run.open(results, testset.name, method.title, spec, facts)
+        run = _open(assignment, experiment, facts)
         if done or run.finished:
             run.note_resume(facts)
         if run.finished:
@@ -95,7 +80,7 @@ def _run(
         peak_memory = 0
         with (
             progress(method.title, len(images), done=len(done)) as advance,
-            ahead(_units(testset, pending, method.batch or batch), AHEAD) as units,
+            ahead(_units(testset, pending, batch), AHEAD) as units,
             behind(BEHIND) as later,
         ):
             for outcome in restore(units):
@@ -108,52 +93,12 @@ def _run(
     return Finished(run, len(pending) - len(failed), failed)
 
 
-def assign(
-    name: str,
-    settings: Mapping[str, Mapping[str, Any]],
-    testset: TestSet,
-    weights: Weights,
-    seed: int,
-    repetition: int = 0,
-    precision: Precision = "float32",
-) -> Assignment:
-    """What workers are told of a method on a test set; `weights` are the user's choices.
-
-    A method without a network has one precision, so that its runs are one.
-
-    Raises:
-        BenchError: an unknown method or setting, or something is missing that it needs.
-    """
-    plan = testset.manifest.plan
-    configured = find_configured(name, plan.scale, plan.size, settings)
-    paths = find_checkpoints(configured, plan.size, weights)
-    files: dict[str, str] = {need: sha256_file(path) for need, path in paths.items()}
-    return Assignment(
-        method=name,
-        settings=settings,
-        scale=plan.scale,
-        size=plan.size,
-        weights=Weights(**{need: str(path) for need, path in paths.items()}),
-        hashes={**files, **configured.fingerprint(plan.size)},
-        seed=seed,
-        repetition=repetition,
-        precision=precision if paths else "float32",
-    )
-
-
-def identify(assignment: Assignment, testset: TestSet) -> RunSpec:
-    """The run that an assignment makes on a test set."""
-    configured = assignment.configured()
-    return RunSpec(
-        method=assignment.method,
-        revision=configured.method.revision,
-        settings=configured.facts(),
-        testset=testset.manifest.sha256,
-        weights=assignment.hashes,
-        seed=assignment.seed,
-        repetition=assignment.repetition,
-        precision=assignment.precision,
-    )
+def _open(assignment: Assignment, experiment: Experiment, facts: Mapping[str, Any]) -> Run:
+    """The run for writing, under its method's title and the names that its settings have."""
+    method, spec = assignment.configured().method, identify(assignment, experiment.testset)
+    run = Run.open(experiment.results, experiment.testset.name, method.title, spec, facts)
+    run.note_variants(method.variants_of(spec.settings))
+    return run
 
 
 def _facts(executor: Executor, assignment: Assignment) -> dict[str, Any]:
@@ -201,52 +146,22 @@ def require(configured: Configured, size: int, weights: Weights) -> None:
 
 def run_suite(
     names: Sequence[str],
-    settings: Mapping[str, Mapping[str, Any]],
-    testset: TestSet,
-    results: Path,
-    weights: Weights,
-    seed: int,
-    batch: int | None = None,
-    repetitions: int = 1,
-    strict: bool = False,
+    experiment: Experiment,
     executor: Executor | None = None,
-    precision: Precision = "float32",
-    compiled: bool = False,
+    strict: bool = False,
 ) -> list[Finished]:
     """Run several methods; whatever any of them lacks is found before the first one starts.
-
-    `settings` is method -> setting -> value, and may hold methods that are not run. Without `batch`
-    the device decides, see `default_batch`.
 
     Raises:
         BenchError: as `run_method`.
     """
-    plan = testset.manifest.plan
-    needed = []
-    for name in dict.fromkeys((*names, *settings)):
-        configured = find_configured(name, plan.scale, plan.size, settings)
-        if name in names:
-            needed.append(configured)
-    for configured in needed:  # behind the names, whose mistakes are mended sooner
-        require(configured, plan.size, weights)
+    names = list(dict.fromkeys(names))
+    configured = {name: experiment.configured(name) for name in (*names, *experiment.settings)}
+    for name in names:  # behind the names, whose mistakes are mended sooner
+        require(configured[name], experiment.plan.size, experiment.weights)
     executor = executor or this_machine()
-    batch = batch or default_batch(plan.size, choose_device())
     return [
-        run_method(
-            name,
-            settings.get(name, {}),
-            testset,
-            results,
-            weights,
-            seed,
-            batch,
-            settings,
-            repetition,
-            strict,
-            executor,
-            precision,
-            compiled,
-        )
-        for name in dict.fromkeys(names)
-        for repetition in range(repetitions)
+        run_method(name, experiment, repetition, executor, strict)
+        for name in names
+        for repetition in range(experiment.repetitions)
     ]

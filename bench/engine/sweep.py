@@ -5,20 +5,19 @@ Every point is a run like any other, with an identity of its own, so that none i
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from bench.config import Precision, Weights
+from bench.engine.experiment import Experiment
 from bench.engine.models import load_models
 from bench.engine.run import Finished, require, run_suite
+from bench.engine.work import Executor
 from bench.errors import BenchError, WrongUsage
 from bench.files import sha256_json
-from bench.method import Configured, Method, configure, find_method
+from bench.method import Method, find_method
 from bench.progress import notice
-from bench.testset.manifest import Plan, TestSet
 
 Point = Mapping[str, Any]
 """What is changed of a method's settings: setting -> value."""
@@ -50,14 +49,8 @@ def variants_of(method: Method[Any]) -> list[Point]:
 def run_sweep(
     name: str,
     points: Sequence[Point],
-    settings: Mapping[str, Mapping[str, Any]],
-    testset: TestSet,
-    results: Path,
-    weights: Weights,
-    seed: int,
-    batch: int | None,
-    repetitions: int = 1,
-    precision: Precision = "float32",
+    experiment: Experiment,
+    executor: Executor | None = None,
     strict: bool = False,
 ) -> list[Finished]:
     """Run a method at each point, over its settings given; points that are alike are one run.
@@ -68,68 +61,47 @@ def run_sweep(
     Raises:
         BenchError: as `run_suite`, or none of the points can be run.
     """
-    method, plan = find_method(name), testset.manifest.plan
-    planned = _planned(method, points, settings, plan)
-    reasons = {run.words: _impossible(run.configured, plan.size, weights) for run in planned}
+    method = find_method(name)
+    planned = _planned(method, points, experiment)
+    reasons = {words: _impossible(name, planned[words]) for words in planned}
     if all(reasons.values()):
         raise BenchError(" ".join(dict.fromkeys(filter(None, reasons.values()))))
     for words, reason in reasons.items():
         if reason:
             notice(f"{words} is left out: {reason}")
-    possible = [run for run in planned if not reasons[run.words]]
+    possible = [words for words in planned if not reasons[words]]
     finished: list[Finished] = []
-    for number, run in enumerate(possible, start=1):
-        notice(f"{number} of {len(possible)}: {run.words}")
-        made = run_suite(
-            (name,),
-            run.settings,
-            testset,
-            results,
-            weights,
-            seed,
-            batch,
-            repetitions,
-            strict=strict,
-            precision=precision,
-        )
-        for item in made:
-            item.run.note_variants(method.variants_of(item.run.spec.settings))
-        finished += made
+    for number, words in enumerate(possible, start=1):
+        notice(f"{number} of {len(possible)}: {words}")
+        finished += run_suite((name,), planned[words], executor, strict)
     return finished
 
 
-@dataclass(frozen=True)
-class _Planned:
-    """A run to be made: what it is in words, the settings of all methods, and what they make."""
-
-    words: str
-    settings: Mapping[str, Mapping[str, Any]]
-    configured: Configured
-
-
 def _planned(
-    method: Method[Any],
-    points: Sequence[Point],
-    settings: Mapping[str, Mapping[str, Any]],
-    plan: Plan,
-) -> list[_Planned]:
-    """A run for each point, but one for those that come to the same settings."""
-    planned: dict[str, _Planned] = {}
+    method: Method[Any], points: Sequence[Point], experiment: Experiment
+) -> dict[str, Experiment]:
+    """What is to be run, in words -> with which settings; once where points come to the same."""
+    planned: dict[str, Experiment] = {}
+    met = set()
     for point in points:
-        merged = {**settings, method.name: {**settings.get(method.name, {}), **point}}
-        configured = configure(method, plan.scale, plan.size, merged)
-        changes = [f"{setting} {value}" for setting, value in point.items()]
-        words = ", ".join([method.title, *(changes or ["settings as they are"])])
-        same = sha256_json(configured.facts())
-        planned.setdefault(same, _Planned(words, merged, configured))
-    return list(planned.values())
+        own = {**experiment.settings.get(method.name, {}), **point}
+        changed = replace(experiment, settings={**experiment.settings, method.name: own})
+        same = sha256_json(changed.configured(method.name).facts())
+        if same not in met:
+            met.add(same)
+            changes = [f"{setting} {value}" for setting, value in point.items()]
+            words = ", ".join([method.title, *(changes or ["settings as they are"])])
+            planned[words] = changed
+    return planned
 
 
-def _impossible(configured: Configured, size: int, weights: Weights) -> str | None:
-    """Why a method can't be run here as configured; None when it can."""
+def _impossible(name: str, experiment: Experiment) -> str | None:
+    """Why a method can't be run here; None when it can."""
+    configured, size = experiment.configured(name), experiment.plan.size
     try:
-        require(configured, size, weights)
-        load_models(configured, size, weights, CPU)  # whether they fit shows in their files alone
+        require(configured, size, experiment.weights)
+        # Whether networks fit shows in their files alone.
+        load_models(configured, size, experiment.weights, CPU)
     except BenchError as error:
         return str(error)
     return None

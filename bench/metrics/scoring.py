@@ -17,10 +17,11 @@ if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from bench.description import Record
     from bench.metrics.metric import Measure
     from bench.metrics.protocol import Protocol
     from bench.parallel import Spread
-    from bench.store import Record, Run
+    from bench.store import Run
     from bench.testset.manifest import TestSet
 
 

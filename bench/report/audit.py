@@ -1,7 +1,7 @@
 """From the numbers of a run back to the bytes that they were made of: test set, weights, code.
 
 A cell of a table is a mean of scores of pictures of a run. The run's own files are held to their
-seals and hashes (`Run.differences`), and what it was made of to the hashes in its description.
+seals and hashes, and what it was made of to the hashes in its description.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.files import broken_seals, sha256_file
-from bench.store import Run, RunSpec
+from bench.description import RunSpec
+from bench.files import broken_seals, is_sealed, sha256_file
+from bench.store import Run
 from bench.testset.manifest import FILE_NAME, differences, read_manifest, strangers
 
 
@@ -39,7 +40,7 @@ def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
     origins: list[str] = []
     found: dict[str, None] = {}  # what several runs share is said once
     for run in runs:
-        found |= dict.fromkeys(run.differences())
+        found |= dict.fromkeys(differences_of(run))
         if broken_seals(run.folder / "run.json"):
             continue  # where it would lead to is not to be relied on
         folder = testsets / run.folder.parent.name
@@ -52,6 +53,39 @@ def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
                 found[f"{folder} is another test set than the one of {run.folder}."] = None
         found |= dict.fromkeys(_changed_weights(run))
     return Audit(tuple(origins), tuple(found))
+
+
+def differences_of(run: Run) -> list[str]:
+    """A line for whatever of a run is not as it was written: description, pictures, tables.
+
+    Raises:
+        BenchError: a description or a table can't be read.
+    """
+    names = ("records.parquet", "scores.parquet")
+    tables = [path for name in names if (path := run.folder / name).exists()]
+    lines = broken_seals(run.folder / "run.json", *tables)
+    if run.description.get("identity") != run.spec.identity:
+        lines.append(f"{run.folder}/run.json does not describe the run of its identity.")
+    if any(is_sealed(path.read_bytes()) is False for path in tables):
+        return lines  # what they say of the pictures is not to be relied on
+    written, there = run.written(), run.records()
+    for image in written:
+        if image not in there:
+            path = run.picture(image)
+            lines.append(f"{path} {'has changed' if path.is_file() else 'is missing'}.")
+    pictures = (run.folder / "images").rglob("*")
+    known = {run.picture(image) for image in written}
+    lines += [
+        f"{path} is not in the records."
+        for path in sorted(pictures)
+        if path.is_file() and path not in known
+    ]
+    scores = run.scores()
+    hashes = {record.sha256 for record in written.values()}
+    stale = 0 if scores is None else int((~scores["sr_sha256"].isin(hashes)).sum())
+    if stale:
+        lines.append(f"{run.folder}/scores.parquet has {stale} scores of other pictures.")
+    return lines
 
 
 def audit_testset(folder: Path) -> list[str]:

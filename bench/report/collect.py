@@ -8,12 +8,13 @@ from typing import Literal, Protocol
 
 import pandas as pd
 
+from bench.description import Record
 from bench.images import Pixels, read_image
 from bench.report.repetitions import fold
 from bench.report.runs import repeated, run_labels
 from bench.report.strip import picture_strip
 from bench.report.table import Column, Row, Table
-from bench.store import Record, Run, set_sha256
+from bench.store import Run, set_sha256
 from bench.testset.manifest import TestSet
 
 NO_GROUND_TRUTH = "The test set has no ground truth to compare with."

@@ -12,12 +12,13 @@ Unpacked into a workspace, these are where bench would have put them.
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bench.description import RunSpec, parse_description
 from bench.errors import BenchError
 from bench.files import SEAL, is_sealed, parse_json
-from bench.report.audit import Audit, code_part
+from bench.report.audit import Audit, code_part, differences_of
 from bench.report.bundle import Bundle
 from bench.report.escape import one_line
-from bench.store import Run, RunSpec, parse_description
+from bench.store import Run
 from bench.tables import parse_table
 from bench.testset.manifest import FILE_NAME, Manifest, TestSet, parse_manifest
 from bench.typed import read_back
@@ -62,7 +63,7 @@ def _require_whole(run: Run) -> None:
         raise BenchError(
             f"{run.folder} is not finished: `bench run` and `bench evaluate` go on with it."
         )
-    if found := run.differences():
+    if found := differences_of(run):
         raise BenchError(f"{found[0]} It can't be shared like that: `bench verify` says what else.")
 
 

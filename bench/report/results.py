@@ -10,11 +10,12 @@ from typing import Any
 
 import pandas as pd
 
+from bench.description import Record, RunSpec
 from bench.errors import BenchError
 from bench.files import write_bytes
 from bench.report.bundle import Bundle
 from bench.report.export import DESCRIPTION, TABLES, named
-from bench.store import Record, Run, RunSpec, set_sha256
+from bench.store import Run, set_sha256
 from bench.testset.manifest import FILE_NAME, Manifest, read_manifest
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.description import RunSpec
 from bench.errors import BenchError
-from bench.store import Run, RunSpec, list_runs
+from bench.store import Run, list_runs
 from bench.testset.manifest import TestSet
 
 

@@ -15,14 +15,16 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from bench.cli.suite import merged_settings
+from bench.cli.options import merged_settings
 from bench.config import read_config
+from bench.description import FORMAT, Record, RunSpec
 from bench.diffusion.unet import UNet, UNetConfig
 from bench.errors import BenchError
 from bench.external.program import read_program
 from bench.files import sealed_json, sha256, write_bytes
 from bench.images import decode, encode_png
 from bench.names import objection, stays_below
+from bench.report.audit import differences_of
 from bench.report.bundle import Contents, Member, open_bundle, write_bundle
 from bench.report.compare import compare
 from bench.report.escape import csv_text, latex_text, markdown_text, one_line, visible
@@ -30,7 +32,7 @@ from bench.report.export import audit_bundle
 from bench.report.published import read_published_table
 from bench.report.results import bundle_results
 from bench.report.side_by_side import comparisons_to_json, comparisons_to_markdown
-from bench.store import FORMAT, Record, Run, RunSpec
+from bench.store import Run
 from bench.testset.archives import open_archive
 from bench.testset.manifest import Entry, Manifest, Plan, differences, read_manifest
 from bench.testset.parquet import ParquetSource
@@ -99,7 +101,7 @@ def run(file: Path) -> None:
     made = Run(file.parent)
     assert isinstance(made.description["title"], str)
     assert made.spec.identity
-    made.differences()
+    differences_of(made)
 
 
 def records(file: Path) -> None:
