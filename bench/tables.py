@@ -1,12 +1,31 @@
-"""Tables on disk: Parquet files, whole or absent, with a seal."""
+"""Tables on disk: Parquet files, whole or absent, with a seal.
+
+A stranger's few kilobytes may say that one long text stands in a million rows. So a table is read
+in pieces whose texts stay the dictionaries that they are on disk, what these come to is added up
+before any of it is made, and what comes to far more than the file is refused.
+"""
 
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from bench.errors import BenchError
+from bench.errors import BenchError, Refused
 from bench.files import BLANK, SEAL, is_sealed, seal, write_bytes
+
+MAX_RATIO = 100
+"""Bytes of a table per byte of its file. Of runs and scores it is about 10."""
+
+SMALL = 2**26
+"""Bytes of a table that is no bomb, whatever its ratio."""
+
+CODECS = frozenset({"SNAPPY", "UNCOMPRESSED"})
+"""What `write_table` may use; others pack a page of zeros to a thousandth, whatever it says."""
+
+_CELL = 8  # bytes that a number takes, or what leads to a text
+_ROWS = 2**16  # read at a time
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -30,11 +49,16 @@ def parse_table(data: bytes, where: str) -> pd.DataFrame:
 
     Raises:
         BenchError: it is damaged, or not as `write_table` sealed it.
+        Refused: it would take far more memory than its size explains.
     """
     try:
         if is_sealed(data) is False:
             raise ValueError("it has changed since it was written")
-        return pd.read_parquet(io.BytesIO(data))
+        return _decoded(data)
+    except _Bomb:
+        raise Refused(
+            f"{where} would decode to more than {MAX_RATIO} times its size: don't trust it."
+        ) from None
     except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
         raise BenchError(f"{where} is damaged ({error}): remove it and run again.") from None
 
@@ -45,6 +69,79 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     import pyarrow.parquet as pq
 
     arrow = pa.Table.from_pandas(table, preserve_index=False)
+    sealed = arrow.replace_schema_metadata({**arrow.schema.metadata, SEAL: BLANK})
     buffer = io.BytesIO()
-    pq.write_table(arrow.replace_schema_metadata({**arrow.schema.metadata, SEAL: BLANK}), buffer)
+    pq.write_table(sealed, buffer, compression="snappy")
     write_bytes(path, seal(buffer.getvalue()))
+
+
+class _Bomb(Exception):
+    """A table comes to more than its file explains."""
+
+
+def _decoded(data: bytes) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    footer = pq.read_metadata(io.BytesIO(data))
+    schema = footer.schema.to_arrow_schema()
+    texts = _texts(schema)
+    left = max(SMALL, MAX_RATIO * len(data)) - _CELL * footer.num_rows * footer.num_columns
+    for column in _columns(footer):
+        left -= column.total_uncompressed_size
+    if left < 0:
+        raise _Bomb
+    pieces = []
+    # To leave texts in dictionaries also rules out the encoding that gives each as an addition to
+    # the one before, in which a few bytes are as many long texts.
+    with pq.ParquetFile(io.BytesIO(data), metadata=footer, read_dictionary=texts) as file:
+        for batch in file.iter_batches(_ROWS):
+            left -= sum(_length(column) for column in batch.columns)
+            if left < 0:
+                raise _Bomb
+            pieces.append(batch)
+    return pa.Table.from_batches(pieces, file.schema_arrow).cast(schema).to_pandas()
+
+
+def _texts(schema: Any) -> list[str]:
+    """The columns of texts; all others are numbers.
+
+    Raises:
+        ValueError: a column is neither.
+    """
+    import pyarrow.types as kinds
+
+    texts = []
+    for field in schema:
+        if kinds.is_string(field.type) or kinds.is_large_string(field.type):
+            texts.append(field.name)
+        elif not (kinds.is_primitive(field.type) or kinds.is_null(field.type)):
+            raise ValueError(f"{field.name} holds {field.type}, neither texts nor numbers")
+    return texts
+
+
+def _columns(footer: Any) -> Iterator[Any]:
+    """What is said of each column of each group of rows.
+
+    Raises:
+        ValueError: it is packed otherwise than we do, or has more values than rows.
+    """
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        for column in map(group.column, range(group.num_columns)):
+            if column.compression not in CODECS:
+                raise ValueError(f"it is compressed by {column.compression}, as bench does not")
+            if column.num_values != group.num_rows:
+                raise ValueError("a column has another length than the table")
+            yield column
+
+
+def _length(column: Any) -> int:
+    """Bytes of a piece of a column's texts, without making them; zero of other columns."""
+    import pyarrow.compute as pc
+    import pyarrow.types as kinds
+
+    if not kinds.is_dictionary(column.type):
+        return 0
+    lengths = pc.binary_length(column.dictionary)
+    return pc.sum(pc.take(lengths, column.indices)).as_py() or 0

@@ -2,56 +2,38 @@
 
 The first kill of a command comes before a random one of its operations on files, between which a
 clock seldom hits; later ones mostly come at a random moment. What was killed is started again,
-perhaps to be killed again, and in the end left alone. A process is a copy of one that has imported
-everything, so that a kill costs no start of Python.
-
-Files are compared byte for byte with those of commands that nobody disturbed. What these say of
-time is the same in both because here the clock stands still: seconds per image and peak memory are
-zero, runs begin at one moment, and that a run was taken up again is written without the when. Two
-are not compared as bytes: TensorBoard's log, whose files are named by time and process, is left
-out, and of a training's state the values are compared, in their order and bit for bit.
+perhaps to be killed again, and in the end left alone. Files are compared byte for byte with those
+of commands that nobody disturbed.
 """
 
-import hashlib
 import os
 import random
-import shutil
 import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-from bench.cli import app
-from tests.registered import table
-from tests.serving import Handler, site
-from tests.small import TINY_PRIOR, photos
+from tests.copies import (
+    PATIENCE,
+    complaints,
+    contents,
+    differences,
+    leave_alone,
+    new_workspace,
+    said,
+    server,
+    start,
+    stop_the_clock,
+    wait,
+)
 
-COMMANDS = {
-    "weights": "weights get net",
-    "prepare": "prepare celeba --source photos --scale 4 8",
-    "train": "train prior --size 16 --data photos --out prior --steps 3 --batch 2 --every 1",
-    "run": "run bicubic ilvr --testset celeba-16-x4 --prior prior/prior-16.safetensors "
-    "--set ilvr.steps=3 --set ilvr.range_t=1",
-    "evaluate": "evaluate --testset celeba-16-x4 --protocol both",
-    "report": "report --testset celeba-16-x4 --html page",
-}
-CONFIG = 'size = 16\nbatch = 1\nmetrics = ["psnr", "ssim"]\n'
-IMAGES = 6
-NETWORK = random.Random(0).randbytes(2_000_000)
+KILLED = ("weights", "prepare", "train", "run", "evaluate", "report")
 IN_A_ROW = 3
 """How often a command is killed before it is left alone."""
-PATIENCE = 120
-"""Seconds that no command takes, unless something holds it up."""
-FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
-"""What the interpreter tells of before it does it."""
 
 
 @dataclass
@@ -65,78 +47,34 @@ class Storm:
 def storm(folder: Path, kills: int, seed: int, say: Callable[[str], None]) -> Storm:
     """Kill commands in workspaces below `folder` and compare with one that is left alone."""
     chance, result = random.Random(seed), Storm()
-    _stop_the_clock()
-    with _server() as address:
-        here = _workspace(folder, address)
-        takes = {name: _timed(here, name) for name in COMMANDS}
+    stop_the_clock()
+    with server() as address:
+        here = new_workspace(folder, address)
+        takes = {name: _timed(here, name) for name in KILLED}
         expected = contents(here)
         while result.kills.total() < kills and not result.found:
-            here = _workspace(folder, address)
-            for name in COMMANDS:
-                for number in range(min(IN_A_ROW, kills // len(COMMANDS))):
+            here = new_workspace(folder, address)
+            for name in KILLED:
+                for number in range(min(IN_A_ROW, kills // len(KILLED))):
                     at_operation = number == 0 or chance.random() < 0.3
                     if result.kills.total() == kills or not _killed(
                         here, name, chance, *takes[name], at_operation
                     ):
                         break
                     result.kills[name] += 1
-                _leave_alone(here, name)
+                leave_alone(here, name)
             result.found += differences(expected, contents(here))
-            result.found += _complaints(here)
+            result.found += complaints(here)
             say(f"{result.kills.total()} kills: {dict(result.kills)}")
     return result
 
 
-def contents(workspace: Path) -> dict[str, bytes]:
-    """What lies below a workspace: path -> bytes, but for what differs for a reason."""
-    files = (path for path in sorted(workspace.rglob("*")) if path.is_file())
-    named = ((path.relative_to(workspace).as_posix(), path) for path in files)
-    return {
-        name: _plain(path) if path.suffix == ".pt" else path.read_bytes()
-        for name, path in named
-        if not name.startswith(("prior/log/", "said-"))
-    }
-
-
-def _plain(checkpoint: Path) -> bytes:
-    """What a training's state holds; as a pickle its bytes depend on which equal texts are one."""
-    import torch
-
-    def walk(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return str(value.dtype), value.shape, value.numpy().tobytes()
-        if isinstance(value, Mapping):
-            return [(key, walk(item)) for key, item in value.items()]
-        return [walk(item) for item in value] if isinstance(value, list | tuple) else value
-
-    return repr(walk(torch.load(checkpoint, weights_only=True))).encode()
-
-
-def differences(expected: Mapping[str, bytes], there: Mapping[str, bytes]) -> list[str]:
-    """A line for each file that is missing, should not be there, or has other bytes."""
-    lines = [f"{name} is missing." for name in expected.keys() - there.keys()]
-    lines += [f"{name} is left behind." for name in there.keys() - expected.keys()]
-    both = expected.keys() & there.keys()
-    return lines + [f"{name} differs." for name in sorted(both) if expected[name] != there[name]]
-
-
-def _workspace(root: Path, address: str) -> Path:
-    """A new one, always in one place, since runs record where their weights lay."""
-    folder = root / "here"
-    shutil.rmtree(folder, ignore_errors=True)
-    photos(folder / "photos", IMAGES)
-    (folder / "bench.toml").write_text(CONFIG)
-    digest = hashlib.sha256(NETWORK).hexdigest()
-    (folder / "records.toml").write_text(table("net", sources=[f"{address}/net"], sha256=digest))
-    return folder
-
-
 def _timed(workspace: Path, name: str) -> tuple[float, int]:
     """Seconds that a command takes, and its operations on files."""
-    start = time.monotonic()
+    begun = time.monotonic()
     counted = workspace / "said-operations"
-    _leave_alone(workspace, name, counted)
-    return time.monotonic() - start, int(counted.read_text())
+    leave_alone(workspace, name, counted)
+    return time.monotonic() - begun, int(counted.read_text())
 
 
 def _killed(
@@ -149,172 +87,27 @@ def _killed(
 ) -> bool:
     """Start a command and kill it; False where it was done first."""
     if at_operation:
-        process = _start(workspace, name, last=chance.randrange(operations))
-        status = _wait(process, PATIENCE)
+        process = start(workspace, name, last=chance.randrange(operations))
+        status = wait(process, PATIENCE)
     else:
-        process = _start(workspace, name)
-        status = _wait(process, chance.uniform(0, seconds))
+        process = start(workspace, name)
+        status = wait(process, chance.uniform(0, seconds))
     if status is None:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         return True
     if os.WIFSIGNALED(status):
         return True
-    assert status == 0, f"{name} ended with {status}: {_said(workspace, name)}"
+    assert status == 0, f"{name} ended with {status}: {said(workspace, name)}"
     return False
-
-
-def _leave_alone(workspace: Path, name: str, counted: Path | None = None) -> None:
-    """Run a command to its end, which must be a good one."""
-    process = _start(workspace, name, count=counted)
-    status = _wait(process, PATIENCE)
-    if status is None:
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-    assert status == 0, f"{name} ended with {status}: {_said(workspace, name)}"
-
-
-def _wait(process: int, seconds: float) -> int | None:
-    """Its status, or None where it goes on after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while True:
-        done, status = os.waitpid(process, os.WNOHANG)
-        if done:
-            return status
-        if time.monotonic() > deadline:
-            return None
-        time.sleep(0.002)
-
-
-def _start(workspace: Path, name: str, last: int | None = None, count: Path | None = None) -> int:
-    """A copy of this process that runs a command, and dies at an operation on files if told so."""
-    process = os.fork()
-    if process:
-        return process
-    try:
-        os.chdir(workspace)
-        out = os.open(f"said-{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        os.environ |= {"BENCH_CACHE": str(workspace / "cache"), "no_proxy": "127.0.0.1"}
-        from bench.registry import records
-
-        records._FILE = workspace / "records.toml"
-        operations = _Operations(last)
-        sys.addaudithook(operations)
-        code = app(COMMANDS[name].split(), prog_name="bench", standalone_mode=False) or 0
-        if count:
-            count.write_text(str(operations.done))
-        sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - a copy of the tests must not go on as them
-        os.write(2, repr(error).encode())
-        os._exit(1)
-    os._exit(code)
-
-
-class _Operations:
-    """Counts what is done to files of the workspace, and ends this process before one of them."""
-
-    def __init__(self, last: int | None) -> None:
-        self.done, self._last, self._here = 0, last, str(Path.cwd())
-
-    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in FILES or not isinstance(arguments[0], str | Path):
-            return
-        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
-            return
-        if not os.path.abspath(arguments[0]).startswith(self._here):  # noqa: PTH100 - no link is followed
-            return
-        if self.done == self._last:
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.done += 1
-
-
-def _said(workspace: Path, name: str) -> str:
-    return (workspace / f"said-{name}").read_text()[-2000:]
-
-
-def _complaints(workspace: Path) -> list[str]:
-    """What no command may say where nobody else is at work."""
-    return [
-        f"{path.name}: {line}"
-        for path in sorted(workspace.glob("said-*"))
-        for line in path.read_text().splitlines()
-        if "waiting until" in line or line.startswith(("error:", "Traceback"))
-    ]
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    """The address of a web server in a process of its own, which gives a file slowly."""
-    reading, writing = os.pipe()
-    over, alive = os.pipe()
-    process = os.fork()
-    if not process:
-        os.close(alive)
-        with site() as made:
-            made.serve("/net", _slowly)
-            os.write(writing, made.address.encode())
-            os.read(over, 1)  # until nobody is left who could write
-            os._exit(0)
-    yield os.read(reading, 100).decode()
-    os.close(alive)
-    os.waitpid(process, 0)
-
-
-def _slowly(handler: Handler) -> None:
-    start = int(handler.headers.get("Range", "bytes=0-")[6:-1])
-    headers: dict[str, object] = {"ETag": '"1"', "Content-Length": len(NETWORK) - start}
-    if start:
-        headers["Content-Range"] = f"bytes {start}-{len(NETWORK) - 1}/{len(NETWORK)}"
-    handler.say(206 if start else 200, headers)
-    for at in range(start, len(NETWORK), 100_000):
-        handler.wfile.write(NETWORK[at : at + 100_000])
-        time.sleep(0.01)
-
-
-def _stop_the_clock() -> None:
-    """Import what the commands will, take the time out of what they write, and make nets tiny."""
-    import accelerate  # noqa: F401
-    import jinja2  # noqa: F401
-    import matplotlib.figure  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
-    import scipy.stats  # noqa: F401
-    import torch
-    from torch.utils import tensorboard  # noqa: F401
-
-    import bench.engine.imported
-    import bench.engine.overview
-    import bench.engine.run
-    import bench.metrics
-    import bench.metrics.recognition
-    import bench.metrics.scoring
-    import bench.report.page
-    import bench.testset.prepare
-    import bench.training.tasks
-    from bench.engine import provenance
-    from bench.store import Run
-    from bench.training import architectures
-
-    torch.set_num_threads(1)
-    architectures.PRIOR_64, bench.training.tasks.PREVIEW_STEPS = TINY_PRIOR, 2
-    moment = SimpleNamespace(now=lambda zone: datetime(2026, 1, 1, tzinfo=zone))
-    vars(provenance).update(datetime=moment, _commit=dict)
-    write, finish = Run.write, Run.finish
-    for name, stopped in {
-        "write": lambda run, pictures, _, evaluations: write(run, pictures, 0.0, evaluations),
-        "finish": lambda run, images, _: finish(run, images, {}),
-        "note_resume": lambda run, _: run._describe({}),
-    }.items():
-        setattr(Run, name, stopped)
 
 
 def main(arguments: Sequence[str]) -> int:
     kills, seed = (int(a) for a in (*arguments, *("200", "0")[len(arguments) :]))
     with tempfile.TemporaryDirectory() as folder:
-        start = time.monotonic()
+        begun = time.monotonic()
         result = storm(Path(folder), kills, seed, print)
-    print(f"{result.kills.total()} kills in {time.monotonic() - start:.0f} s, seed {seed}.")
+    print(f"{result.kills.total()} kills in {time.monotonic() - begun:.0f} s, seed {seed}.")
     for line in result.found:
         print(line)
     return 1 if result.found else 0

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.bad_input import commands, configuration, folders, images, results, testsets, weights
+from tests.bad_input import (
+    archives,
+    commands,
+    configuration,
+    folders,
+    images,
+    results,
+    testsets,
+    weights,
+)
 from tests.bad_input.case import Accepted, Refused, contents, workspace
 from tests.command import bench
 
-PARTS = (images, folders, configuration, commands, testsets, weights, results)
+PARTS = (images, folders, configuration, commands, testsets, weights, results, archives)
 REFUSED = {
     f"{part.__name__.rpartition('.')[2]}: {name}": case
     for part in PARTS

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,24 @@ def by_scipy(hr: Pixels, p: Parameters, steps: tuple[Step, ...] = RELEASED) -> P
 
 def gap(a: Pixels, b: Pixels) -> int:
     return int(np.abs(a.astype(int) - b.astype(int)).max())
+
+
+# r, s, sigma, delta, q, as they are published: in CodeFormer's configuration for training under
+# large degradation, and in the DPI paper's severe setting.
+PUBLISHED = {
+    "blind": ((4, 30), (41, 41), (1, 15), (0, 20), (30, 80)),
+    "severe": ((8, 16), (1, 17), (3, 20), (30, 90), (40, 50)),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_what_is_drawn_fills_the_published_ranges(name: str) -> None:
+    columns = zip(*(astuple(p)[:5] for p in drawn(name, 1000)), strict=True)
+    for values, (least, greatest) in zip(columns, PUBLISHED[name], strict=True):
+        # A thousand draws leave out a fiftieth at either end once in 10^8 times.
+        near = (greatest - least) / 50
+        assert least <= min(values) <= least + near
+        assert greatest - near <= max(values) <= greatest
 
 
 @pytest.mark.parametrize("name", ["blind", "severe"])

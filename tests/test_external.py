@@ -18,7 +18,7 @@ from bench.engine.experiment import Experiment
 from bench.engine.provenance import OUTSIDE
 from bench.engine.run import Finished, run_method
 from bench.errors import BenchError, WrongUsage
-from bench.external import exchange
+from bench.external import exchange, process
 from bench.external.installation import Installation
 from bench.external.process import clean_environment
 from bench.external.program import Limits, Program, Weights
@@ -158,6 +158,27 @@ def test_a_program_has_a_memory_limit(program: Program) -> None:
         restore(changed(program, limits=limits), mischief="hoard")
     _, wrong = restore(program, mischief="hoard")  # the limit, and nothing else, stopped it
     assert wrong == ""
+
+
+def test_a_program_that_prints_without_end_is_ended(
+    installed: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LOG", 2**20)
+    with pytest.raises(BenchError, match=r"(?s)python printed more than 1 MiB.*still at work"):
+        restore(installed.program, mischief="babble")
+    assert "numpy 0.1" in installed.log.read_text()[:20]
+
+
+def test_what_a_program_leaves_has_a_limit(program: Program, tmp_path: Path) -> None:
+    limits = dataclasses.replace(program.description.limits, output=2**-6)
+    with pytest.raises(BenchError, match=r"python wrote more than 0\.015625 GiB of results"):
+        restore(changed(program, limits=limits), mischief="flood")
+    quick = ("sh", "-c", "head -c 20000000 /dev/zero > {output}/x; exit 0")  # over before a look
+    with pytest.raises(BenchError, match="sh wrote more than"):
+        restore(changed(program, limits=limits, command=quick))
+    beside = ("sh", "-c", f"head -c 20000000 /dev/zero > {tmp_path}/x")
+    _, wrong = restore(changed(program, limits=limits, command=beside))
+    assert wrong == "Missing: face-0, face-1, face-2."
 
 
 def test_what_a_program_starts_has_its_memory_limit_too(program: Program) -> None:

@@ -111,6 +111,9 @@ def test_equals_the_package(
     assert metric.score(sr, hr) == pytest.approx(expected, abs=1e-6)
     assert min(expected) > 0.01
     assert len({round(value, 6) for value in expected}) == 3
+    # As the scripts released with DPI feed it: what they take for [0, 1] is [0, 255].
+    released = package(planes(sr) * 2 - 1, planes(hr) * 2 - 1)
+    assert replace(metric, to_509=True).score(sr, hr) == pytest.approx(released, abs=1e-6)
 
 
 def test_inputs_out_of_range_would_give_other_values(

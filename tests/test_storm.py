@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.storm import COMMANDS, differences
+from tests.copies import differences
+from tests.storm import KILLED
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +23,7 @@ def test_commands_killed_at_random_end_as_if_undisturbed() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "12 kills in" in done.stdout
-    assert all(f"'{name}'" in done.stdout for name in COMMANDS), done.stdout
+    assert all(f"'{name}'" in done.stdout for name in KILLED), done.stdout
 
 
 def test_a_storm_names_what_is_not_as_it_was() -> None:

@@ -106,6 +106,16 @@ def test_parquet_rows_are_counted_over_all_files(tmp_path: Path) -> None:
     assert (photo.data, photo.source) == (images[19]["bytes"], "same.png")
 
 
+def test_a_photograph_that_stands_in_many_rows_takes_the_room_of_one(tmp_path: Path) -> None:
+    size, pool = 2**22, pa.default_memory_pool()
+    parquet(tmp_path / "a.parquet", [{"bytes": bytes(size), "path": "a.png"}] * 16)
+    before = pool.bytes_allocated()
+    source = open_source(str(tmp_path / "a.parquet"))
+    for photo in source.photographs({f"{row:06}" for row in range(16)}):
+        assert len(photo.data) == size
+        assert pool.bytes_allocated() - before < 4 * size  # the dictionary, its page, and one of it
+
+
 @pytest.mark.parametrize(
     ("rows", "column", "message"),
     [

@@ -41,23 +41,26 @@ def restore(
         for path in (given, *given.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
         places = {"input": given, "output": taken, "scale": scale, "size": size}
-        _call(installation, {**asdict(settings), **places}, len(pictures), Path(name) / "log.txt")
+        limits = program.description.limits
+        seconds = limits.start + limits.image * len(pictures)
+        bounds = process.Bounds(seconds, limits.memory, taken, limits.output)
+        _call(installation, {**asdict(settings), **places}, Path(name) / "log.txt", bounds)
         results, delivery = _collect(program, taken, list(pictures), size)
     if size != scale * low:
         results = {image: resize_bicubic(p, scale * low) for image, p in results.items()}
     return results, delivery
 
 
-def _call(installation: Installation, values: Mapping[str, Any], images: int, log: Path) -> None:
+def _call(
+    installation: Installation, values: Mapping[str, Any], log: Path, bounds: process.Bounds
+) -> None:
     """Run the program's command; what it printed is kept, whether it failed or not."""
     program, repository = installation.program, installation.repository
-    limits, failure = program.description.limits, program.description.failure
+    variables, failure = program.description.environment.variables, program.description.failure
     where = {"python": installation.python, "repository": repository}
     command = program.command({**values, **where})
-    limit = limits.start + limits.image * images
     try:
-        variables = program.description.environment.variables
-        process.run(command, repository, log, limit, variables, limits.memory)
+        process.run(command, repository, log, variables, bounds)
         if failure and failure in log.read_text(encoding="utf-8", errors="replace"):
             raise BenchError(f"it printed {failure!r}, which means that it failed.")
     except BenchError as error:

@@ -133,7 +133,7 @@ class Installation:
     def _step(self, trouble: str, command: list[str]) -> None:
         variables = self.program.description.environment.variables
         try:
-            process.run(command, self.repository, self.log, variables=variables)
+            process.run(command, self.repository, self.log, variables)
         except BenchError as error:
             raise BenchError(f"{self.program.name}: {trouble}\n{error}") from None
 

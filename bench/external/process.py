@@ -1,11 +1,13 @@
-"""Commands of others: in a clean environment, with a time limit, their output kept."""
+"""Commands of others: in a clean environment, within bounds, what they print kept."""
 
 import os
 import resource
 import signal
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -23,25 +25,40 @@ KEPT_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "PIP_")
 
 LINES_SHOWN = 12
 
+LOG = 2**26
+"""Bytes that a command may print."""
+
+LOOK = 0.1
+"""Seconds between two looks at what a command has written."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a command may take: seconds, GiB that a process of it may fill, GiB in a folder."""
+
+    seconds: float = float("inf")
+    memory: float | None = None
+    folder: Path | None = None
+    written: float = float("inf")
+
 
 def run(
     command: Sequence[str],
     folder: Path,
     log: Path,
-    limit: float | None = None,
     variables: Mapping[str, str] | None = None,
-    memory: float | None = None,
+    bounds: Bounds | None = None,
 ) -> None:
     """Run a command in a folder; all that it prints goes to `log`.
 
-    Nothing that it started outlives it, nor an interruption of ours. No process of it may fill
-    more than `memory` GiB.
+    Nothing that it started outlives it, nor an interruption of ours.
 
     Raises:
-        BenchError: it can't be started, failed, or took longer than `limit` seconds; with the end
-            of what it printed.
+        BenchError: it can't be started, failed, or exceeded its bounds or what may be printed; with
+            the end of what it printed.
     """
     environment = clean_environment(os.environ) | dict(variables or {})
+    bounds = bounds or Bounds()
     with log.open("wb") as output:
         try:
             process = subprocess.Popen(
@@ -56,19 +73,42 @@ def run(
         except OSError as error:
             raise BenchError(f"{command[0]} can't be started: {error.strerror}.") from None
         try:
-            if memory is not None:
-                _limit_memory(process.pid, memory)
-            code = process.wait(limit)
-        except subprocess.TimeoutExpired:
-            what = f"did not end within {limit:.0f} seconds"
-        else:
-            what = f"failed with exit code {code}" if code else ""
+            if bounds.memory is not None:
+                _limit_memory(process.pid, bounds.memory)
+            what = _watch(process, log, bounds)
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if what:
         raise BenchError(f"{Path(command[0]).name} {what}{_tail(log)}")
+
+
+def _watch(process: subprocess.Popen[bytes], log: Path, bounds: Bounds) -> str:
+    """Wait until a process has ended or goes too far; what is wrong, or nothing."""
+    end = time.monotonic() + bounds.seconds
+    ended = False
+    while not ended:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(LOOK, max(0, end - time.monotonic())))
+        ended = process.returncode is not None
+        if log.stat().st_size > LOG:
+            return f"printed more than {LOG // 2**20} MiB"
+        if bounds.folder and _size(bounds.folder) > bounds.written * 2**30:
+            return f"wrote more than {bounds.written:g} GiB of results"
+        if not ended and time.monotonic() >= end:
+            return f"did not end within {bounds.seconds:.0f} seconds"
+    return f"failed with exit code {process.returncode}" if process.returncode else ""
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder, some of which may go meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).lstat().st_size
+    return total
 
 
 def _limit_memory(process: int, memory: float) -> None:

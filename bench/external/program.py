@@ -43,14 +43,16 @@ class Weights:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds that one call may take, to start and for each image; GiB that a process may fill.
+    """What one call may take: seconds to start and for each image, GiB of memory and of results.
 
-    Addresses that are only reserved, as CUDA does by the terabyte, are not counted.
+    Memory is what one process may fill; addresses that are only reserved, as CUDA does by the
+    terabyte, are not counted. Results are all files in the output folder.
     """
 
     start: float = 600.0
     image: float = 60.0
     memory: float = 32.0
+    output: float = 8.0
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ class TarSource:
                 unpacked += member.size
                 # A compressed tar does not say how much of it a member takes: all so far counts.
                 _check(self.path, member.name, member.size, None, link=link)
-                _check_ratio(self.path, member.name, unpacked, packed)
+                check_ratio(self.path, member.name, unpacked, packed)
                 names += [member.name] if member.isfile() else []
         return identified(sorted(names), str(self.path))
 
@@ -139,10 +139,15 @@ def _check(path: Path, name: str, unpacked: int, packed: int | None, *, link: bo
     if unpacked > MAX_BYTES:
         raise BenchError(f"{path} holds {name}, larger than an image file can be: remove it.")
     if packed is not None:
-        _check_ratio(path, name, unpacked, packed)
+        check_ratio(path, name, unpacked, packed)
 
 
-def _check_ratio(path: Path, name: str, unpacked: int, packed: int) -> None:
+def check_ratio(path: Path, name: str, unpacked: int, packed: int) -> None:
+    """See that a part of a file is no bomb.
+
+    Raises:
+        BenchError: it is.
+    """
     if unpacked > SMALL and unpacked > MAX_RATIO * packed:
         raise BenchError(
             f"{path} would unpack to more than {MAX_RATIO} times its size at {name}: "

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError, Refused
-from bench.testset.sources import Photograph, row_id
+from bench.testset.archives import check_ratio
+from bench.testset.sources import MAX_IMAGES, Photograph, row_id
 
-ROWS = 16  # read at a time
+ROWS = 1  # read at a time: one photograph may stand in many rows, and be there once
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class ParquetSource:
                 rows += table.metadata.num_rows
         if not rows:
             raise BenchError(f"{self.files[0]} holds no images.")
+        if rows > MAX_IMAGES:
+            raise BenchError(f"{self} holds more than {MAX_IMAGES:,} images: give a part of it.")
         return [row_id(row) for row in range(rows)]
 
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
@@ -49,6 +52,11 @@ class ParquetSource:
 
     def _images(self, table: Any, path: Path) -> Iterator[Any]:
         column = _image_column(table.schema_arrow, path)
+        for number in range(table.metadata.num_row_groups):
+            group = table.metadata.row_group(number)
+            for part in map(group.column, range(group.num_columns)):
+                packed, unpacked = part.total_compressed_size, part.total_uncompressed_size
+                check_ratio(path, part.path_in_schema, unpacked, packed)
         for batch in table.iter_batches(ROWS, columns=[column]):
             yield from batch.column(0).to_pylist()
 

@@ -118,6 +118,22 @@ REFUSED = {
     "weights get: a way out": typed("weights get ../x", "no public weights '../x'"),
     "weights add: no file": failed("weights add prior-256 x.pt", "There is no file x.pt"),
     "external setup: no program": typed("external setup dpi", "runs no program of others"),
+    "compare: no such run": failed("compare bicubic dppi", "no results of dppi", "`bench run`"),
+    "compare: an archive that is not there": typed("compare bicubic x.tar", "x.tar"),
+    "export: no archive's name": typed("export --out photos", "call it photos.tar"),
+    "export: what did not run": failed("export ddnm --out x.tar", "no results of ddnm"),
+    "figure: another format": typed("figure grid --out x.docx", "x.docx", ".pdf"),
+    "figure: no such face": typed(
+        "figure grid --out x.png --image nobody", "no image 'nobody'", "did you"
+    ),
+    "figure: no such part": typed("figure grid --out x.png --zoom 0,0", "--zoom"),
+    "figure: a part outside of the face": typed("figure grid --out x.png --zoom 1,1,1", "--zoom"),
+    "figure: of no width": typed("figure grid --out x.png --width 0", *OPTION, "'--width'"),
+    "plan: an unknown method": typed("plan bicubik", "'bicubik'", "did you mean bicubic?"),
+    "sweep: no method": typed("sweep --grid", "method"),
+    "sweep: an unknown setting": typed("sweep ddnm --step 1 2", "--step"),
+    "sweep: a wrong value": typed("sweep ddnm --steps many", "many"),
+    "sweep: nothing to change": typed("sweep bicubic --steps 1", "has no setting 'steps'"),
     "train: no images": failed("train prior --data x --out y", "x is neither a folder nor a zip"),
     "train: a size that does not fit": typed(
         "train prior --data photos --out y --size 9", "Size 9 does not fit", "a multiple of 8"

@@ -7,6 +7,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -79,8 +80,11 @@ def torn_tar(home: Path) -> None:
     (home / "odd.tar.gz").write_bytes(data[: len(data) // 2])
 
 
-def parquet(columns: Mapping[str, list[object]]) -> Callable[[Path], None]:
-    return lambda home: pq.write_table(pa.table(columns), home / "odd.parquet")
+STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def parquet(columns: Mapping[str, Any], **options: Any) -> Callable[[Path], None]:
+    return lambda home: pq.write_table(pa.table(columns), home / "odd.parquet", **options)
 
 
 def torn_parquet(home: Path) -> None:
@@ -188,6 +192,16 @@ REFUSED = {
         f"{FROM} odd.parquet",
         ("Row 0 of odd.parquet holds no image's bytes",),
         parquet({"image": [{"bytes": None, "path": "/etc/passwd"}]}),
+    ),
+    "Parquet with a photograph of zeros": Refused(
+        f"{FROM} odd.parquet",
+        ("unpack to more than 100 times its size at image.bytes", "don't trust"),
+        parquet({"image": [{"bytes": bytes(2**22), "path": "a.png"}]}, compression="zstd"),
+    ),
+    "Parquet of a million rows of nothing": Refused(
+        f"{FROM} odd.parquet",
+        ("odd.parquet holds more than 1,000,000 images", "give a part of it"),
+        parquet({"image": pa.nulls(1_000_001, STRUCT)}),
     ),
     "the hub without a network": Refused(
         f"{FROM} hf:owner/name --count 1", ("hf:owner/name:train", "BENCH_OFFLINE", "unset it")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bench.files import write_bytes, write_json
 from bench.tables import read_table, write_table
@@ -34,6 +36,12 @@ def table(name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Arrange:
         write_table(file, change(read_table(file)))
 
     return make
+
+
+def bomb(home: Path) -> None:
+    """One long note in a million rows, without any of them being made here."""
+    notes = pa.DictionaryArray.from_arrays(pa.array(bytes(2**20), pa.uint8()), ["x" * 1000])
+    pq.write_table(pa.table({"note": notes}), run_folder(home) / SCORES, store_schema=False)
 
 
 def refused(make: Arrange, *says: str, command: str = "report") -> Refused:
@@ -97,6 +105,12 @@ REFUSED = {
         table(RECORDS, lambda rows: rows.assign(image="a\0b")), "'a\\x00b'", "trust"
     ),
     "scores that are torn": refused(written(SCORES, b"PAR1" + bytes(50)), SCORES, *AGAIN),
+    "scores that are a bomb": refused(
+        bomb,
+        SCORES,
+        "would decode to more than 100 times its size",
+        "don't trust it",
+    ),
     "scores of another version": refused(
         table(SCORES, lambda rows: rows.drop(columns="note")),
         "scores.parquet lacks note",

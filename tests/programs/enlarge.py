@@ -5,6 +5,7 @@ It has an environment of its own, with a NumPy that is not ours: version 0.1, ma
 
 import argparse
 import importlib
+import itertools
 import os
 import struct
 import sys
@@ -79,6 +80,11 @@ def main() -> None:
                 time.sleep(60)
             if given.mischief == "hoard":
                 print(len(bytearray(2**28)), "bytes are filled", flush=True)
+            while given.mischief == "babble":
+                print("still at work")
+            if given.mischief == "flood":
+                for part in itertools.count():
+                    Path(given.output, f"{part}.npy").write_bytes(bytes(2**20))
             if given.mischief == "admit":
                 print("Failed inference")
             if given.mischief == "missing":

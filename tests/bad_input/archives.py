@@ -1,0 +1,83 @@
+"""Archives of results: torn, edited, of another version, or no archive at all."""
+
+import io
+import tarfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench.files import sealed_json, write_bytes
+from bench.report.bundle import Contents, Member
+from tests.bad_input.case import Arrange, Refused
+from tests.command import good
+
+ARCHIVE = "odd.tar"
+
+
+def exported(change: Callable[[bytes], bytes]) -> Arrange:
+    """An export of all that is here, after a change to its bytes."""
+
+    def make(home: Path) -> None:
+        good("export", "--out", home / ARCHIVE)
+        write_bytes(home / ARCHIVE, change((home / ARCHIVE).read_bytes()))
+
+    return make
+
+
+def listing(*members: Member, **changes: Any) -> Arrange:
+    """An archive that is nothing but a sealed list of files."""
+    data = sealed_json({**asdict(Contents(1, members)), **changes})
+
+    def make(home: Path) -> None:
+        with tarfile.open(home / ARCHIVE, "w", format=tarfile.GNU_FORMAT) as archive:
+            member = tarfile.TarInfo("manifest.json")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+    return make
+
+
+def refused(make: Arrange, *says: str, command: str = f"verify {ARCHIVE}") -> Refused:
+    return Refused(command, (ARCHIVE, *says), make)
+
+
+def half(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def flipped(data: bytes) -> bytes:
+    """Another byte within the first scores."""
+    place = data.index(b"ARROW:schema", data.index(b"scores.parquet", 4096))
+    return data[:place] + b"a" + data[place + 1 :]
+
+
+TRUST = "don't trust this archive"
+CHANGED = ("1 files of odd.tar are not as they were written",)
+HASH = "0" * 64
+
+REFUSED = {
+    "a web page": refused(
+        lambda home: write_bytes(home / ARCHIVE, b"<html>"), "is no archive that `bench export`"
+    ),
+    "no bytes": refused(lambda home: write_bytes(home / ARCHIVE, b""), "is no archive"),
+    "half an archive": refused(exported(half), *CHANGED),
+    "an archive with something behind it": refused(exported(lambda data: data + b"x"), *CHANGED),
+    "an archive with changed scores": refused(exported(flipped), *CHANGED),
+    "an archive of another version": refused(listing(format=2), "of another version of bench"),
+    "an archive that leads out": refused(listing(Member("../x", 1, HASH)), "leads out", TRUST),
+    "an archive from the root": refused(listing(Member("/x", 1, HASH)), "leads out", TRUST),
+    "an archive with a name twice": refused(
+        listing(Member("x", 1, HASH), Member("x", 1, HASH)), "names x twice", TRUST
+    ),
+    "an archive of terabytes": refused(listing(Member("x", 2**50, HASH)), "which can't be"),
+    "compare: half an archive": refused(
+        exported(half), "has changed since it was packed", command=f"compare {ARCHIVE} bicubic"
+    ),
+    "compare: an archive of nothing": refused(
+        listing(),
+        "holds no results",
+        "`bench verify odd.tar`",
+        command=f"compare {ARCHIVE} bicubic",
+    ),
+}
