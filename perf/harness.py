@@ -1,5 +1,7 @@
 """`python -m perf.harness [IMAGES]`: what the harness itself costs, on many tiny images.
 
+`python -m perf.harness share`: the same beside the sampling of DDNM, at 64 px.
+
 Bicubic at 8 px takes next to no time, so that what is measured is reading, hashing, encoding,
 writing and recording. Each step is a process of its own, as a user's command is. Printed per step,
 as Markdown: seconds, milliseconds of processor time per image (the figure to compare where other
@@ -14,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +26,11 @@ from bench.engine.experiment import Experiment
 from bench.engine.run import run_method
 from bench.files import write_bytes
 from bench.images import encode_png
+from bench.memory import keep_freed_memory
 from bench.metrics.scoring import score_runs
 from bench.report import collect
 from bench.report.runs import find_runs
-from bench.testset.manifest import TestSet, open_testset
+from bench.testset.manifest import Plan, TestSet, open_testset
 from bench.testset.prepare import prepare
 from bench.testset.recipe import Recipe, plan_testset
 from bench.testset.sources import open_source
@@ -36,14 +40,14 @@ PLAN = plan_testset("tiny", RECIPE, 4)
 SAMPLED = 0.05  # seconds between looks at the memory
 
 
-def make(folder: Path, images: int) -> None:
+def make(folder: Path, images: int, recipe: Recipe = RECIPE, plan: Plan = PLAN) -> None:
     """A test set of pictures of noise."""
     generator = np.random.default_rng(0)
     for index in range(images):
-        pixels = generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        pixels = generator.integers(0, 256, (plan.size, plan.size, 3), dtype=np.uint8)
         write_bytes(folder / "photos" / f"{index:06}.png", encode_png(pixels))
-    targets = {folder / "testsets" / "tiny": PLAN}
-    prepare(targets, RECIPE, open_source(str(folder / "photos")), None, workers=1)
+    targets = {folder / "testsets" / "tiny": plan}
+    prepare(targets, recipe, open_source(str(folder / "photos")), None, workers=1)
 
 
 def run(folder: Path) -> None:
@@ -110,6 +114,24 @@ def measure(step: str, folder: Path, images: int) -> None:
     )
 
 
+def share(images: int = 64, steps: int = 50) -> None:
+    """Print how much of a run, after the imports, is not the method's own."""
+    recipe = replace(RECIPE, size=64)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make(folder, images, recipe, plan_testset("tiny", recipe, 8))
+        keep_freed_memory()
+        experiment = Experiment(_testset(folder), folder / "results", {"ddnm": {"steps": steps}})
+        started = time.perf_counter()
+        finished = run_method("ddnm", experiment)
+        seconds = time.perf_counter() - started
+        sampling = sum(record.seconds or 0.0 for record in finished.run.records().values())
+    print(
+        f"{images} images of 64 px, DDNM in {steps} steps: {seconds:.1f} s, of which sampling "
+        f"{sampling:.1f} s; the harness takes {1 - sampling / seconds:.2%}."
+    )
+
+
 def main(images: int) -> None:
     """All steps, in processes of their own."""
     print("| step | seconds | processor (ms/image) | memory (MiB) | of it in the second half |")
@@ -122,7 +144,9 @@ def main(images: int) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
+    if sys.argv[1:] == ["share"]:
+        share()
+    elif len(sys.argv) > 2:
         measure(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))
     else:
         main(*map(int, sys.argv[1:] or ["5000"]))
