@@ -61,6 +61,11 @@ def method_names() -> list[str]:
     return sorted(_files())
 
 
+def program_names() -> list[str]:
+    """Names of the methods that run programs of others."""
+    return sorted(name for name, file in _files().items() if file.suffix == ".toml")
+
+
 def method_folders() -> list[str]:
     """Where methods are looked for: those that ship, and the user's own."""
     return list(importlib.import_module("baselines").__path__)
