@@ -7,22 +7,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bench.errors import WrongUsage
 from bench.method import Method, Problem
 from bench.restorers import restore_at_512
+from bench.settings import Fraction
 
 
 @dataclass(frozen=True)
 class Settings:
     """`fidelity` is the paper's w, from 0 (quality) to 1 (resemblance to the input)."""
 
-    fidelity: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.fidelity <= 1:
-            raise WrongUsage(
-                f"settings.codeformer.fidelity is {self.fidelity}: choose a number from 0 to 1."
-            )
+    fidelity: Fraction = 0.5
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:

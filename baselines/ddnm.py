@@ -9,7 +9,7 @@ has two paths: the main one, with SVD operators, and the one of its quick start,
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,8 @@ from bench.diffusion.noise import Noise
 from bench.diffusion.operators import SeparableOperator, average_pooling, bicubic
 from bench.diffusion.prior import Prior, noised
 from bench.method import Method, Problem
+from bench.settings import Fraction, NotNegative, Steps
+from bench.typed import Range
 
 OPERATORS = {"bicubic": bicubic, "average": average_pooling}
 
@@ -33,12 +35,12 @@ class Settings:
     noise of a step by sqrt(1 - alpha_bar^2), which leaves less of it than the schedule has.
     """
 
-    steps: int = 100
-    eta: float = 0.85
+    steps: Steps = 100
+    eta: Fraction = 0.85
     operator: Literal["bicubic", "average"] = "bicubic"
-    travel_length: int = 1
-    travel_repeat: int = 1
-    sigma_y: float = 0.0
+    travel_length: Annotated[int, Range(1)] = 1
+    travel_repeat: Annotated[int, Range(1)] = 1
+    sigma_y: NotNegative = 0.0
     form: Literal["svd", "simplified"] = "svd"
 
 

@@ -18,6 +18,7 @@ from bench.diffusion.noise import Noise
 from bench.diffusion.operators import SeparableOperator, average_pooling, bicubic
 from bench.diffusion.prior import Prior
 from bench.method import Method, Problem
+from bench.settings import Fraction, NotNegative, Steps
 
 OPERATORS = {"bicubic": bicubic, "average": average_pooling}
 
@@ -30,10 +31,10 @@ class Settings:
     released option counts in [0, 1] and is doubled there.
     """
 
-    steps: int = 20
-    eta: float = 0.85
-    eta_b: float = 1.0
-    sigma_y: float = 0.0
+    steps: Steps = 20
+    eta: Fraction = 0.85
+    eta_b: Fraction = 1.0
+    sigma_y: NotNegative = 0.0
     operator: Literal["bicubic", "average"] = "bicubic"
 
 

@@ -14,6 +14,9 @@ from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ddim_step, noised
 from bench.errors import WrongUsage
 from bench.method import DEFAULT, Inner, Method, Problem
+from bench.settings import Fraction, Steps, check_spacing
+
+SPACING = "ddim"
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,13 @@ class Settings:
     pixels, else "bicubic".
     """
 
-    steps: int = 250
-    start: float = 0.4
-    eta: float = 0.5
+    steps: Steps = 250
+    start: Fraction = 0.4
+    eta: Fraction = 0.5
     estimator: str = DEFAULT
 
     def __post_init__(self) -> None:
+        check_spacing(self.steps, SPACING, "settings.difface")
         if not 0 < self.start_index < self.steps:
             raise WrongUsage(
                 f"settings.difface.start is {self.start}, of {self.steps} steps index "
@@ -45,7 +49,7 @@ class Settings:
 def restore(problem: Problem, settings: Settings) -> Tensor:
     """The estimator's result, led through the prior: [B, 3, h, w] to [B, 3, H, W]."""
     estimate = problem.restored_inside(problem.lr).clamp(-1, 1)
-    prior = problem.prior.respaced(settings.steps, "ddim")
+    prior = problem.prior.respaced(settings.steps, SPACING)
     return sample(prior, estimate, settings.start_index, settings.eta, problem.noise)
 
 

@@ -17,6 +17,7 @@ from bench.diffusion.noise import Noise
 from bench.diffusion.operators import SeparableOperator, bicubic
 from bench.diffusion.prior import Prediction, Prior, ancestral_step, ddim_step, eps_from_x0
 from bench.method import Method, Problem
+from bench.settings import NotNegative, Steps
 
 # Pixels of the images whose way through the network is kept at a time: two of 256 px, for which
 # ffhq_10m.pt keeps 3.4 GiB. To recompute its blocks on the way back would halve that, and took 1.4
@@ -28,8 +29,8 @@ PIXELS_AT_ONCE = 2 * 256**2
 class Settings:
     """`scale` is the step along the gradient; the "ddim" sampler is deterministic (eta 0)."""
 
-    steps: int = 1000
-    scale: float = 0.3
+    steps: Steps = 1000
+    scale: NotNegative = 0.3
     sampler: Literal["ddpm", "ddim"] = "ddpm"
 
 

@@ -7,15 +7,17 @@ is SPARNetHD at 512 pixels, with CodeFormer among the options; here it is any me
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from baselines.ilvr import low_pass
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ancestral_step, noised
-from bench.errors import WrongUsage
 from bench.images import resize_bicubic_batch, to_model, to_pixels
 from bench.method import DEFAULT, Inner, Method, Problem
+from bench.settings import Divisor
+from bench.typed import Range
 
 STEPS = 100  # the released respacing, in whose indices N and tau were published
 
@@ -33,15 +35,9 @@ class Settings:
     at full size, so that DR2's own output is the result.
     """
 
-    down: int
-    tau: int
+    down: Divisor
+    tau: Annotated[int, Range(0, STEPS - 2)]
     enhancer: str = DEFAULT
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.tau < STEPS - 1:
-            raise WrongUsage(
-                f"settings.dr2.tau is {self.tau}: choose an index from 0 to {STEPS - 2}."
-            )
 
 
 def published(scale: int) -> Settings:

@@ -5,23 +5,34 @@ those of the reference at the same noise level. Facts from the released code (MI
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from bench.diffusion.noise import Noise
 from bench.diffusion.operators import bicubic, bicubic_up
 from bench.diffusion.prior import Prior, ancestral_step, noised
+from bench.errors import WrongUsage
 from bench.images import resize_bicubic_batch
 from bench.method import Method, Problem
+from bench.settings import Divisor, Steps
+from bench.typed import Range
 
 
 @dataclass(frozen=True)
 class Settings:
     """`down` is N, the factor of the low-pass filter; refinement ends at index `range_t`."""
 
-    down: int
-    steps: int = 100
-    range_t: int = 20
+    down: Divisor
+    steps: Steps = 100
+    range_t: Annotated[int, Range(0)] = 20
+
+    def __post_init__(self) -> None:
+        if self.range_t >= self.steps:
+            raise WrongUsage(
+                f"settings.ilvr.range_t is {self.range_t}, but must be below the {self.steps} "
+                "steps: nothing would be refined."
+            )
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:

@@ -9,15 +9,21 @@ result of another method of the harness, and the prior the shared one.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ancestral_step
+from bench.errors import WrongUsage
 from bench.method import DEFAULT, Inner, Method, Problem
+from bench.settings import Fraction, NotNegative, Steps, check_spacing
+from bench.typed import Range
 
 Target = Callable[[Tensor], Tensor]
 """x_t [B, 3, H, W] -> the image to guide towards, of the same shape."""
+
+SPACING = "ddim"
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,20 @@ class Settings:
     a network of x_t, the input and t, which no restoration method is.
     """
 
-    steps: int = 1000
-    guidance: float = 0.1
-    passes: int = 1
-    s_start: float = 1.0
-    s_end: float = 0.7
+    steps: Steps = 1000
+    guidance: NotNegative = 0.1
+    passes: Annotated[int, Range(1)] = 1
+    s_start: Fraction = 1.0
+    s_end: Fraction = 0.7
     restorer: str = DEFAULT
+
+    def __post_init__(self) -> None:
+        check_spacing(self.steps, SPACING, "settings.pgdiff")
+        if self.s_end > self.s_start:
+            raise WrongUsage(
+                f"settings.pgdiff.s_end is {self.s_end}, but must be at most s_start, "
+                f"{self.s_start}."
+            )
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
@@ -44,7 +58,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
     repeated = range(
         int(settings.s_end * settings.steps) + 1, int(settings.s_start * settings.steps)
     )
-    prior = problem.prior.respaced(settings.steps, "ddim")
+    prior = problem.prior.respaced(settings.steps, SPACING)
     x = problem.noise.normal_like(target)
     return sample(
         prior, x, lambda _: target, settings.guidance, settings.passes, repeated, problem.noise

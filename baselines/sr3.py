@@ -5,12 +5,14 @@ beside the noisy image. Facts from the unofficial code by which it is known (Apa
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
 from bench.diffusion.sr3 import sample_sr3, sr3_schedule
 from bench.images import resize_bicubic_batch
 from bench.method import Method, Problem
+from bench.typed import Range
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Settings:
     It is told the noise level, and was trained on all levels between those of the 2000 steps.
     """
 
-    steps: int = 2000
+    steps: Annotated[int, Range(1, 2000)] = 2000
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:

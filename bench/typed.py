@@ -1,19 +1,48 @@
 """Frozen dataclasses from what users write (TOML, JSON, options), refused with a way out.
 
 Unknown keys are errors that name the nearest known one; values are checked against the field's
-type and never converted, but for whole numbers where a float is wanted.
+type, and its `Range`, and never converted, but for whole numbers where a float is wanted.
 """
 
 import dataclasses
 import difflib
+import math
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError, WrongUsage
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """What a number can be, written into its type: `Annotated[float, Range(0, 1)]`.
+
+    From `least` to `most`, both included, or greater than `above`; infinity is in no range.
+    """
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+
+    def has(self, value: float) -> bool:
+        """Whether a number is in it."""
+        return (
+            abs(value) < math.inf  # which math.isfinite can't say of an int beyond all floats
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+        )
+
+    def __str__(self) -> str:
+        if self.least is not None and self.most is not None:
+            return f"between {self.least} and {self.most}"
+        limits = {"above": self.above, "at least": self.least, "at most": self.most}
+        return " and ".join(f"{word} {at}" for word, at in limits.items() if at is not None)
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -79,7 +108,7 @@ def at_least(least: int, where: str, **values: int | None) -> None:
 @lru_cache
 def _hints(cls: type) -> dict[str, Any]:
     """The types of a class's fields; to resolve them anew for each of many records takes long."""
-    return get_type_hints(cls)
+    return get_type_hints(cls, include_extras=True)
 
 
 def _unknown(key: str, known: list[str], where: str) -> str:
@@ -95,6 +124,13 @@ def _check(hint: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if isinstance(value, Mapping):
             return build(hint, value, where)
+    elif origin is Annotated:
+        number = _check(arguments[0], value, where)
+        for limit in arguments[1:]:
+            if isinstance(limit, Range) and not limit.has(number):
+                wanted = limit if abs(number) < math.inf else "finite"
+                raise WrongUsage(f"{where} is {value!r}, but must be {wanted}.")
+        return number
     elif origin is Literal:
         if value in arguments:
             return value
@@ -119,7 +155,8 @@ def _check(hint: Any, value: Any, where: str) -> Any:
             return {k: _check(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
     elif hint is float:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
+            with suppress(OverflowError):
+                return float(value)
     elif hint is int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
@@ -133,6 +170,8 @@ def _describe(hint: Any) -> str:
     if hint in names:
         return names[hint]
     origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _describe(arguments[0])
     if origin is tuple:
         count = "" if arguments[1:] == (...,) else f"{len(arguments)} "
         return f"a list of {count}values, each {_describe(arguments[0])}"

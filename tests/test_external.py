@@ -26,6 +26,7 @@ from bench.files import sha256_file
 from bench.images import Pixels, read_image, resize_bicubic, to_model, to_pixels
 from bench.method import Method, Problem, configure, find_method, method_names
 from bench.testset.manifest import TestSet
+from tests.command import good
 from tests.small import picture, small_testset
 from tests.small_program import describe, git, install, program_repository
 
@@ -269,6 +270,20 @@ def test_larger_results_are_reduced_where_the_description_allows_it(program: Pro
 
 
 # As a method
+
+
+def test_doctor_says_what_is_set_up(
+    installed: Installation, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row() -> str:
+        (found,) = [line for line in good("doctor").out.splitlines() if "enlarger" in line]
+        return " ".join(found.split())
+
+    monkeypatch.chdir(place)
+    assert row() == "enlarger set up"
+    monkeypatch.setenv("BENCH_CACHE", str(place / "empty"))
+    remedy = "run `bench external setup enlarger`."
+    assert row() == f"enlarger missing -> enlarger is not set up here: {remedy}"
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_the_noise_is_that_of_the_released_network() -> None:
 
 
 def test_fidelity_is_a_share() -> None:
-    with pytest.raises(WrongUsage, match=r"settings\.codeformer\.fidelity is 1\.5: choose"):
+    with pytest.raises(WrongUsage, match=r"settings\.codeformer\.fidelity is 1\.5, but must"):
         configure(find_method("codeformer"), 8, 512, {"codeformer": {"fidelity": 1.5}})
 
 

@@ -123,7 +123,9 @@ def problem() -> Problem:
 
 @pytest.mark.parametrize("tau", [-1, 99])
 def test_dr2_refuses_to_stop_where_it_cannot(tau: int) -> None:
-    with pytest.raises(WrongUsage, match=r"settings\.dr2\.tau is -?\d+: choose an index from 0"):
+    with pytest.raises(
+        WrongUsage, match=r"settings\.dr2\.tau is -?\d+, but must be between 0 and 98"
+    ):
         find_method("dr2").configured(SCALE, {"tau": tau})
 
 

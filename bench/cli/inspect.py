@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from bench.cli.shared import prepared, say, workspace
+from bench.errors import BenchError
 
 
 def doctor() -> None:
@@ -15,6 +16,7 @@ def doctor() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics
+    from bench.method import program_names
     from bench.metrics.backbones import BACKBONES
     from bench.registry.places import place, remedy
     from bench.registry.records import records
@@ -45,12 +47,29 @@ def doctor() -> None:
     for metric in metrics.all_metrics().values():
         reason = metric.unavailable()
         line(f"  {metric.title}", "missing" if reason else "works here", reason or "")
+    home = workspace()  # whose own methods are found from here on
+    say("Programs of others")
+    for name in program_names():
+        reason = _lacking(name)
+        line(f"  {name}", "missing" if reason else "set up", reason)
     say("Test sets")
-    there = prepared(workspace())
+    there = prepared(home)
     for name in there:
         line(f"  {name}", "prepared")
     if not there:
         line("  none", "", "bench prepare sample --scale 8")
+
+
+def _lacking(name: str) -> str:
+    """Why the program of a method can't be run here, and what to do; nothing where it can."""
+    from bench.external.installation import Installation
+    from bench.method import find_program
+
+    try:
+        Installation(find_program(name)).fingerprint()
+    except BenchError as error:
+        return str(error)
+    return ""
 
 
 def _device() -> list[tuple[str, str]]:

@@ -83,13 +83,15 @@ class Schedule:
                 f"choose between 1 and {len(self)} steps."
             )
         if spacing == "ddim":
-            strides = [s for s in range(1, len(self) + 1) if -(-len(self) // s) == steps]
-            if not strides:
+            strides = {-(-len(self) // s): s for s in range(len(self), 0, -1)}
+            if steps not in strides:
+                less = max(count for count in strides if count < steps)
+                more = min(count for count in strides if count > steps)
                 raise BenchError(
-                    f"No integer stride takes {steps} of {len(self)} steps; "
-                    "use a divisor, or spacing 'even'."
+                    f"No integer stride takes {steps} of {len(self)} steps: "
+                    f"choose {less} or {more}."
                 )
-            kept = np.arange(0, len(self), strides[0])
+            kept = np.arange(0, len(self), strides[steps])
         elif spacing == "strided":
             kept = np.arange(steps) * (len(self) // steps)
         elif spacing == "even":

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
@@ -26,8 +26,8 @@ from bench.dpi.masks import (
     released_edge_probability,
 )
 from bench.images import resize_bicubic_batch
-
-TRAINING_STEPS = 1000
+from bench.settings import TRAINING_STEPS, Fraction, NotNegative, Steps, check_spacing
+from bench.typed import Range
 
 
 @dataclass(frozen=True)
@@ -46,17 +46,20 @@ class DPISettings:
     Without stage II is tau = 0.
     """
 
-    tau: float
-    s: float
-    omega: float
-    k: int = 2
-    steps: int = 1000
+    tau: Annotated[float, Range(0, TRAINING_STEPS)]
+    s: NotNegative
+    omega: Annotated[float, Range(above=0)]
+    k: Annotated[int, Range(1)] = 2
+    steps: Steps = 1000
     sampler: Literal["ddpm", "ddim"] = "ddpm"
-    eta: float = 1.0
+    eta: Fraction = 1.0
     spacing: Literal["even", "ddim", "strided"] = "even"
     form: Literal["paper", "released"] = "paper"
     correction: Literal["refined", "once", "none"] = "refined"
     weighted: bool = True
+
+    def __post_init__(self) -> None:
+        check_spacing(self.steps, self.spacing, "settings.dpi")
 
     @property
     def off_grid(self) -> float:

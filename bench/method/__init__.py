@@ -9,6 +9,7 @@ from bench.method.catalogue import (
     look_in,
     method_folders,
     method_names,
+    program_names,
 )
 from bench.method.interface import (
     DEFAULT,
@@ -38,4 +39,5 @@ __all__ = [
     "look_in",
     "method_folders",
     "method_names",
+    "program_names",
 ]

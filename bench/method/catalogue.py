@@ -17,6 +17,7 @@ from bench.external.installation import Installation
 from bench.external.program import Program, read_program
 from bench.images import to_model, to_pixels
 from bench.method.interface import DEFAULT, Configured, Incomplete, Method, Problem
+from bench.settings import check_divisors
 
 NEW_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_NAME = 30
@@ -35,10 +36,11 @@ def configure(
     `outer` are the methods that this one is inside of.
 
     Raises:
-        BenchError: an unknown method or setting, a value of the wrong type, or a method that
+        BenchError: an unknown method or setting, a value that it can't have, or a method that
             would hand its work on to itself.
     """
     settings = method.configured(scale, (overrides or {}).get(method.name, {}))
+    check_divisors(settings, size, f"settings.{method.name}")
     if method.inner is None:
         return Configured(method, settings, scale)
     name = getattr(settings, method.inner.setting)
@@ -57,6 +59,11 @@ def configure(
 def method_names() -> list[str]:
     """Names of all methods: the files of `baselines/`."""
     return sorted(_files())
+
+
+def program_names() -> list[str]:
+    """Names of the methods that run programs of others."""
+    return sorted(name for name, file in _files().items() if file.suffix == ".toml")
 
 
 def method_folders() -> list[str]:

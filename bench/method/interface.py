@@ -136,7 +136,7 @@ class Method(Generic[Settings]):
         """Published settings for a scale with some replaced.
 
         Raises:
-            BenchError: an unknown setting, or a value of the wrong type.
+            BenchError: an unknown setting, or a value that it can't have.
         """
         return override(self.settings(scale), overrides, f"settings.{self.name}")
 
