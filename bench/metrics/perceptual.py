@@ -1,8 +1,9 @@
 """LPIPS: distance between the features that a network trained on ImageNet sees in two pictures.
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a
-Perceptual Metric (2018). The `lpips` package does the arithmetic and carries the linear heads; the
-backbones come from `bench.metrics.backbones`. Nothing is downloaded here.
+Perceptual Metric (2018). The `lpips` package has the layers and the linear heads, the backbones come
+from `bench.metrics.backbones`. The distance is taken here, because the package's own forward would
+show every original to the network again for each of its results. Nothing is downloaded here.
 """
 
 import importlib
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bench.metrics.protocol import Protocol
 
 _PACKAGES = ("lpips", "torchvision")
-_BATCH_PIXELS = 4 * 256 * 256  # VGG16 holds about 150 MB of features per picture of 256 x 256
+_BATCH_PIXELS = 4 * 256 * 256  # VGG16 takes about 100 MB for a picture of 256 x 256
 
 
 @dataclass(frozen=True)
