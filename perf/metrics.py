@@ -22,7 +22,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def ours(runs: Runs, folder: Path) -> None:
         for sr, hr in pairs:
             files = [Picture(path, sha256_file(path)) for path in (sr, hr)]
             tasks += [Task(hr.stem, *by, *files) for by in zip(measures, keys, strict=True)]
-        tables.append(Wanted(tasks))
+        tables.append(Wanted(partial(list, tasks), lambda: None, lambda rows: None))
     with tempfile.TemporaryDirectory(dir=folder) as kept:
         evaluate(tables, FeatureCache(Path(kept)))
 

@@ -24,13 +24,14 @@ from bench.errors import BenchError
 from bench.files import sha256_file
 from bench.metrics import find_measure
 from bench.metrics.chunk import Picture, Task
-from bench.metrics.evaluate import Wanted, evaluate
+from bench.metrics.evaluate import evaluate
 from bench.metrics.features import FeatureCache
 from bench.testset.manifest import TestSet
 from bench.testset.prepare import prepare
 from bench.testset.recipe import plan_testset
 from bench.testset.sources import open_source
 from bench.weights import Card, write_checkpoint
+from tests.asked import asked
 from tests.noisy import pictures
 from tests.small import RECIPE, TINY_PRIOR, photos, small_testset
 from tests.small_cluster import METHOD, SmallCluster, small_cluster, until
@@ -248,6 +249,6 @@ def test_pictures_are_scored_there_as_here(connected: Cluster, tmp_path: Path) -
     pairs = [Picture(path, sha256_file(path)) for path in files]
     tasks = [Task(sr.path.stem, measure, measure.key, sr, pairs[0]) for sr in pairs]
     features = FeatureCache(tmp_path / "features")
-    (there,) = evaluate([Wanted(tasks)], features, connected.map)
-    (here,) = evaluate([Wanted(tasks)], features)
+    (there,) = evaluate([asked(tasks)], features, connected.map)
+    (here,) = evaluate([asked(tasks)], features)
     assert there.equals(here)

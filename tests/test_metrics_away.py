@@ -13,9 +13,10 @@ from bench.files import sha256_file
 from bench.metrics import find_measure
 from bench.metrics.away import unpack_and_score
 from bench.metrics.chunk import Picture, Task
-from bench.metrics.evaluate import Wanted, evaluate
+from bench.metrics.evaluate import evaluate
 from bench.metrics.features import FeatureCache, Features
 from bench.metrics.metric import FeatureMetric
+from tests.asked import asked
 from tests.small import photos
 
 
@@ -83,9 +84,9 @@ def tasks(tmp_path: Path) -> list[Task]:
 def test_values_are_those_of_scoring_here(tasks: list[Task], tmp_path: Path) -> None:
     elsewhere = Elsewhere(tmp_path / "pictures")
     kept: list[Any] = []
-    wanted = Wanted(tasks, keep=kept.extend)
+    wanted = asked(tasks, keep=kept.extend)
     (there,) = evaluate([wanted], FeatureCache(tmp_path / "there"), elsewhere)
-    (here,) = evaluate([Wanted(tasks)], FeatureCache(tmp_path / "here"))
+    (here,) = evaluate([asked(tasks)], FeatureCache(tmp_path / "here"))
     assert there.equals(here)
     assert len(there) == len(kept) == 79 * 2
     files = [sorted(p.name for p in (tmp_path / d).rglob("*.npz")) for d in ("here", "there")]
@@ -97,10 +98,10 @@ def test_features_that_are_known_travel_and_are_not_made_again(
     tasks: list[Task], tmp_path: Path
 ) -> None:
     elsewhere, features = Elsewhere(tmp_path / "pictures"), FeatureCache(tmp_path / "features")
-    evaluate([Wanted(tasks)], features, elsewhere)
+    evaluate([asked(tasks)], features, elsewhere)
     first, second = (len(new) for _, new in elsewhere.results)
     assert (first, second) == (64, 16)  # the second chunk was sent the reference's
-    evaluate([Wanted(tasks)], features, elsewhere)
+    evaluate([asked(tasks)], features, elsewhere)
     assert [len(new) for _, new in elsewhere.results[2:]] == [0, 0]
 
 
@@ -108,5 +109,5 @@ def test_another_version_of_a_metric_is_refused(tasks: list[Task], tmp_path: Pat
     others = [replace(task, identity="other") for task in tasks]
     spread = Elsewhere(tmp_path / "pictures")
     with pytest.raises(BenchError, match="No PSNR on a machine of the cluster: its packages or"):
-        evaluate([Wanted(others)], FeatureCache(tmp_path), spread)
+        evaluate([asked(others)], FeatureCache(tmp_path), spread)
     assert unpack_and_score.__module__ == "bench.metrics.away"  # what workers import

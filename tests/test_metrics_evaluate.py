@@ -1,5 +1,6 @@
 """The driver: what it computes, what it takes from an earlier table, and in which order."""
 
+import gc
 import math
 import weakref
 from collections import Counter
@@ -21,6 +22,7 @@ from bench.metrics.chunk import Picture, Task
 from bench.metrics.evaluate import COLUMNS, Rows, Wanted
 from bench.metrics.evaluate import evaluate as evaluate_tables
 from bench.metrics.features import FeatureCache
+from tests.asked import asked
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def evaluate(
 ) -> pd.DataFrame:
     """Every pair by every metric."""
     tasks = [pair.task(metric) for pair in pairs for metric in metrics]
-    (table,) = evaluate_tables([Wanted(tasks, cached, keep)], FeatureCache(Path("nowhere")))
+    (table,) = evaluate_tables([asked(tasks, cached, keep)], FeatureCache(Path("nowhere")))
     return table
 
 
@@ -242,7 +244,7 @@ def tables_of_runs(
             for sr in [picture(folder / str(run) / f"{image}.png", 100 + run)]
         ]
         tasks = [of_image.task(metric) for of_image in of_run]
-        tables.append(Wanted(tasks, keep=kept[run].extend))
+        tables.append(asked(tasks, keep=kept[run].extend))
     return tables, kept
 
 
@@ -271,17 +273,47 @@ def test_more_runs_than_fit_into_a_chunk_are_taken_apart(
     assert decoded[tmp_path / "0.png"] == 2
 
 
-def test_a_stopped_pass_goes_on_and_what_one_run_knows_all_know(tmp_path: Path) -> None:
+def test_equal_results_of_two_runs_are_computed_once(tmp_path: Path) -> None:
+    metric = counting()
+    (table, _), kept = tables_of_runs(tmp_path, metric, runs=2, images=2)
+    same: Rows = []
+    twin = asked(list(table.tasks()), keep=same.extend)
+    one, other = evaluate_tables([table, twin], FeatureCache(tmp_path))
+    assert metric.calls == [2]
+    assert same == kept[0] == one.to_dict("records") == other.to_dict("records")
+
+
+def test_a_run_that_is_known_is_not_measured_beside_others(tmp_path: Path) -> None:
     metric = counting()
     tables, kept = tables_of_runs(tmp_path, metric, runs=3, images=2)
-    evaluate_tables(tables[:2], FeatureCache(tmp_path))
-    metric.calls.clear()
-    known = replace(tables[0], earlier=pd.DataFrame(kept[0]))
-    found = evaluate_tables([tables[0], known, tables[2]], FeatureCache(tmp_path))
-    assert metric.calls == [2]  # the third's; the first's are in the second's table
+    list(evaluate_tables(tables[:2], FeatureCache(tmp_path)))
+    found = list(evaluate_tables(tables, FeatureCache(tmp_path)))
+    assert metric.calls == [4, 2]
+    assert [list(table["value"]) for table in found] == [[90, 89], [91, 90], [92, 91]]
     assert [len(rows) for rows in kept] == [2, 2, 2]
-    assert list(found[0]["value"]) == list(found[1]["value"]) == [90, 89]
-    assert list(found[2]["value"]) == [92, 91]
+
+
+def test_no_table_lies_in_memory_while_pictures_are_measured(pairs: list[Pair]) -> None:
+    metric = counting()
+    half = evaluate(pairs[:1], [metric], None)
+    given: list[weakref.ref[pd.DataFrame]] = []
+    alive: list[int] = []
+
+    def known() -> pd.DataFrame:
+        table = pd.concat([half, *more])
+        given.append(weakref.ref(table))
+        return table
+
+    def keep(rows: Rows) -> None:
+        gc.collect()
+        alive.append(sum(table() is not None for table in given))
+        more.append(pd.DataFrame(rows))
+
+    more: list[pd.DataFrame] = []
+    wanted = Wanted(lambda: [pair.task(metric) for pair in pairs], known, keep)
+    (table,) = evaluate_tables([wanted], FeatureCache(Path("nowhere")))
+    assert list(table["value"]) == [3, 1, 2]
+    assert (len(given), alive) == (2, [0])
 
 
 def test_nothing_to_do_gives_an_empty_table() -> None:

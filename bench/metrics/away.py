@@ -61,7 +61,7 @@ def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
     for task in parcel.tasks:
         _check(task.measure, task.identity)
     features = CarriedFeatures(parcel.features)
-    return score(parcel.tasks, {}, features), features.new
+    return score(parcel.tasks, features), features.new
 
 
 @cache  # asked for once: it looks up versions and files

@@ -22,7 +22,7 @@ Value = tuple[float, str]  # with a note, which says why a value that was comput
 Scored = dict[Key, Value]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture on disk and the sha256 of its file; with its `data` where it is far from there."""
 
@@ -43,7 +43,7 @@ class Picture:
         return np.asarray(decode(self.data, str(self.path)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Task:
     """One picture to measure against one reference; those of a set's metric only add to the set.
 
@@ -66,13 +66,12 @@ class Task:
         return self.identity, self.sr.sha256, self.reference.sha256
 
 
-def score(chunk: Sequence[Task], known: Scored, features: FeatureCache) -> Scored:
-    """The values that a chunk lacks; pairs of equal files are computed once."""
+def score(chunk: Sequence[Task], features: FeatureCache) -> Scored:
+    """The values of all tasks but those of sets; pairs of equal files are computed once."""
     decoded = _Decoded()
     groups: defaultdict[str, dict[Key, Task]] = defaultdict(dict)
     for task in chunk:
-        if task.key not in known:
-            groups[task.identity][task.key] = task
+        groups[task.identity][task.key] = task
     found: Scored = {}
     for group in groups.values():
         tasks = list(group.values())

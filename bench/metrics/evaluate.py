@@ -7,7 +7,7 @@ then its pictures are forgotten, so that memory does not grow with their number.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,6 +29,8 @@ says why a value that was computed is none, and `value` is then not a number."""
 
 Rows = list[dict[str, Any]]
 
+_Asked = tuple[int, Task]  # with the number of the table that asks for it
+
 _FILES = 64  # at a time: results and what they are measured against
 
 
@@ -36,107 +38,89 @@ _FILES = 64  # at a time: results and what they are measured against
 class Wanted:
     """A table that is asked for, such as that of a run.
 
+    Both functions are called twice, so that no table lies in memory while pictures are measured.
+
     Attributes:
         tasks: what to measure, in the order of the rows.
-        earlier: an earlier table. A value is taken from it where the metric's key and both hashes
-            agree, whatever the image is called.
+        known: the table so far, with all rows that `keep` was given. A value is taken from it where
+            the metric's key and both hashes agree, whatever the image is called.
         keep: is given the rows of every chunk as soon as they are there.
     """
 
-    tasks: Sequence[Task]
-    earlier: "pd.DataFrame | None" = None
-    keep: Callable[[Rows], None] = lambda rows: None
+    tasks: Callable[[], Iterable[Task]]
+    known: "Callable[[], pd.DataFrame | None]"
+    keep: Callable[[Rows], None]
 
 
 def evaluate(
     tables: Sequence[Wanted], features: FeatureCache, spread: Spread | None = None
-) -> "list[pd.DataFrame]":
+) -> "Iterator[pd.DataFrame]":
     """Measure what is asked for and not known yet, in one pass over the pictures of all tables.
 
     Args:
-        tables: what an earlier one of them knows, all know.
+        tables: what is wanted.
         features: where features are kept.
         spread: does the work on pictures elsewhere; else it is done here.
 
     Returns:
-        The tables, with one row per task, then one per set, and `COLUMNS`. `value` is float64; PSNR
-        may be infinite.
+        The tables when all is measured, each made as it is taken: one row per task, then one per
+        set, with `COLUMNS`. `value` is float64; PSNR may be infinite.
 
     Raises:
         BenchError: a file can't be read, a picture differs in size from its original or is too
-            small for a metric, or what is given as an earlier table isn't one.
+            small for a metric, or what is known isn't such a table.
     """
-    known: Scored = {}
-    for table in tables:
-        known.update(_known(table.earlier))
-    sets = [_sets(table.tasks) for table in tables]
-    lines = [list(_lines(table.tasks, of)) for table, of in zip(tables, sets, strict=True)]
-    places: defaultdict[Key, list[tuple[int, str, Measure]]] = defaultdict(list)
-    for number, of_table in enumerate(lines):
-        for key, image, measure in of_table:
-            places[key].append((number, image, measure))
-
-    def note(found: Scored) -> None:
-        known.update(found)
-        rows: defaultdict[int, Rows] = defaultdict(list)
-        for key, value in found.items():
-            for number, image, measure in places[key]:
-                rows[number].append(_row(key, image, measure, value))
-        for number, of_table in rows.items():
-            tables[number].keep(of_table)
-
-    unknown = {key: of for of_table in sets for key, of in of_table.items() if key not in known}
-    pending = [
-        task
-        for table in tables
-        for task in table.tasks
-        if not isinstance(task.measure, SetMetric) and task.key not in known
-    ]
-    pending += chain.from_iterable(unknown.values())
+    pending: list[_Asked] = []
+    sets: list[tuple[int, Key, list[Task]]] = []
+    for number, table in enumerate(tables):
+        known = _known(table.known())
+        single, of_sets = _kinds(table.tasks())
+        lacking = {key: members for key, members in of_sets.items() if key not in known}
+        sets += [(number, key, members) for key, members in lacking.items()]
+        wanted = chain((t for t in single if t.key not in known), *lacking.values())
+        pending += [(number, task) for task in wanted]
     with progress("Scoring", _results(pending)) as advance:
         chunks = list(_chunks(pending))
-        for chunk, found in zip(chunks, _scored(chunks, known, features, spread), strict=True):
-            note(found)
+        for chunk, found in zip(chunks, _scored(chunks, features, spread), strict=True):
+            rows: defaultdict[int, Rows] = defaultdict(list)
+            for number, task in chunk:
+                if task.key in found:
+                    rows[number].append(_row(task.key, task.image, task.measure, found[task.key]))
+            for number, of_table in rows.items():
+                tables[number].keep(of_table)
             advance(_results(chunk))
-        for key, members in unknown.items():
-            advance(0, members[0].measure.title)
-            note({key: _measure(members, features)})
-    return [_table(of_table, known) for of_table in lines]
+        for number, key, members in sets:
+            measure = members[0].measure
+            advance(0, measure.title)
+            tables[number].keep([_row(key, "", measure, _measure(members, features))])
+    return map(_table, tables)
 
 
-def _lines(
-    tasks: Iterable[Task], sets: Mapping[Key, Sequence[Task]]
-) -> Iterator[tuple[Key, str, Measure]]:
-    """The rows of a table, without their values."""
-    for task in tasks:
-        if not isinstance(task.measure, SetMetric):
-            yield task.key, task.image, task.measure
-    for key, members in sets.items():
-        yield key, "", members[0].measure
+def _table(wanted: Wanted) -> "pd.DataFrame":
+    import pandas as pd
+
+    known = _known(wanted.known())
+    single, sets = _kinds(wanted.tasks())
+    rows = [_row(task.key, task.image, task.measure, known[task.key]) for task in single]
+    rows += [_row(key, "", members[0].measure, known[key]) for key, members in sets.items()]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
+        {column: "float64" if column == "value" else "str" for column in COLUMNS}
+    )
 
 
 def _row(key: Key, image: str, measure: Measure, value: Value) -> dict[str, Any]:
     return dict(zip(COLUMNS, (image, measure.name, *key, *value), strict=True))
 
 
-def _table(lines: Iterable[tuple[Key, str, Measure]], known: Scored) -> "pd.DataFrame":
-    import pandas as pd
-
-    rows = [_row(key, image, measure, known[key]) for key, image, measure in lines]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
-        {column: "float64" if column == "value" else "str" for column in COLUMNS}
-    )
-
-
-def _known(cached: "pd.DataFrame | None") -> Scored:
-    """The values of an earlier table; an absent one without a note doesn't count as known."""
-    if cached is None:
+def _known(table: "pd.DataFrame | None") -> Scored:
+    """The values of a table; an absent one without a note doesn't count as known."""
+    if table is None:
         return {}
-    if absent := [column for column in COLUMNS if column not in cached.columns]:
+    if absent := [column for column in COLUMNS if column not in table.columns]:
         raise BenchError(
             f"The earlier metrics lack {', '.join(absent)}: delete them to compute them anew."
         )
-    columns = (cached[column] for column in COLUMNS[2:])
+    columns = (table[column] for column in COLUMNS[2:])
     return {
         (key, sr, reference): (float(value), note)
         for key, sr, reference, value, note in zip(*columns, strict=True)
@@ -144,42 +128,42 @@ def _known(cached: "pd.DataFrame | None") -> Scored:
     }
 
 
-def _sets(tasks: Iterable[Task]) -> dict[Key, list[Task]]:
-    """The tasks of each set's metric by the key of its value."""
+def _kinds(tasks: Iterable[Task]) -> tuple[list[Task], dict[Key, list[Task]]]:
+    """Tasks with a value each, and those of each set's metric by the key of its value."""
     from bench.store import set_sha256
 
+    single: list[Task] = []
     members: defaultdict[str, list[Task]] = defaultdict(list)
     for task in tasks:
-        if isinstance(task.measure, SetMetric):
-            members[task.identity].append(task)
-    return {
+        (members[task.identity] if isinstance(task.measure, SetMetric) else single).append(task)
+    return single, {
         (key, set_sha256(t.sr.sha256 for t in of), set_sha256(t.reference.sha256 for t in of)): of
         for key, of in members.items()
     }
 
 
-def _results(tasks: Iterable[Task]) -> int:
+def _results(asked: Iterable[_Asked]) -> int:
     """How many pictures are measured."""
-    return len({task.sr.path for task in tasks})
+    return len({task.sr.path for _, task in asked})
 
 
-def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+def _chunks(asked: Iterable[_Asked]) -> Iterator[list[_Asked]]:
     """All tasks, those of so many files at a time; an image's stay together where they can."""
-    by_image: defaultdict[str, defaultdict[Path, list[Task]]] = defaultdict(
+    by_image: defaultdict[str, defaultdict[Path, list[_Asked]]] = defaultdict(
         lambda: defaultdict(list)
     )
-    for task in tasks:
-        by_image[task.image][task.sr.path].append(task)
+    for number, task in asked:
+        by_image[task.image][task.sr.path].append((number, task))
     of_images = (_packed(results.values()) for results in by_image.values())
     return _packed(chain.from_iterable(of_images))
 
 
-def _packed(portions: Iterable[Sequence[Task]]) -> Iterator[list[Task]]:
+def _packed(portions: Iterable[Sequence[_Asked]]) -> Iterator[list[_Asked]]:
     """Neighbours in one list as long as that is of few enough files."""
-    packed: list[Task] = []
+    packed: list[_Asked] = []
     files: set[Path] = set()
     for portion in portions:
-        theirs = {picture.path for task in portion for picture in (task.sr, task.reference)}
+        theirs = {picture.path for _, task in portion for picture in (task.sr, task.reference)}
         if packed and len(files | theirs) > _FILES:
             yield packed
             packed, files = [], set()
@@ -190,14 +174,15 @@ def _packed(portions: Iterable[Sequence[Task]]) -> Iterator[list[Task]]:
 
 
 def _scored(
-    chunks: Sequence[Sequence[Task]], known: Scored, features: FeatureCache, spread: Spread | None
+    chunks: Iterable[Sequence[_Asked]], features: FeatureCache, spread: Spread | None
 ) -> Iterator[Scored]:
-    """What each chunk lacks, in their order."""
+    """The values of each chunk, in their order."""
+    tasks = ([task for _, task in chunk] for chunk in chunks)
     if spread is None:
-        return (score(chunk, known, features) for chunk in chunks)
+        return (score(of_chunk, features) for of_chunk in tasks)
     from bench.metrics.away import score_away
 
-    return score_away(spread, chunks, features)
+    return score_away(spread, tasks, features)
 
 
 def _measure(members: list[Task], cache: FeatureCache) -> Value:

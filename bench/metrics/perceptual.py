@@ -1,9 +1,9 @@
 """LPIPS: distance between the features that a network trained on ImageNet sees in two pictures.
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a
-Perceptual Metric (2018). The `lpips` package has the layers and the linear heads, the backbones come
-from `bench.metrics.backbones`. The distance is taken here, because the package's own forward would
-show every original to the network again for each of its results. Nothing is downloaded here.
+Perceptual Metric (2018). The `lpips` package has the layers and the linear heads, the backbones
+come from `bench.metrics.backbones`. The distance is taken here, because the package's own forward
+would show an original to the network again for each of its results. Nothing is downloaded here.
 """
 
 import importlib

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.locks import locked
@@ -66,21 +67,21 @@ def _score_runs(
     features = FeatureCache(results / testset.name / "features")
     tables = [
         Wanted(
-            list(_tasks(testset, run, records, measures, _earlier(run, runs))),
-            run.scores(),
+            partial(_tasks, testset, run, records, measures, _earlier(run, runs)),
+            run.scores,
             run.note_scores,
         )
         for run, records in runs
     ]
     found = evaluate(tables, features, spread)
-    for (run, records), table, measured in zip(runs, tables, found, strict=True):
-        scores = measured
-        if (earlier := table.earlier) is not None:
-            other = ~earlier["identity"].isin(scores["identity"])
+    for (run, records), scores in zip(runs, found, strict=True):
+        if (known := run.scores()) is not None:
+            other = ~known["identity"].isin(scores["identity"])
             files = [record.sha256 for record in records.values()]
-            current = earlier["sr_sha256"].isin([*files, set_sha256(files)])
-            scores = pd.concat([scores, earlier[other & current]], ignore_index=True)
-        run.write_scores(scores)
+            current = known["sr_sha256"].isin([*files, set_sha256(files)])
+            run.write_scores(pd.concat([scores, known[other & current]], ignore_index=True))
+        else:
+            run.write_scores(scores)
 
 
 def as_measured(
