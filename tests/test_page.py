@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,19 +17,27 @@ import pytest
 import typer
 from PIL import Image
 
+import bench.report.table
+import bench.store
+from bench.cli.page import save_page
+from bench.cli.shared import workspace
+from bench.cli.suite import chosen_metrics
 from bench.errors import BenchError
+from bench.files import sha256_file
 from bench.report.collect import COSTS
 from bench.report.page import pictures as page_pictures
 from bench.report.page import render, write_page
 from bench.report.page.content import flattened, gallery_of, provenance_of, shown_cell
 from bench.report.page.raw import images_csv, means_csv
 from bench.report.page.section import Section
-from bench.report.table import Column, Row, Table, cells
+from bench.report.statistics import Array, Standing, standings
+from bench.report.table import Column, Row, Table
 from bench.report.verdict import Departure
 from tests.command import bench as command
 from tests.command import good
 from tests.pages import FACES, FID, LPIPS, MARKUP, PRINTED, PSNR, large_section, run_of, sections
 from tests.small import photos, picture, small_testset
+from tests.small_method import shade_workspace
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +48,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Section:
 def shown(row: Row, column: Column) -> dict[str, str]:
     """The details of the one cell of a table."""
     table = Table("Tiny", 4, 4, 0, (column,), (row,))
-    ((cell,),) = cells(table)
+    ((cell,),) = table.cells
     return dict(shown_cell(cell, column, table).details)
 
 
@@ -75,7 +84,7 @@ def test_a_published_number_comes_with_difference_source_and_note() -> None:
 def test_a_cell_is_sorted_by_its_full_value(value: float, text: str, sorted_by: str) -> None:
     row = Row("a", "A", {} if value is None else {"lpips": {"1": value}}, 1)
     table = Table("Tiny", 4, 1, 0, (LPIPS,), (row,))
-    cell = shown_cell(cells(table)[0][0], LPIPS, table)
+    cell = shown_cell(table.cells[0][0], LPIPS, table)
     assert (cell.text, cell.value) == (text, sorted_by)
 
 
@@ -87,7 +96,7 @@ def test_a_tie_with_the_best_is_marked_and_says_how_sure() -> None:
     }
     rows = (Row("a", "A", {"psnr": values}, 30), Row("b", "B", {"psnr": better}, 30))
     table = Table("Tiny", 4, 30, 0, (PSNR,), rows)
-    tied, best = (shown_cell(cell, PSNR, table) for (cell,) in cells(table))
+    tied, best = (shown_cell(cell, PSNR, table) for (cell,) in table.cells)
     assert (best.tied, tied.tied) == (False, True)
     assert dict(tied.details)["Like the best"].endswith(", a tie")
     assert "95 % interval" in dict(tied.details)
@@ -331,3 +340,28 @@ def test_a_folder_that_cannot_be_is_refused(home: Path) -> None:
     outcome = command("report", "--testset", "celeba-16-x2", "--html", "bench.toml")
     assert outcome.code == 1
     assert "error: " in outcome.err
+
+
+def test_a_picture_is_hashed_once_and_a_column_tested_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shade_workspace(tmp_path))
+    good("sweep", "shade", "--dark", 1)
+    hashed: Counter[Path] = Counter()
+    tested = []
+
+    def counted(path: Path) -> str:
+        hashed[path] += 1
+        return sha256_file(path)
+
+    def noted(scores: Array, higher_is_better: bool) -> list[Standing]:
+        tested.append(higher_is_better)
+        return standings(scores, higher_is_better)
+
+    monkeypatch.setattr(bench.store, "sha256_file", counted)
+    monkeypatch.setattr(bench.report.table, "standings", noted)
+    here = workspace()
+    save_page(here, None, (), chosen_metrics(here), tmp_path / "page", show=False)
+    assert sorted(hashed.values()) == [1] * 4  # two runs of two images
+    # PSNR, PSNR on LR, seconds and calls, in the tables of two protocols
+    assert tested == [True, True, False, False] * 2

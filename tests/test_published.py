@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.report import Column, Mark, Published, Row, Table, cells, read_published
+from bench.report import Column, Mark, Published, Row, Table, read_published
 
 FOLDER = Path(__file__).parents[1] / "results" / "published"
 
@@ -139,7 +139,7 @@ def test_the_marks_of_table_1_are_the_paper_s(published: Published) -> None:
             if (v.scale, v.metric) == (scale, "lpips")
         ]
         column = Column("lpips", metric.title, metric.higher_is_better, 4)
-        grid = cells(Table("CelebA1000", scale, 1, 0, (column,), tuple(rows)))
+        grid = Table("CelebA1000", scale, 1, 0, (column,), tuple(rows)).cells
         marks = {line[0].mark: row.name for row, line in zip(rows, grid, strict=True)}
         assert (marks[Mark.BEST], marks[Mark.SECOND]) == ("dpi", runner_up)
 

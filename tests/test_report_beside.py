@@ -11,7 +11,7 @@ from bench.files import sha256_file
 from bench.method import find_method
 from bench.metrics import all_metrics
 from bench.registry.records import find_record
-from bench.report import Cell, Published, Table, Verdict, cells, read_published
+from bench.report import Cell, Published, Table, Verdict, read_published
 from bench.report.beside import family_of, known_as, with_published
 from bench.report.check import claims
 from bench.report.collect import table_of
@@ -112,7 +112,7 @@ def beside(testset: TestSet, runs: list[Run], tables: Published, protocol: str =
 
 
 def first_row(table: Table) -> tuple[Cell, ...]:
-    return cells(table)[0]
+    return table.cells[0]
 
 
 def why(cell: Cell) -> list[str]:
@@ -248,7 +248,7 @@ def test_a_table_by_name_has_its_methods_in_its_order(
     table = paper(testset, store, published(tmp_path))
     assert table.title == "P (V), Table 1"
     assert [row.title for row in table.rows] == ["ILVR", "DDMN", "DPI (Ours)", "w/o Stage II"]
-    lines = cells(table)
+    lines = table.cells
     assert [line[0].value for line in lines] == [21.5, None, 21.5, None]
     assert [line[0].published.printed for line in lines if line[0].published] == [
         *("21.50", "30.0", "22.0", "23.0")
@@ -298,7 +298,7 @@ def test_a_table_of_no_results_is_one_of_dashes(
     testset: TestSet, store: Store, tmp_path: Path
 ) -> None:
     table = paper(testset, store, published(tmp_path))
-    assert all(cell.value is None for line in cells(table) for cell in line)
+    assert all(cell.value is None for line in table.cells for cell in line)
     assert runs_on(testset, store.results) == []
 
 

@@ -13,7 +13,7 @@ from bench.description import RunSpec
 from bench.errors import BenchError
 from bench.report.collect import INCOMPLETE, ONE_REPETITION, strip_of, table_of
 from bench.report.runs import find_runs, run_labels
-from bench.report.table import NOT_MEASURED, cells
+from bench.report.table import NOT_MEASURED
 from bench.store import Run, set_sha256
 from bench.testset.manifest import TestSet
 from tests.small import picture, small_testset
@@ -329,7 +329,7 @@ def test_a_pair_of_repetitions_counts_for_both(testset: TestSet, store: Store) -
     assert (row.title, len(row.repetitions)) == ("DPI", 3)
     assert row.scores["diversity"] == {"face-0": pytest.approx(0.3)}
     # It is of all of them, so that a spread between them would be nonsense.
-    ((cell,),) = cells(table_of(testset, runs, [diversity]))
+    ((cell,),) = table_of(testset, runs, [diversity]).cells
     assert cell.spread is None
     alone = table_of(testset, [store.run("ilvr")], [diversity]).rows[0]
     assert alone.missing == {"diversity": ONE_REPETITION}
@@ -345,7 +345,7 @@ def test_what_runs_cost_is_read_from_the_store(testset: TestSet, store: Store) -
         "evaluations",
         "memory",
     ]
-    (_, *cells_of_dpi), (_, *cells_of_ilvr) = cells(table)
+    (_, *cells_of_dpi), (_, *cells_of_ilvr) = table.cells
     assert [cell.value for cell in cells_of_dpi] == [1.0, 0.0, 1.5]
     assert [cell.value for cell in cells_of_ilvr] == [1.0, 0.0, None]
 
@@ -353,7 +353,7 @@ def test_what_runs_cost_is_read_from_the_store(testset: TestSet, store: Store) -
 def test_what_nobody_measured_is_no_cost(testset: TestSet, store: Store) -> None:
     run = store.run("imported")
     run.write(dict.fromkeys(testset.entries, picture(1)), seconds=None, evaluations=None)
-    (row,) = cells(table_of(testset, [run], [PSNR], costs=True))
+    (row,) = table_of(testset, [run], [PSNR], costs=True).cells
     assert [(cell.value, cell.reason) for cell in row[1:]] == [(None, NOT_MEASURED)] * 3
 
 

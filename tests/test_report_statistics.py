@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import Cell, Column, Interval, Mark, Row, Table, cells
+from bench.report import Cell, Column, Interval, Mark, Row, Table
 from bench.report.statistics import (
     around,
     holm,
@@ -120,7 +120,7 @@ def test_one_image_tells_nothing() -> None:
 
 def column(column: Column, *rows: Row) -> list[Cell]:
     table = Table("set", 8, 40, 0, (column,), rows)
-    return [line[0] for line in cells(table)]
+    return [line[0] for line in table.cells]
 
 
 def rows_of(values: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> list[Row]:

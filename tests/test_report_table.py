@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.report import Cell, Column, Mark, Row, Table, cells
+from bench.report import Cell, Column, Mark, Row, Table
 from bench.report.layout import lay_out, number
 from bench.report.table import NOT_MEASURED, NOTHING_IN_COMMON, common_images, marks_of
 
@@ -39,7 +39,7 @@ def table(*rows: Row, column: Column = PSNR, images: int = 3) -> Table:
 
 def column_of(made: Table) -> list[Cell]:
     """The cells of the first column, without what statistics say of them."""
-    found = (row_cells[0] for row_cells in cells(made))
+    found = (row_cells[0] for row_cells in made.cells)
     return [Cell(cell.value, cell.count, cell.mark, cell.reason) for cell in found]
 
 

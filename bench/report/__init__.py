@@ -16,7 +16,7 @@ from bench.report.published import (
 )
 from bench.report.statistics import Interval
 from bench.report.strip import picture_strip
-from bench.report.table import Cell, Column, Mark, Row, Table, cells
+from bench.report.table import Cell, Column, Mark, Row, Table
 from bench.report.terminal import to_terminal
 from bench.report.verdict import Departure, Verdict
 
@@ -33,7 +33,6 @@ __all__ = [
     "Row",
     "Table",
     "Verdict",
-    "cells",
     "picture_strip",
     "read_published",
     "to_csv",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.report.layout import number
-from bench.report.table import Cell, Column, Row, Table, cells
+from bench.report.table import Cell, Column, Row, Table
 from bench.report.verdict import Verdict
 
 
@@ -40,7 +40,7 @@ class Claim:
 def claims(tables: Sequence[Table]) -> Iterator[Claim]:
     """The cells that claim to reproduce a published number."""
     for table in tables:
-        for row, line in zip(table.rows, cells(table), strict=True):
+        for row, line in zip(table.rows, table.cells, strict=True):
             for column, cell in zip(table.columns, line, strict=True):
                 if cell.verdict not in (None, Verdict.NOT_COMPARABLE):
                     yield Claim(table, row, column, cell)

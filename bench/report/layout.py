@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.report.table import Cell, Column, Mark, Row, Table, cells
+from bench.report.table import Cell, Column, Mark, Row, Table
 from bench.report.verdict import Departure, Verdict
 
 ABSENT = "\N{EN DASH}"
@@ -70,7 +70,7 @@ def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> L
 
     `intervals` and `beside` are whether 95 % intervals and published values are shown.
     """
-    grid = cells(table)
+    grid = table.cells
     absent = [cell.reason for row in grid for cell in row if cell.value is None]
     return Layout(
         caption=_caption(table),

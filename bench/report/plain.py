@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.report.escape import csv_text, markdown_text, one_line
 from bench.report.layout import TIED, UNSEPARATED, Layout, lay_out
-from bench.report.table import Cell, Column, Mark, Row, Table, cells
+from bench.report.table import Cell, Column, Mark, Row, Table
 
 _MARKDOWN_MARKS = {Mark.BEST: "**{}**", Mark.SECOND: "*{}*", Mark.NONE: "{}"}
 
@@ -88,7 +88,7 @@ def to_csv(tables: Table | Sequence[Table]) -> str:
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_CSV_HEADER)
     for table in [tables] if isinstance(tables, Table) else tables:
-        for row, row_cells in zip(table.rows, cells(table), strict=True):
+        for row, row_cells in zip(table.rows, table.cells, strict=True):
             for column, cell in zip(table.columns, row_cells, strict=True):
                 writer.writerow(_csv_line(table, row, column, cell))
     return stream.getvalue()

@@ -4,20 +4,41 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.description import RunSpec
+import pandas as pd
+
+from bench.description import Record, RunSpec
 from bench.errors import BenchError
 from bench.store import Run, list_runs
 from bench.testset.manifest import TestSet
 
 
+class Reading(Run):
+    """A run as a report finds it: its pictures are hashed, and its scores are read, once."""
+
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        return super().records()
+
+    @cached_property
+    def _table(self) -> pd.DataFrame | None:
+        return super().scores()
+
+    def records(self) -> dict[str, Record]:
+        return self._records
+
+    def scores(self) -> pd.DataFrame | None:
+        return self._table
+
+
 def runs_on(testset: TestSet, results: Path) -> list[Run]:
     """All runs on a test set as it is, repetitions of a run behind each other."""
     digest = testset.manifest.sha256
-    runs = [run for run in list_runs(results, testset.name) if run.spec.testset == digest]
-    return sorted(runs, key=_place)
+    runs = [Reading(run.folder) for run in list_runs(results, testset.name)]
+    return sorted((run for run in runs if run.spec.testset == digest), key=_place)
 
 
 def repeated(runs: Sequence[Run]) -> list[list[Run]]:

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -90,6 +91,17 @@ class Table:
     notes: tuple[str, ...] = ()
     protocol: str = ""
 
+    @cached_property
+    def cells(self) -> "tuple[tuple[Cell, ...], ...]":
+        """Every cell, [rows][columns], computed once: intervals and tests take long.
+
+        A mean is over the images that all rows with any value for its metric have a value for, so
+        that no method looks better for having skipped the hard faces. Rows without any value for a
+        metric don't narrow the others.
+        """
+        columns = [column_cells(column, self.rows) for column in self.columns]
+        return tuple(tuple(cells[i] for cells in columns) for i in range(len(self.rows)))
+
 
 class Mark(Enum):
     """How a cell compares with the others of its column."""
@@ -135,17 +147,6 @@ class Cell:
     difference: float | None = None
     verdict: Verdict | None = None
     departures: tuple[Departure, ...] = ()
-
-
-def cells(table: Table) -> tuple[tuple[Cell, ...], ...]:
-    """Every cell, [rows][columns].
-
-    A mean is over the images that all rows with any value for its metric have a value for, so that
-    no method looks better for having skipped the hard faces. Rows without any value for a metric
-    don't narrow the others.
-    """
-    columns = [column_cells(column, table.rows) for column in table.columns]
-    return tuple(tuple(cells[i] for cells in columns) for i in range(len(table.rows)))
 
 
 def column_cells(column: Column, rows: Sequence[Row]) -> tuple[Cell, ...]:

@@ -13,7 +13,7 @@ from bench.report.collect import COSTS, Measured, table_of
 from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
 from bench.report.runs import repeated
-from bench.report.table import NOT_MEASURED, Column, cells
+from bench.report.table import NOT_MEASURED, Column
 
 if TYPE_CHECKING:
     from bench.store import Run
@@ -46,7 +46,7 @@ def results_of(
     """What is known of runs, and the columns by their names: the metrics, and what runs cost."""
     table = table_of(testset, runs, metrics, protocol, costs=True)
     results = []
-    for run, row, line in zip(first_repetitions(runs), table.rows, cells(table), strict=True):
+    for run, row, line in zip(first_repetitions(runs), table.rows, table.cells, strict=True):
         named = dict(zip((column.name for column in table.columns), line, strict=True))
         values = {name: cell.value for name, cell in named.items() if cell.value is not None}
         reasons = {name: cell.reason for name, cell in named.items() if cell.value is None}

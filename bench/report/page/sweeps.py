@@ -8,7 +8,7 @@ from bench.report.collect import COSTS
 from bench.report.layout import header, number
 from bench.report.page.content import flattened
 from bench.report.page.section import Section
-from bench.report.table import Cell, Column, Table, cells
+from bench.report.table import Cell, Column, Table
 from bench.store import Run
 
 FEWEST = 3
@@ -146,7 +146,7 @@ def _what_differs(facts: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _sweeps(testset: str, runs: Sequence[Run], table: Table) -> Iterator[Sweep]:
-    grid = cells(table)
+    grid = table.cells
     for method, setting, lines in families(runs):
         name = setting.removeprefix(_SETTING)
         charts = []
