@@ -229,7 +229,7 @@ class Run:
 
     def differences(self) -> list[str]:
         """A line for whatever is not as it was written: description, pictures, tables."""
-        names = ("records.parquet", "scores.parquet")
+        names = ("records.parquet", "failures.parquet", "scores.parquet")
         tables = [path for name in names if (path := self.folder / name).exists()]
         lines = broken_seals(self.folder / "run.json", *tables)
         if self.description.get("identity") != self.spec.identity:
