@@ -16,7 +16,7 @@ from bench.errors import BenchError, Refused
 from bench.files import BLANK, SEAL, is_sealed, seal, write_bytes
 
 MAX_RATIO = 100
-"""Bytes of a table per byte of its file. Of runs and scores it is about 10."""
+"""Bytes of a table per byte of its file. Of the scores of many images it is about 20."""
 
 SMALL = 2**26
 """Bytes of a table that is no bomb, whatever its ratio."""
