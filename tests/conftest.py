@@ -1,4 +1,4 @@
-"""What tests of several rooms begin with: a web server, and records of a test's own."""
+"""What tests of several rooms begin with: no network, a web server, records of a test's own."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,9 +10,20 @@ from bench.download.connection import OFFLINE
 from bench.download.fetch import Wanted
 from bench.errors import BenchError
 from bench.registry import obtain
+from tests import network
 from tests.browser import CHROMIUM, Browser, browser
 from tests.registered import Register, registry
 from tests.serving import Site, site
+
+network.deny()
+
+
+@pytest.fixture(autouse=True)
+def nothing_reaches_for_the_network() -> Iterator[None]:
+    """Fails a test in whose time something tried to, though it may have taken the refusal well."""
+    network.attempts.clear()
+    yield
+    assert network.attempts == []
 
 
 @pytest.fixture

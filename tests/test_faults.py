@@ -23,6 +23,7 @@ import pytest
 from bench.engine import provenance
 from bench.errors import BenchError
 from bench.files import UNFINISHED
+from bench.store import Run
 from bench.testset.manifest import open_testset
 from bench.training import architectures, tasks
 from tests.command import Outcome, good
@@ -200,6 +201,26 @@ def test_a_flipped_bit_is_found_by_the_next_command_and_named_by_verify(home: Pa
             assert f"{path.relative_to(home)} " in outcome.out, what
         path.write_bytes(before)
     goes_on("evaluate", home)
+
+
+def test_verify_finds_a_flipped_bit_in_whatever_file_it_is(home: Path) -> None:
+    for name in ("prepare", "run"):
+        done(name)
+    (folder,) = home.glob(f"{RESULTS}/bicubic-*")
+    (folder / "images" / "face-3.png").unlink()
+    Run(folder).note_failures({"face-3": "a face too many"})
+    Run(folder).finish([f"face-{number}" for number in range(4)], {})
+    done("evaluate")
+    good("verify", "results")
+    files = [path for room in (SET, RESULTS) for path in (home / room).rglob("*") if path.is_file()]
+    assert {path.name for path in files} >= {"manifest.json", "failures.parquet", "run.json"}
+    for path in files:
+        before = path.read_bytes()
+        flip(path)
+        outcome = command("verify", "celeba-16-x4" if home / SET in path.parents else "results")
+        assert outcome.code == 1, path
+        assert path.name in outcome.out + outcome.err, path
+        path.write_bytes(before)
 
 
 def test_what_can_be_had_again_is_made_or_fetched_again(home: Path) -> None:

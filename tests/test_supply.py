@@ -2,9 +2,11 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -114,7 +116,7 @@ sys.addaudithook(refuse)
 """
 
 COMMANDS = """
-import importlib, pkgutil
+import importlib, pkgutil, shlex, sys
 import bench
 from bench.training import architectures
 from tests.command import good
@@ -123,11 +125,9 @@ from tests.small import TINY_PRIOR
 for module in pkgutil.walk_packages(bench.__path__, "bench."):
     if module.name not in {"bench.__main__", "bench.metrics.lpips_jax"}:
         importlib.import_module(module.name)
-few = [part for name in ("ddnm", "dpi") for part in ("--set", f"{name}.steps=2")]
-good("prepare", "sample", "--scale", 8, "--size", 64, "--count", 2)
-good("run", "bicubic", "ddnm", "dpi", *few)
+for line in sys.stdin:
+    good(*shlex.split(line))
 good("evaluate")
-good("report", "--strip", "strip.png")
 architectures.PRIOR_64 = TINY_PRIOR
 faces = ("--size", 16, "--data", "testsets/sample-64-x8/hr")
 good("train", "prior", *faces, "--out", "nets", "--steps", 1, "--batch", 2)
@@ -136,7 +136,32 @@ for line in ("verify results", "weights list", "weights verify", "doctor", "data
 """
 
 
-def run_refused(folder: Path, code: str) -> tuple[int, str, str]:
+QUICKLY = {
+    "prepare": "--count 2 --size 64",
+    "run": " ".join(f"--set {name}.steps=3" for name in ("ilvr", "ddnm", "dpi")),
+    "report": "",
+}
+
+
+def demo() -> list[str]:
+    """What `make demo` does, on two faces and in a few steps."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", "")
+    _, _, recipe = makefile.partition("\ndemo: install\n")
+    lines = takewhile(lambda line: line.startswith("\t"), recipe.splitlines())
+    commands = [line.removeprefix("\t$(RUN)bench ") for line in lines]
+    return [f"{command} {QUICKLY[command.split()[0]]}" for command in commands]
+
+
+def without_network() -> list[str]:
+    """What begins a process for which the kernel has no network, where that is allowed."""
+    command = ["unshare", "--net"]
+    allowed = (
+        shutil.which(command[0]) and not subprocess.run([*command, "true"], check=False).returncode
+    )
+    return command if allowed else []
+
+
+def run_refused(folder: Path, code: str, given: str = "") -> tuple[int, str, str]:
     """Exit code and errors of a program without a network, and the attempts that it made."""
     (folder / "sitecustomize.py").write_text(REFUSE)
     attempts = folder / "attempts"
@@ -147,17 +172,25 @@ def run_refused(folder: Path, code: str) -> tuple[int, str, str]:
         "OMP_NUM_THREADS": "1",
     }
     environment.pop("BENCH_OFFLINE", None)
-    command = [sys.executable, "-c", code]
+    command = [*without_network(), sys.executable, "-c", code]
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        command,
+        cwd=folder,
+        env=environment,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, done.stderr, attempts.read_text() if attempts.exists() else ""
 
 
 def test_no_command_but_those_that_fetch_reaches_for_the_network(tmp_path: Path) -> None:
-    code, said, attempts = run_refused(tmp_path, COMMANDS)
+    assert [line.split()[0] for line in demo()] == ["prepare", "run", "report"]
+    code, said, attempts = run_refused(tmp_path, COMMANDS, "\n".join(demo()))
     assert attempts == ""
     assert code == 0, said
+    assert (tmp_path / "results" / "demo" / "index.html").is_file()
 
 
 def test_an_attempt_would_be_noticed(tmp_path: Path) -> None:

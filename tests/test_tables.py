@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +59,15 @@ def test_a_text_in_a_million_rows_is_refused_before_it_is_made() -> None:
 
 
 def test_rows_of_nothing_are_refused_by_what_the_footer_says() -> None:
-    nothing = pa.table({"value": pa.nulls(SMALL // 8 + 1)})
+    rows = SMALL // 8 + 1
+    data = parquet(pa.table({"value": pa.nulls(rows)}), row_group_size=rows)
     with pytest.raises(Refused, match="more than 100 times its size"):
-        parse_table(parquet(nothing), "odd")
+        parse_table(data, "odd")
+    lying = forged(
+        data, rows, 2**21, lambda footer: footer.num_rows
+    )  # its one group tells the truth
+    with pytest.raises(Refused, match="more than 100 times its size"):
+        parse_table(lying, "odd")
 
 
 def test_pages_that_are_packed_more_tightly_than_ours_are_refused() -> None:
@@ -82,18 +89,16 @@ def test_texts_as_additions_to_the_one_before_are_refused() -> None:
 def test_a_column_that_is_longer_than_the_footer_says_is_refused() -> None:
     rows, fewer = 12_345, 12_300  # of as many bytes, as the footer writes them
     data = parquet(pa.table({"value": [1.5] * rows}))
-    forged = next(
-        changed
-        for found in re.finditer(re.escape(varint(rows)), data)
-        if column_length(changed := data[: found.start()] + varint(fewer) + data[found.end() :])
-        == fewer
-    )
+    lying = forged(data, rows, fewer, lambda footer: footer.row_group(0).column(0).num_values)
     with pytest.raises(BenchError, match="a column has another length than the table"):
-        parse_table(forged, "odd")
+        parse_table(lying, "odd")
 
 
-def column_length(data: bytes) -> int:
-    return int(pq.read_metadata(io.BytesIO(data)).row_group(0).column(0).num_values)
+def forged(data: bytes, number: int, other: int, where: Callable[[Any], int]) -> bytes:
+    """A file whose footer says another number of as many bytes, where `where` finds it."""
+    places = re.finditer(re.escape(varint(number)), data)
+    files = (data[: p.start()] + varint(other) + data[p.end() :] for p in places)
+    return next(f for f in files if where(pq.read_metadata(io.BytesIO(f))) == other)
 
 
 def varint(number: int) -> bytes:

@@ -61,7 +61,7 @@ def differences_of(run: Run) -> list[str]:
     Raises:
         BenchError: a description or a table can't be read.
     """
-    names = ("records.parquet", "scores.parquet")
+    names = ("records.parquet", "failures.parquet", "scores.parquet")
     tables = [path for name in names if (path := run.folder / name).exists()]
     lines = broken_seals(run.folder / "run.json", *tables)
     if run.description.get("identity") != run.spec.identity:

@@ -52,11 +52,11 @@ class ParquetSource:
 
     def _images(self, table: Any, path: Path) -> Iterator[Any]:
         column = _image_column(table.schema_arrow, path)
-        for number in range(table.metadata.num_row_groups):
-            group = table.metadata.row_group(number)
+        for group in map(table.metadata.row_group, range(table.metadata.num_row_groups)):
             for part in map(group.column, range(group.num_columns)):
-                packed, unpacked = part.total_compressed_size, part.total_uncompressed_size
-                check_ratio(path, part.path_in_schema, unpacked, packed)
+                if part.path_in_schema.startswith(f"{column}."):
+                    packed, unpacked = part.total_compressed_size, part.total_uncompressed_size
+                    check_ratio(path, part.path_in_schema, unpacked, packed)
         for batch in table.iter_batches(ROWS, columns=[column]):
             yield from batch.column(0).to_pylist()
 
