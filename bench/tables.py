@@ -99,6 +99,7 @@ def _decoded(data: bytes) -> pd.DataFrame:
             left -= sum(_length(column) for column in batch.columns)
             if left < 0:
                 raise _Bomb
+            batch.validate(full=True)  # such as that texts are UTF-8
             pieces.append(batch)
     return pa.Table.from_batches(pieces, file.schema_arrow).cast(schema).to_pandas()
 

@@ -116,6 +116,12 @@ def test_a_column_of_what_no_table_holds_is_refused(column: list[object]) -> Non
         parse_table(parquet(pa.table({"odd": column})), "x")
 
 
+def test_a_text_in_no_encoding_is_damage() -> None:
+    data = parquet(pa.table({"image": ["face-0"]})).replace(b"face-0", b"\xbbace-0")
+    with pytest.raises(BenchError, match=r"odd is damaged \(.*UTF8"):
+        parse_table(data, "odd")
+
+
 TABLES = {
     "texts and numbers": pd.DataFrame({"image": ["a", "b"], "value": [1.5, float("inf")]}),
     "what is not known": pd.DataFrame({"seconds": [None, 1.0], "note": ["a", None]}),
