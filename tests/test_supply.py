@@ -138,7 +138,7 @@ for line in ("verify results", "weights list", "weights verify", "doctor", "data
 
 QUICKLY = {
     "prepare": "--count 2 --size 64",
-    "run": " ".join(f"--set {name}.steps=3" for name in ("ilvr", "ddnm", "dpi")),
+    "run": "--set ilvr.steps=3 --set ilvr.range_t=1 --set ddnm.steps=3 --set dpi.steps=3",
     "report": "",
 }
 
