@@ -12,7 +12,7 @@ from bench.authoring.witness import witness
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
-from bench.errors import BenchError
+from bench.errors import BenchError, WrongUsage
 from bench.images import Pixels, resize_bicubic, to_model, to_pixels
 from bench.kinds import Kind
 from bench.method import Configured, Method, Models, Network, Problem, configure
@@ -124,10 +124,13 @@ STAND_INS = Models(Prior(stand_in_prior, Schedule.linear()), stand_in_corrector,
 
 
 def quick(method: Method[Any], size: int, scale: int) -> Configured:
-    """A method with its published settings, made quick where they can be."""
+    """A method with its published settings, made quick where these allow that."""
     published = method.settings(scale)
     overrides = {k: v for k, v in QUICK.items() if hasattr(published, k)}
-    return configure(method, scale, size, {method.name: overrides})
+    try:
+        return configure(method, scale, size, {method.name: overrides})
+    except WrongUsage:  # as ILVR, which refines down to one of its steps
+        return configure(method, scale, size, {})
 
 
 def _of_tensor(restored: Any, shape: tuple[int, ...]) -> list[str]:
