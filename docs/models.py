@@ -117,7 +117,7 @@ def denoise(prior: Prior, hr: Tensor, noise: Tensor, t: int) -> Denoising:
     alpha_bar = float(SCHEDULE.alpha_bar[t])
     x = math.sqrt(alpha_bar) * hr + math.sqrt(1 - alpha_bar) * noise
     eps = torch.cat(
-        [prior.network(part, torch.full((len(part),), t))[:, :3] for part in x.split(16)]
+        [prior.network(part, torch.full((len(part),), t))[:, :3] for part in torch.split(x, 16)]
     )
     x0_hat = x0_from_eps(SCHEDULE, x, eps, t).clamp(-1, 1)
     return Denoising(_mean_square(eps - noise), _mean_square(x0_hat - hr))
