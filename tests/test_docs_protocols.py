@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.images import resize_bicubic
+from bench.images import read_image, resize_bicubic
 from bench.metrics import find
 from docs import protocols
 
@@ -16,8 +16,12 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if reason := find("lpips-vgg").unavailable():
         pytest.skip(reason)
     monkeypatch.setattr(protocols, "FILE", tmp_path / "protocols.md")
+    monkeypatch.setattr(protocols, "PICTURE", tmp_path / "protocols.png")
     monkeypatch.setattr(protocols, "SIZE", 64)
     assert protocols.main([str(SAMPLE), "2"]) == 0
+    picture = read_image(tmp_path / "protocols.png")
+    for colour in ((0, 114, 178), (213, 94, 0)):  # both scales have points, of the first colours
+        assert (picture == colour).all(axis=-1).any()
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in (tmp_path / "protocols.md").read_text().splitlines()
