@@ -20,7 +20,7 @@ from torch import Tensor
 
 from bench.errors import BenchError
 
-_WORTH_THREADS = 2**18  # draws: some 10 ms of one core, as much as an image of 256 px takes
+_WORTH_THREADS = 2**18  # draws: some 3 ms of one core, a little more than an image of 256 px
 
 
 class Noise(Protocol):
