@@ -50,13 +50,12 @@ SETTING = (
 )
 
 
-def ours(method: str, unet: UNet, corrector: Corrector) -> None:
+def ours(method: str, unet: CountedNetwork, corrector: CountedNetwork) -> None:
     """Our samplers on the whole batch."""
     count, size = SETTING.images, SETTING.size
     y = torch.zeros(count, 3, size // SCALE, size // SCALE, device=DEVICE)
     noise = KeyedNoise([StreamKey(0, str(i)) for i in range(count)])
-    networks = [counted(network) for network in (unet, corrector)]
-    prior = Prior(networks[0], Schedule.linear())
+    prior = Prior(unet, Schedule.linear())
     if method == "ddnm":
         operator = bicubic(size, SCALE)
         ddnm.sample(prior.respaced(STEPS, "strided"), y, operator, ddnm.Settings(), noise)
@@ -66,7 +65,7 @@ def ours(method: str, unet: UNet, corrector: Corrector) -> None:
     else:
         settings = DPISettings(tau=300, s=1.2, omega=750, steps=STEPS)
         grid = torch.zeros(count, 3, size // 2, size // 2, device=DEVICE)
-        sample(prior, networks[1], grid, settings, noise)
+        sample(prior, corrector, grid, settings, noise)
 
 
 def counted(network: nn.Module) -> CountedNetwork:
@@ -127,7 +126,8 @@ def main(side: str, method: str) -> None:
     batch = SETTING.images if side == "batched" else 1
     with torch.no_grad(), precision:
         if side == "ours":
-            print(timed(lambda: ours(method, unet, corrector)))
+            networks = counted(unet), counted(corrector)
+            print(timed(lambda: ours(method, *networks)))
         else:
             print(timed(lambda: plain(method, unet, corrector, batch)))
 

@@ -1,11 +1,16 @@
-"""The command line as tests call it: in this process, in a folder of its own."""
+"""The command line as tests call it, in this process, and programs of ours in one of their own."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from bench.cli import app
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -32,3 +37,18 @@ def good(*arguments: str | int | Path) -> Outcome:
     outcome = bench(*arguments)
     assert outcome.code == 0, outcome
     return outcome
+
+
+def program(*arguments: str) -> str:
+    """What `python -m` of these says, which must succeed, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
