@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from typing import Protocol, TypeVar
 
 from bench.errors import BenchError
@@ -51,24 +52,61 @@ def parallel_map(
     if workers <= 1:
         yield from map(function, items)
         return
+    with _processes(workers) as pool:
+        yield from _through(pool, function, items, 4 * workers)
+
+
+def kept_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """`parallel_map` in processes that stay for the next call, until this one ends.
+
+    For work that comes in portions, of which none is worth starting processes for each time. What
+    they see of the environment is that of the first call.
+
+    Raises:
+        BenchError: a worker was ended from outside.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    try:
+        yield from _through(_kept_processes(workers), function, items, 4 * workers)
+    except BenchError:
+        _kept_processes.cache_clear()  # after the end of one the others take no more work
+        raise
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")  # a copy of this one would hold its locks
-    with ProcessPoolExecutor(workers, context, initializer=end_with_parent) as pool:
-        pending: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(function, item))
-                if len(pending) > 4 * workers:
-                    yield pending.popleft().result()
-            while pending:
+    return ProcessPoolExecutor(workers, context, initializer=end_with_parent)
+
+
+_kept_processes = cache(_processes)
+
+
+def _through(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int,
+) -> Iterator[Result]:
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > ahead:
                 yield pending.popleft().result()
-        except BrokenProcessPool:
-            raise BenchError(
-                "A worker process was ended from outside, perhaps for want of memory; "
-                "the same command goes on."
-            ) from None
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool:
+        raise BenchError(
+            "A worker process was ended from outside, perhaps for want of memory; "
+            "the same command goes on."
+        ) from None
+    finally:
+        for future in pending:
+            future.cancel()
 
 
 def end_with_parent() -> None:

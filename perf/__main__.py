@@ -28,8 +28,8 @@ PACKAGES = (
     *("pyiqa", "deepinv", "diffusers"),
 )
 
-LOOP = "the released loop's network calls, one image at a time"
-BATCHED = "the same calls on a batch, under autocast"
+LOOP = "the released loop, one image at a time"
+BATCHED = "the released loop on a batch, under autocast"
 COMPARISONS = (
     Comparison("perf.sampling", "ddnm", "plain", "ddnm", LOOP),
     Comparison("perf.sampling", "dpi", "plain", "dpi", LOOP),
@@ -50,6 +50,11 @@ COMPARISONS = (
     Comparison("perf.starting", "help", "plain", "bench --help", "import torch_fidelity"),
     Comparison("perf.starting", "doctor", "plain", "bench doctor", "torch.utils.collect_env"),
     Comparison("perf.starting", "report", "plain", "bench report, demo", "import torch"),
+)
+ON_A_CPU = (  # on a GPU ours compute in bfloat16 above
+    Comparison("perf.sampling", "ddnm-bfloat16", "plain", "ddnm, bfloat16", LOOP),
+    Comparison("perf.sampling", "dpi-bfloat16", "plain", "dpi, bfloat16", LOOP),
+    Comparison("perf.sampling", "dps-bfloat16", "plain", "dps, bfloat16", LOOP),
 )
 ON_A_GPU = (
     Comparison("perf.sampling", "ddnm", "batched", "ddnm", BATCHED),
@@ -81,7 +86,7 @@ def processor() -> str:
 
 def measure(repetitions: int) -> list[tuple[str, ...]]:
     """The rows of the table, as text."""
-    comparisons = COMPARISONS + ON_A_GPU * torch.cuda.is_available()
+    comparisons = (ON_A_GPU if torch.cuda.is_available() else ON_A_CPU) + COMPARISONS
     rows: list[tuple[str, ...]] = []
     with progress("Measuring", len(comparisons)) as advance:
         for one in comparisons:

@@ -30,7 +30,7 @@ from bench.metrics.recognition import (
     configured,
 )
 from bench.metrics.scoring import score_runs
-from bench.parallel import parallel_map
+from bench.parallel import kept_map
 from bench.store import Run
 from bench.testset.recipe import plan_testset
 from tests.small import RECIPE, prepared
@@ -124,12 +124,12 @@ def test_several_processes_embed_as_one_does(monkeypatch: pytest.MonkeyPatch) ->
 
     def counted(function: Any, pictures: Any, workers: int) -> Any:
         numbers.append(workers)
-        return parallel_map(function, pictures, workers)
+        return kept_map(function, pictures, workers)
 
     one, other = faces(2)
     pictures = [one, np.full((256, 256, 3), 128, np.uint8), other]
-    monkeypatch.setattr(recognition, "parallel_map", counted)
-    monkeypatch.setattr(recognition, "_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(recognition, "kept_map", counted)
+    monkeypatch.setattr(recognition, "_WORTH_PROCESSES", 1)
     found = {}
     for count in ("1", "2"):
         monkeypatch.setenv("OMP_NUM_THREADS", count)

@@ -1,8 +1,13 @@
-"""How many processes and threads work is given to."""
+"""How many processes and threads work is given to, and what becomes of them."""
+
+import os
+import signal
+from typing import Any
 
 import pytest
 
-from bench.parallel import processors, threads
+from bench.errors import BenchError
+from bench.parallel import kept_map, parallel_map, processors, threads
 
 
 @pytest.mark.parametrize(("asked", "expected"), [("1", 1), ("3", 3), ("0", None), ("many", None)])
@@ -13,3 +18,30 @@ def test_threads_follow_openmp(
     assert threads() == (expected or processors())
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert threads() == processors()
+
+
+def process(item: int) -> int:
+    """Who does the work."""
+    return os.getpid()
+
+
+def end(item: int) -> int:
+    """What a worker does that is killed."""
+    if item == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_processes_are_kept_for_the_next_call() -> None:
+    calls = [set(kept_map(process, range(8), workers=2)) for _ in range(3)]
+    workers = set.union(*calls)
+    assert len(workers) <= 2
+    assert os.getpid() not in workers
+    assert list(kept_map(process, range(2), workers=1)) == 2 * [os.getpid()]
+
+
+@pytest.mark.parametrize("spread", [parallel_map, kept_map])
+def test_a_worker_that_is_killed_is_an_error_in_words(spread: Any) -> None:
+    with pytest.raises(BenchError, match="A worker process was ended from outside"):
+        list(spread(end, range(6), workers=2))
+    assert list(spread(abs, range(3), workers=2)) == [0, 1, 2]

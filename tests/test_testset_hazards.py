@@ -4,7 +4,6 @@ import io
 import os
 import random
 import shutil
-import signal
 import struct
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from PIL import Image
 from bench.errors import BenchError
 from bench.files import write_bytes
 from bench.images import encode_png
-from bench.parallel import parallel_map
 from bench.testset.manifest import open_testset
 from bench.testset.recipe import plan_testset
 from tests.small import RECIPE, photos, picture, prepared
@@ -209,15 +207,3 @@ def test_workers_do_not_outlive_a_killed_preparation(tmp_path: Path) -> None:
     while time.monotonic() < deadline + 20 and any(Path(f"/proc/{w}").exists() for w in workers):
         time.sleep(0.05)
     assert not any(Path(f"/proc/{w}").exists() for w in workers)
-
-
-def end(item: int) -> int:
-    """What a worker does that is killed."""
-    if item == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return item
-
-
-def test_a_worker_that_is_killed_is_an_error_in_words() -> None:
-    with pytest.raises(BenchError, match="A worker process was ended from outside"):
-        list(parallel_map(end, range(6), workers=2))

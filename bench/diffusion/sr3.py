@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.diffusion.doubling import doubled
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import ConditionalNetwork, ancestral_step, posterior_mean, x0_from_eps
 from bench.diffusion.schedule import Schedule
@@ -141,7 +142,7 @@ class Resample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=1 if up else 2, padding=1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2, mode="nearest") if self.up else x)
+        return doubled(x, self.conv) if self.up else self.conv(x)
 
 
 class SR3UNet(nn.Module):

@@ -9,12 +9,13 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.diffusion.doubling import doubled
 from bench.errors import BenchError
 
 
@@ -105,10 +106,11 @@ class ResBlock(nn.Module):
 
     def forward(self, x: Tensor, emb: Tensor) -> Tensor:
         norm, activation, conv = self.in_layers
-        h = conv(self._resize(activation(norm(x))))
+        h = activation(norm(x))
+        h = doubled(h, cast("nn.Conv2d", conv)) if self.resample == "up" else conv(self._resize(h))
         x = self._resize(x)
         scale, shift = self.emb_layers(emb).to(h.dtype)[:, :, None, None].chunk(2, dim=1)
-        h = self.out_layers[0](h) * (1 + scale) + shift
+        h = torch.addcmul(shift, self.out_layers[0](h), 1 + scale)
         return self.skip_connection(x) + self.out_layers[1:](h)
 
 

@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
 from bench.metrics.features import Extractor, Features
 from bench.metrics.metric import FeatureMetric, Measure, Reference, package_version
-from bench.parallel import parallel_map, threads
+from bench.parallel import kept_map, threads
 from bench.resources import cache_folder, dlib_models, missing_packages
 from bench.typed import build
 
@@ -41,7 +41,8 @@ _WEIGHTS = {
 
 _DLIB = "dlib_face_recognition_resnet_model_v1.dat"
 
-_WORTH_A_PROCESS = 8  # pictures: to start one takes as long as six
+_WORTH_PROCESSES = 16  # pictures: with fewer, to start them takes longer than they save
+_PROCESSES = 8  # at most: pictures come in chunks that are too small for more
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ class Faces(Extractor):
         if reason := self.unavailable():
             raise BenchError(f"Recognition: {reason}")
         # dlib computes on one core and holds the lock; onnxruntime takes all cores by itself.
-        workers = min(threads(), len(pictures) // _WORTH_A_PROCESS) if self.model == "Dlib" else 1
-        return list(parallel_map(self._faces, pictures, workers))
+        several = self.model == "Dlib" and len(pictures) >= _WORTH_PROCESSES
+        workers = min(threads(), _PROCESSES) if several else 1
+        return list(kept_map(self._faces, pictures, workers))
 
     def _faces(self, pixels: "Pixels") -> Features:
         package = deepface(self.weights)

@@ -1,0 +1,153 @@
+"""How released code samples, restated: what `perf.sampling` measures ours against.
+
+DDNM, DPS and DPI as their repositories run them, on guided-diffusion's network: each coefficient is
+looked up in a table of float64 and moved to the device in every step, attention writes its weights
+out, and an image that was doubled is convolved whole. With the same noise they give what ours give;
+`tests/test_perf_released.py` holds them to it.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bench.diffusion.noise import Noise
+from bench.diffusion.operators import SeparableOperator
+from bench.diffusion.prior import Network
+from bench.diffusion.schedule import Schedule, gather, noised, posterior_mean
+from bench.diffusion.unet import AttentionBlock, ResBlock
+from bench.dpi.corrector import Corrector
+from bench.dpi.masks import fixed_mask, released_edge_probability
+from bench.dpi.sampler import DPISettings
+
+
+class ReleasedResBlock(ResBlock):
+    """guided-diffusion's arithmetic on our block's parameters."""
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        norm, activation, conv = self.in_layers
+        h = conv(self._resize(activation(norm(x))))
+        x = self._resize(x)
+        scale, shift = self.emb_layers(emb)[:, :, None, None].chunk(2, dim=1)
+        h = self.out_layers[0](h) * (1 + scale) + shift
+        return self.skip_connection(x) + self.out_layers[1:](h)
+
+
+class ReleasedAttentionBlock(AttentionBlock):
+    """guided-diffusion's arithmetic on our block's parameters."""
+
+    def forward(self, x: Tensor, emb: Tensor) -> Tensor:
+        flat = x.flatten(2)
+        qkv = self.qkv(self.norm(flat)).reshape(len(x) * self.heads, -1, flat.shape[2])
+        q, k, v = qkv.chunk(3, dim=1)
+        scale = 1 / math.sqrt(math.sqrt(q.shape[1]))
+        weight = torch.einsum("bct,bcs->bts", q * scale, k * scale).softmax(dim=-1)
+        h = torch.einsum("bts,bcs->bct", weight, v).reshape(flat.shape)
+        return (flat + self.proj_out(h)).reshape(x.shape)
+
+
+def as_released(network: nn.Module) -> None:
+    """Let the blocks of a network of ours compute as guided-diffusion's do."""
+    for module in network.modules():
+        if isinstance(module, ResBlock):
+            module.__class__ = ReleasedResBlock
+        elif isinstance(module, AttentionBlock):
+            module.__class__ = ReleasedAttentionBlock
+
+
+def ddnm(
+    network: Network,
+    schedule: Schedule,
+    y: Tensor,
+    operator: SeparableOperator,
+    noise: Noise,
+    eta: float = 0.85,
+) -> Tensor:
+    """Measurements [B, 3, h, h] to images [B, 3, H, H], by the code's main path."""
+    x = noise.normal_like(operator.adjoint(y))
+    for index in reversed(range(len(schedule))):
+        t = torch.full((len(x),), index, device=x.device)
+        alpha_bar = gather(schedule.alpha_bar, t)
+        following = gather(schedule.alpha_bar_prev, t)
+        eps = network(x, told(schedule, t))[:, :3]
+        x0 = (x - eps * (1 - alpha_bar).sqrt()) / alpha_bar.sqrt()
+        x0_hat = x0 - operator.pseudo_inverse(operator(x0) - y)
+        drawn, kept = (1 - following).sqrt() * eta, (1 - following).sqrt() * (1 - eta**2) ** 0.5
+        x = following.sqrt() * x0_hat + drawn * noise.normal_like(x) + kept * eps
+    return x
+
+
+def dps(
+    network: Network,
+    schedule: Schedule,
+    y: Tensor,
+    operator: SeparableOperator,
+    noise: Noise,
+    scale: float = 0.3,
+) -> Tensor:
+    """Measurements [B, 3, h, h] to images [B, 3, H, H]."""
+    x = noise.normal_like(operator.adjoint(y))
+    for index in reversed(range(len(schedule))):
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            mean, log_variance, x0, _ = moments(network, schedule, x, index)
+            sample = mean + (index > 0) * (0.5 * log_variance).exp() * noise.normal_like(x)
+            misfit = torch.linalg.norm((y - operator(x0)).flatten(1), dim=1).sum()
+            (gradient,) = torch.autograd.grad(misfit, x)
+        x = (sample - scale * gradient).detach()
+    return x
+
+
+def dpi(
+    network: Network,
+    schedule: Schedule,
+    base: Tensor,
+    corrector: Corrector,
+    settings: DPISettings,
+    noise: Noise,
+) -> Tensor:
+    """Base conditions [B, 3, H / 2, W / 2] to images [B, 3, H, W]."""
+    mask = fixed_mask(2 * base.shape[-1], 2).to(base)
+    y = torch.full((*base.shape[:2], *mask.shape[-2:]), 1e-6).to(base)
+    y[..., ::2, ::2] = base
+    y_T, x = y, noise.normal_like(y)
+    for index in reversed(range(len(schedule))):
+        t = torch.full((len(x),), index, device=x.device)
+        mean, log_variance, _, eps = moments(network, schedule, x, index)
+        fresh = noise.normal_like(x)
+        x_prime = mean + (index > 0) * (0.5 * log_variance).exp() * fresh
+        if index == 0:
+            return x_prime
+        y_noised = noised(schedule, y, t, eps)
+        y_prime = posterior_mean(schedule, y, y_noised, t) + (0.5 * log_variance).exp() * fresh
+        if index <= settings.tau:
+            probability = released_edge_probability(y, 2, settings.s)
+            adaptive = torch.zeros_like(y[:, :1])
+            adaptive[..., ::2, ::2] = noise.bernoulli(probability)
+            w = index / settings.omega
+            x = (1 - adaptive) * x_prime + adaptive * (w * y_prime + (1 - w) * x_prime)
+            y_prime = x
+        else:
+            x = (1 - mask) * x_prime + mask * y_prime
+        y = corrector(y_prime * mask, t * (1000 // len(schedule)), y_T * mask) * mask + 1e-6
+    return x
+
+
+def moments(
+    network: Network, schedule: Schedule, x: Tensor, index: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Mean and log variance of x_{t-1}, the clipped estimate, and eps, each [B, 3, H, W]."""
+    t = torch.full((len(x),), index, device=x.device)
+    eps, between = network(x, told(schedule, t)).chunk(2, dim=1)
+    low = gather(schedule.posterior_log_variance, t)
+    share = (between + 1) / 2
+    log_variance = share * gather(np.log(schedule.betas), t) + (1 - share) * low
+    x0 = gather(np.sqrt(1 / schedule.alpha_bar), t) * x
+    x0 = (x0 - gather(np.sqrt(1 / schedule.alpha_bar - 1), t) * eps).clamp(-1, 1)
+    return posterior_mean(schedule, x0, x, t), log_variance, x0, eps
+
+
+def told(schedule: Schedule, t: Tensor) -> Tensor:
+    """What the network is told at indices [B]."""
+    return torch.from_numpy(schedule.timesteps).to(t.device)[t]
