@@ -9,7 +9,7 @@ has two paths: the main one, with SVD operators, and the one of its quick start,
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from bench.diffusion.operators import SeparableOperator, average_pooling, bicubi
 from bench.diffusion.prior import Prior, noised
 from bench.method import Method, Problem
 from bench.settings import Fraction, NotNegative, Steps
-from bench.typed import Range
+from bench.typed import Positive
 
 OPERATORS = {"bicubic": bicubic, "average": average_pooling}
 
@@ -38,8 +38,8 @@ class Settings:
     steps: Steps = 100
     eta: Fraction = 0.85
     operator: Literal["bicubic", "average"] = "bicubic"
-    travel_length: Annotated[int, Range(1)] = 1
-    travel_repeat: Annotated[int, Range(1)] = 1
+    travel_length: Positive = 1
+    travel_repeat: Positive = 1
     sigma_y: NotNegative = 0.0
     form: Literal["svd", "simplified"] = "svd"
 

@@ -9,7 +9,6 @@ result of another method of the harness, and the prior the shared one.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
 
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from bench.diffusion.prior import Prior, ancestral_step
 from bench.errors import WrongUsage
 from bench.method import DEFAULT, Inner, Method, Problem
 from bench.settings import Fraction, NotNegative, Steps, check_spacing
-from bench.typed import Range
+from bench.typed import Positive
 
 Target = Callable[[Tensor], Tensor]
 """x_t [B, 3, H, W] -> the image to guide towards, of the same shape."""
@@ -38,7 +37,7 @@ class Settings:
 
     steps: Steps = 1000
     guidance: NotNegative = 0.1
-    passes: Annotated[int, Range(1)] = 1
+    passes: Positive = 1
     s_start: Fraction = 1.0
     s_end: Fraction = 0.7
     restorer: str = DEFAULT

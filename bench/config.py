@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.errors import BenchError, WrongUsage
-from bench.typed import at_least, build
+from bench.typed import Positive, build
 
 FILE_NAME = "bench.toml"
 
@@ -37,9 +37,9 @@ class Config:
     """
 
     testset: str | None = None
-    size: int | None = None
+    size: Positive | None = None
     seed: int = 0
-    batch: int | None = None
+    batch: Positive | None = None
     precision: Precision = "float32"
     methods: tuple[str, ...] = ("bicubic", "ilvr", "ddnm", "dpi")
     metrics: tuple[str, ...] = ("lpips-alex", "lpips-vgg", "psnr", "ssim")
@@ -95,7 +95,6 @@ def read_config(file: Path) -> Config:
         BenchError: as `open_workspace`.
     """
     config = build(Config, read_toml(file), str(file))
-    at_least(1, str(file), batch=config.batch, size=config.size)
     for name, given in {"methods": config.methods, "metrics": config.metrics}.items():
         if not given:
             raise WrongUsage(f"{file}.{name} is empty: name at least one, or leave it out.")

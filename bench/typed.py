@@ -45,6 +45,9 @@ class Range:
         return " and ".join(f"{word} {at}" for word, at in limits.items() if at is not None)
 
 
+Positive = Annotated[int, Range(1)]
+
+
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """An instance of a dataclass from a mapping; `where` names its place in messages.
 
@@ -92,17 +95,6 @@ def override(instance: T, values: Mapping[str, Any], where: str) -> T:
     hints = _hints(type(instance))  # type: ignore[arg-type]
     checked = {k: _check(hints[k], v, f"{where}.{k}") for k, v in values.items()}
     return dataclasses.replace(instance, **checked)  # type: ignore[type-var]
-
-
-def at_least(least: int, where: str, **values: int | None) -> None:
-    """Refuse a number that is too small; one that is not given is None.
-
-    Raises:
-        WrongUsage: one is; `where` names the place of all.
-    """
-    for name, value in values.items():
-        if value is not None and value < least:
-            raise WrongUsage(f"{where}.{name} is {value}, but must be at least {least}.")
 
 
 @lru_cache

@@ -27,7 +27,7 @@ from bench.dpi.masks import (
 )
 from bench.images import resize_bicubic_batch
 from bench.settings import TRAINING_STEPS, Fraction, NotNegative, Steps, check_spacing
-from bench.typed import Range
+from bench.typed import Positive, Range
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class DPISettings:
     tau: Annotated[float, Range(0, TRAINING_STEPS)]
     s: NotNegative
     omega: Annotated[float, Range(above=0)]
-    k: Annotated[int, Range(1)] = 2
+    k: Positive = 2
     steps: Steps = 1000
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     eta: Fraction = 1.0

@@ -10,7 +10,7 @@ from bench.config import read_toml
 from bench.errors import WrongUsage
 from bench.files import sha256_json
 from bench.names import stays_below
-from bench.typed import at_least, build, override
+from bench.typed import Positive, build, override
 
 PLACES = ("python", "repository", "input", "output", "scale", "size")
 """What a command may name in braces, beside the settings."""
@@ -84,7 +84,7 @@ class Description:
     size: int | None = None
     reduced: bool = False
     scales: tuple[int, ...] = ()
-    batch: int = 100
+    batch: Positive = 100
     environment: Environment = Environment()
     weights: tuple[Weights, ...] = ()
     limits: Limits = Limits()
@@ -164,7 +164,6 @@ def read_program(file: Path) -> Program:
         raise WrongUsage(f"{file}.command is empty.")
     if "{image}" not in description.result:
         raise WrongUsage(f"{file}.result is {description.result!r}, but must name {{image}}.")
-    at_least(1, str(file), batch=description.batch)
     files = [file for weights in description.weights for file in weights.files]
     for weights in description.weights:
         for unknown in weights.sha256.keys() - set(weights.files):

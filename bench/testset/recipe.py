@@ -14,7 +14,7 @@ from bench.resources import resource
 from bench.testset.degradation import DEGRADATIONS, REAL
 from bench.testset.manifest import Manifest, Plan
 from bench.testset.sources import HUB, open_source
-from bench.typed import at_least, build
+from bench.typed import Positive, build
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as fractions of the width and height."""
@@ -38,8 +38,8 @@ class Recipe:
     licence: str
     alignment: str
     selection: str
-    size: int = 256
-    count: int | None = None
+    size: Positive = 256
+    count: Positive | None = None
     framing: Mapping[str, Box] = field(default_factory=dict)
     source: str | None = None
     ground_truth: bool = True
@@ -111,7 +111,6 @@ def find_recipe(name: str, own: Path) -> Recipe:
         raise WrongUsage(f"There is no dataset {name!r}: did you mean {' or '.join(near)}?")
     file = files[name]
     recipe = build(Recipe, read_toml(file), str(file))
-    at_least(1, str(file), size=recipe.size, count=recipe.count)
     for size, (left, top, right, bottom) in recipe.framing.items():
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise BenchError(f"{file}: framing.{size} is no box within the image.")
