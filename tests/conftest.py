@@ -1,6 +1,7 @@
 """What tests of several rooms begin with: no network, a web server, records of a test's own."""
 
 import hashlib
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from tests.registered import Register, registry
 from tests.serving import Site, site
 
 network.deny()
+# In the background of a shell an interrupt is ignored, which the programs of tests would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
