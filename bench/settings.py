@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from bench.diffusion.schedule import Schedule
 from bench.errors import BenchError, WrongUsage
-from bench.typed import Range
+from bench.typed import Positive, Range
 
 TRAINING_STEPS = 1000
 """Of the schedule that every prior was trained on."""
@@ -22,7 +22,7 @@ Fraction = Annotated[float, Range(0, 1)]
 NotNegative = Annotated[float, Range(0)]
 
 _DIVIDES_SIZE = "divides the size of the results"
-Divisor = Annotated[int, Range(1), _DIVIDES_SIZE]
+Divisor = Annotated[Positive, _DIVIDES_SIZE]
 """A factor by which results are reduced."""
 
 

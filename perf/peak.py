@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.diffusion.unet import UNet
 from bench.memory import keep_freed_memory
 from perf.measuring import timed
-from perf.sampling import DEVICE, GPU, SETTING, counted
+from perf.sampling import DEVICE, GPU, PRECISION, SETTING, counted
 
 WIDTH = 8192 if GPU else 2048
 
@@ -18,13 +18,12 @@ WIDTH = 8192 if GPU else 2048
 def rates() -> tuple[float, float]:
     """Operations per second of the network and of the product."""
     network = UNet(SETTING.prior).requires_grad_(False).eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = torch.randn(SETTING.images, 3, SETTING.size, SETTING.size, device=DEVICE)
     t = torch.zeros(SETTING.images, dtype=torch.long, device=DEVICE)
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
             network.to(DEVICE)(x, t)
-        unet = counted(network)
+        unet = counted(network, PRECISION)
         for _ in range(3):  # PyTorch compiles and records a graph at the first calls
             unet(x, t)
         matrix = torch.randn(WIDTH, WIDTH, device=DEVICE)

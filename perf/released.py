@@ -22,6 +22,16 @@ from bench.dpi.masks import fixed_mask, released_edge_probability
 from bench.dpi.sampler import DPISettings
 
 
+class FreshNoise:
+    """Draws as released code makes them, from the global stream."""
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        return torch.randn_like(x)
+
+    def bernoulli(self, probability: Tensor) -> Tensor:
+        return torch.bernoulli(probability)
+
+
 class ReleasedResBlock(ResBlock):
     """guided-diffusion's arithmetic on our block's parameters."""
 

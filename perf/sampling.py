@@ -13,8 +13,8 @@ batched: the same loops on the whole batch, under autocast to bfloat16.
 """
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -51,19 +51,10 @@ class Setting:
 
 DEVICE = choose_device()
 GPU = DEVICE.type == "cuda"
+PRECISION: Precision = "bfloat16" if GPU else "float32"
 SETTING = (
     Setting(PRIOR_256, CORRECTOR_256, 256, 32) if GPU else Setting(PRIOR_64, CORRECTOR_64, 64, 8)
 )
-
-
-class FreshNoise:
-    """Draws as released code makes them."""
-
-    def normal_like(self, x: Tensor) -> Tensor:
-        return torch.randn_like(x)
-
-    def bernoulli(self, probability: Tensor) -> Tensor:
-        return torch.bernoulli(probability)
 
 
 def images(count: int, reduced: int) -> Tensor:
@@ -95,18 +86,18 @@ def theirs(method: str, unet: UNet, corrector: Corrector, batch: int) -> None:
         match method:
             case "ddnm":
                 steps = schedule.respaced(STEPS, "strided")
-                released.ddnm(unet, steps, y, operator, FreshNoise())
+                released.ddnm(unet, steps, y, operator, released.FreshNoise())
             case "dps":
-                released.dps(unet, schedule.respaced(STEPS), y, operator, FreshNoise())
+                released.dps(unet, schedule.respaced(STEPS), y, operator, released.FreshNoise())
             case _:
                 steps, base = schedule.respaced(STEPS), images(batch, 2)
-                released.dpi(unet, steps, base, corrector, DPI_RELEASED, FreshNoise())
+                released.dpi(unet, steps, base, corrector, DPI_RELEASED, released.FreshNoise())
 
 
-def counted(network: nn.Module, precision: Precision = "float32") -> CountedNetwork:
+def counted(network: nn.Module, precision: Precision) -> CountedNetwork:
     """As the engine loads it."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    found = CountedNetwork(network, DEVICE, "bfloat16" if GPU else precision)
+    found = CountedNetwork(network, DEVICE, precision)
     if GPU:
         found.compile()
     return found
@@ -114,26 +105,21 @@ def counted(network: nn.Module, precision: Precision = "float32") -> CountedNetw
 
 def main(side: str, work: str) -> None:
     """Print the seconds of one side."""
-    method, _, precision = work.partition("-")
+    method, _, reduced = work.partition("-")
     unet = UNet(SETTING.prior).to(DEVICE).requires_grad_(False).eval()
     corrector = Corrector(SETTING.corrector).to(DEVICE).requires_grad_(False).eval()
-    with torch.no_grad():
-        if side == "ours":
-            keep_freed_memory()
-            wanted: Precision = "bfloat16" if precision else "float32"
-            networks = counted(unet, wanted), counted(corrector, wanted)
-            print(timed(lambda: ours(method, *networks)))
-            return
+    if side == "ours":
+        keep_freed_memory()
+        precision: Precision = "bfloat16" if reduced else PRECISION
+        run = partial(ours, method, counted(unet, precision), counted(corrector, precision))
+    else:
         released.as_released(unet)
         released.as_released(corrector)
-        batch, context = (SETTING.images, autocast()) if side == "batched" else (1, nullcontext())
-        with context:
-            print(timed(lambda: theirs(method, unet, corrector, batch)))
-
-
-def autocast() -> AbstractContextManager[object]:
-    """What the harness calls --precision bfloat16."""
-    return torch.autocast(DEVICE.type, torch.bfloat16)
+        batch = SETTING.images if side == "batched" else 1
+        run = partial(theirs, method, unet, corrector, batch)
+    autocast = torch.autocast(DEVICE.type, torch.bfloat16, enabled=side == "batched")
+    with torch.no_grad(), autocast:
+        print(timed(run))
 
 
 if __name__ == "__main__":

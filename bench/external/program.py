@@ -81,7 +81,7 @@ class Description:
     inputs: Mapping[str, Literal["lr", "enlarged"]] = field(default_factory=lambda: {".": "lr"})
     result: str = "{image}.png"
     failure: str | None = None
-    size: int | None = None
+    size: Positive | None = None
     reduced: bool = False
     scales: tuple[int, ...] = ()
     batch: Positive = 100
