@@ -39,19 +39,20 @@ demo: install
 	$(RUN)bench report bicubic ilvr ddnm dpi --testset sample-64-x8 --strip results/demo.png \
 		--html results/demo
 
+# Whole files of tests go to one of WORKERS processes, each of one thread.
+WORKERS ?= 2
 test: install $(QUALITY) $(SYSTEM) lint
-	$(RUN)python -m pytest
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(WORKERS) --dist loadfile --durations=20
 
 lint: install
 	$(RUN)ruff format --check .
 	$(RUN)ruff check .
 	$(RUN)mypy
 
-# FUZZ_SECONDS of each parser; what breaks one is kept in tests/fuzz/kept.
-FUZZ_SECONDS ?= 120
+# Damaged files for every parser: EXAMPLES of each, new ones in every run.
+EXAMPLES ?= 2000
 fuzz: install
-	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[fuzz]"
-	$(RUN)python -m tests.fuzz $(FUZZ_SECONDS)
+	BENCH_FUZZ_EXAMPLES=$(EXAMPLES) $(RUN)python -m pytest tests/fuzz
 
 # Plausible mistakes in the mathematics, one at a time: the tests must notice each.
 mutations: install
@@ -67,7 +68,8 @@ perf: install
 	$(RUN)python -m perf
 
 docs: install
-	$(RUN)python -m docs.generate
+	$(RUN)python -m tools.generate
+	$(RUN)mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) testsets results/sample-* results/demo results/demo.png

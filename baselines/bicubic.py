@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from bench.images import resize_bicubic_batch
-from bench.method import Method, Problem
+from bench.methods import Method, Problem
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bench.method import Method, Problem
-from bench.restorers import restore_at_512
-from bench.settings import Fraction
+from bench.methods import Method, Problem
+from bench.methods.settings import Fraction
+from bench.networks.restorers import restore_at_512
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """DDNM: Denoising Diffusion Null-space Model (Wang et al., ICLR 2023).
 
-The clean estimate's range-space part is replaced by that of the measurement, so that A x0 = y
+The range-space part of x0_hat is replaced by that of the measurement, so that A x0 = y
 holds at every step, and a DDIM step follows; where the measurement is noisy (DDNM+), only as far
-as its noise allows. Facts from the released code (MIT), which does not clip the clean estimate and
+as its noise allows. Facts from the released code (MIT), which does not clip x0_hat and
 has two paths: the main one, with SVD operators, and the one of its quick start, "simplified".
 """
 
@@ -14,14 +14,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bench.core.validation import Positive
 from bench.diffusion.noise import Noise
-from bench.diffusion.operators import SeparableOperator, average_pooling, bicubic
+from bench.diffusion.operators import OPERATORS, SeparableOperator
 from bench.diffusion.prior import Prior, noised
-from bench.method import Method, Problem
-from bench.settings import Fraction, NotNegative, Steps
-from bench.typed import Positive
-
-OPERATORS = {"bicubic": bicubic, "average": average_pooling}
+from bench.methods import Method, Problem
+from bench.methods.settings import Fraction, NotNegative, Steps
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Settings:
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """The measurement is the input itself: [B, 3, h, w] to [B, 3, H, W]."""
+    """Restore the measurements [B, 3, h, w] to [B, 3, H, W]."""
     operator = OPERATORS[settings.operator](problem.size, problem.scale)
     prior = problem.prior.respaced(settings.steps, "strided")
     sample_out, _ = sample(prior, problem.lr, operator, settings, problem.noise)
@@ -88,7 +86,7 @@ def svd_step(
     operator: SeparableOperator,
     settings: Settings,
 ) -> tuple[Tensor, Tensor]:
-    """The corrected estimate (Eq. 14, Eq. 17 for noisy y) and the noise that is added to it.
+    """Return the corrected x0_hat (Eq. 14, Eq. 17 for noisy y) and the noise to add.
 
     `excess` is A^+ (A x0 - y), `fresh` the draw, `alpha_bar` that of the level to reach; all
     images are [B, 3, H, W]. With a noisy y each measured coefficient is corrected as far as its

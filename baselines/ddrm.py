@@ -2,8 +2,8 @@
 
 In the operator's singular basis every coefficient is a problem of its own: where the diffusion is
 noisier than the measurement the measured value is taken over, where it is cleaner it is pulled
-towards it, and what is not measured is sampled freely. Facts from the released code (MIT): the
-clean estimate is not clipped, and the last step returns it as it is, without the measurement. The
+towards it, and what is not measured is sampled freely. Facts from the released code (MIT):
+x0_hat is not clipped, and the last step returns it as it is, without the measurement. The
 noise is drawn in pixels rather than in the singular basis, which is not the same on every machine.
 """
 
@@ -15,12 +15,10 @@ import torch
 from torch import Tensor
 
 from bench.diffusion.noise import Noise
-from bench.diffusion.operators import SeparableOperator, average_pooling, bicubic
+from bench.diffusion.operators import OPERATORS, SeparableOperator
 from bench.diffusion.prior import Prior
-from bench.method import Method, Problem
-from bench.settings import Fraction, NotNegative, Steps
-
-OPERATORS = {"bicubic": bicubic, "average": average_pooling}
+from bench.methods import Method, Problem
+from bench.methods.settings import Fraction, NotNegative, Steps
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Settings:
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """The measurement is the input itself: [B, 3, h, w] to [B, 3, H, W]."""
+    """Restore the measurements [B, 3, h, w] to [B, 3, H, W]."""
     operator = OPERATORS[settings.operator](problem.size, problem.scale)
     prior = problem.prior.respaced(settings.steps, "strided")
     return sample(prior, problem.lr, operator, settings, problem.noise)
@@ -104,7 +102,7 @@ def _sigma(alpha_bar: float) -> float:
 
 
 def _measured_part(spectrum: Tensor, y: Tensor) -> Tensor:
-    """The coefficients [B, 3, h, h] that a measurement of y's size tells, as a view."""
+    """Return a view of the measured coefficients [B, 3, h, h]."""
     return spectrum[..., : y.shape[-2], : y.shape[-1]]
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from bench.core.errors import WrongUsage
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ddim_step, noised
-from bench.errors import WrongUsage
-from bench.method import DEFAULT, Inner, Method, Problem
-from bench.settings import Fraction, Steps, check_spacing
+from bench.methods import DEFAULT, Inner, Method, Problem
+from bench.methods.settings import Fraction, Steps, check_spacing
 
 SPACING = "ddim"
 
@@ -47,16 +47,16 @@ class Settings:
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """The estimator's result, led through the prior: [B, 3, h, w] to [B, 3, H, W]."""
+    """Noise the estimator's result and denoise it with the prior: [B, 3, h, w] to [B, 3, H, W]."""
     estimate = problem.restored_inside(problem.lr).clamp(-1, 1)
     prior = problem.prior.respaced(settings.steps, SPACING)
     return sample(prior, estimate, settings.start_index, settings.eta, problem.noise)
 
 
 def sample(prior: Prior, estimate: Tensor, start: int, eta: float, noise: Noise) -> Tensor:
-    """The estimate [B, 3, H, W] noised at index `start`, then DDIM from the index below it.
+    """Noise the estimate [B, 3, H, W] at index `start`, then run DDIM from the index below it.
 
-    The noise estimate stays the network's own where the clean estimate is clipped.
+    The noise estimate stays the network's own where x0_hat is clipped.
     """
     x = noised(prior.schedule, estimate, noise.normal_like(estimate), start)
     for index in reversed(range(start)):

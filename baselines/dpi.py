@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.dpi.sampler import DPISettings, base_condition, sample
-from bench.method import Method, Problem
+from bench.methods import Method, Problem
 
 # (tau, s, omega) of the paper's Experimental Setup. Inputs of the results' size, scale 1, are those
 # of blind and real-world sets, which get x16's.
@@ -32,14 +32,14 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def settings(scale: int) -> DPISettings:
-    """The paper's settings; a scale that it does not have takes those of the nearest above."""
+    """Return the paper's settings; another scale gets those of the next larger one."""
     nearest = min((s for s in PUBLISHED if s >= scale), default=16)
     tau, s, omega = PUBLISHED[nearest]
     return DPISettings(tau=tau, s=s, omega=omega)
 
 
 def restore(problem: Problem, settings: DPISettings) -> Tensor:
-    """The input is brought to the grid's size, and the rest is Algorithm 1: [B, 3, H, W]."""
+    """Resize the input to the grid's size and run Algorithm 1: [B, 3, H, W]."""
     base = base_condition(problem.lr, problem.size, settings)
     return sample(problem.prior, problem.corrector, base, settings, problem.noise)
 

@@ -1,7 +1,7 @@
 """DR2: Diffusion-based Robust Degradation Remover (Wang et al., CVPR 2023).
 
 The input is noised to a middle level and denoised as in ILVR, so that its low frequencies stay and
-its degradation drowns; some steps before the end the clean estimate is taken out, smooth and free
+its degradation drowns; some steps before the end x0_hat is taken out, smooth and free
 of artefacts, and handed to an enhancement network. Facts from the released code (MIT). Its enhancer
 is SPARNetHD at 512 pixels, with CodeFormer among the options; here it is any method of the harness.
 """
@@ -9,15 +9,15 @@ is SPARNetHD at 512 pixels, with CodeFormer among the options; here it is any me
 from dataclasses import dataclass
 from typing import Annotated
 
+from annotated_types import Interval
 from torch import Tensor
 
 from baselines.ilvr import low_pass
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ancestral_step, noised
 from bench.images import resize_bicubic_batch, to_model, to_pixels
-from bench.method import DEFAULT, Inner, Method, Problem
-from bench.settings import Divisor
-from bench.typed import Range
+from bench.methods import DEFAULT, Inner, Method, Problem
+from bench.methods.settings import Divisor
 
 STEPS = 100  # the released respacing, in whose indices N and tau were published
 
@@ -30,24 +30,24 @@ PUBLISHED = {4: (4, 22), 8: (8, 35), 16: (16, 35)}
 class Settings:
     """`down` is the paper's N, the factor of the low-pass filter; `tau` the index to stop at.
 
-    `enhancer` names the method that finishes the work; its input is the clean estimate in 8 bits,
+    `enhancer` names the method that finishes the work; its input is x0_hat in 8 bits,
     at full size. By default it is CodeFormer at 512 pixels, else "bicubic", which changes nothing
     at full size, so that DR2's own output is the result.
     """
 
     down: Divisor
-    tau: Annotated[int, Range(0, STEPS - 2)]
+    tau: Annotated[int, Interval(ge=0, le=STEPS - 2)]
     enhancer: str = DEFAULT
 
 
 def published(scale: int) -> Settings:
-    """The published settings; a scale without any takes those of the nearest above."""
+    """Return the published settings; another scale gets those of the next larger one."""
     down, tau = PUBLISHED[min((s for s in PUBLISHED if s >= scale), default=16)]
     return Settings(down=down, tau=tau)
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """The reference is the input brought to full size: [B, 3, h, w] to [B, 3, H, W]."""
+    """Use the upsampled input as reference: [B, 3, h, w] to [B, 3, H, W]."""
     reference = resize_bicubic_batch(problem.lr, problem.size)
     prior = problem.prior.respaced(STEPS)
     start = start_index(settings.down, settings.tau)
@@ -56,7 +56,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 
 
 def start_index(down: int, tau: int) -> int:
-    """The paper's omega, as the released code chooses it: the coarser the filter, the noisier.
+    """Return the paper's omega as the released code chooses it: more noise for coarser filters.
 
     The code allows 100, one more than the last index; here it is the last.
     """
@@ -67,7 +67,7 @@ def start_index(down: int, tau: int) -> int:
 def sample(
     prior: Prior, reference: Tensor, down: int, tau: int, start: int, noise: Noise
 ) -> Tensor:
-    """From the reference [B, 3, H, W] noised at index `start` to the clean estimate at `tau`.
+    """From the reference [B, 3, H, W] noised at index `start` to x0_hat at `tau`.
 
     Unlike ILVR's, the low frequencies are those of the reference at the level just reached.
     """

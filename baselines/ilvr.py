@@ -7,16 +7,16 @@ those of the reference at the same noise level. Facts from the released code (MI
 from dataclasses import dataclass
 from typing import Annotated
 
+from annotated_types import Ge
 from torch import Tensor
 
+from bench.core.errors import WrongUsage
 from bench.diffusion.noise import Noise
 from bench.diffusion.operators import bicubic, bicubic_up
 from bench.diffusion.prior import Prior, ancestral_step, noised
-from bench.errors import WrongUsage
 from bench.images import resize_bicubic_batch
-from bench.method import Method, Problem
-from bench.settings import Divisor, Steps
-from bench.typed import Range
+from bench.methods import Method, Problem
+from bench.methods.settings import Divisor, Steps
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Settings:
 
     down: Divisor
     steps: Steps = 100
-    range_t: Annotated[int, Range(0)] = 20
+    range_t: Annotated[int, Ge(0)] = 20
 
     def __post_init__(self) -> None:
         if self.range_t >= self.steps:
@@ -36,7 +36,7 @@ class Settings:
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """The reference is the input brought to full size: [B, 3, h, w] to [B, 3, H, W]."""
+    """Use the upsampled input as reference: [B, 3, h, w] to [B, 3, H, W]."""
     reference = resize_bicubic_batch(problem.lr, problem.size)
     prior = problem.prior.respaced(settings.steps)
     return sample(prior, reference, settings.down, settings.range_t, problem.noise)

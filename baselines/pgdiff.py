@@ -1,7 +1,7 @@
 """PGDiff: Partial Guidance for face restoration (Yang et al., NeurIPS 2023).
 
 Each step's mean is moved towards a smooth target image, by the gradient of the squared distance
-between the target and the clean estimate; the network is not differentiated. Facts from the
+between the target and x0_hat; the network is not differentiated. Facts from the
 released code (S-Lab licence, non-commercial), whose target is made anew at each step by a network
 of x_t and the input, and whose prior is its own at 512 pixels. Here the target is fixed, the
 result of another method of the harness, and the prior the shared one.
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from bench.core.errors import WrongUsage
+from bench.core.validation import Positive
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ancestral_step
-from bench.errors import WrongUsage
-from bench.method import DEFAULT, Inner, Method, Problem
-from bench.settings import Fraction, NotNegative, Steps, check_spacing
-from bench.typed import Positive
+from bench.methods import DEFAULT, Inner, Method, Problem
+from bench.methods.settings import Fraction, NotNegative, Steps, check_spacing
 
 Target = Callable[[Tensor], Tensor]
 """x_t [B, 3, H, W] -> the image to guide towards, of the same shape."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from bench.method import Method, Problem
-from bench.restorers import restore_at_512
+from bench.methods import Method, Problem
+from bench.networks.restorers import restore_at_512
 
 
 @dataclass(frozen=True)

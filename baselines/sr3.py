@@ -7,12 +7,12 @@ beside the noisy image. Facts from the unofficial code by which it is known (Apa
 from dataclasses import dataclass
 from typing import Annotated
 
+from annotated_types import Interval
 from torch import Tensor
 
 from bench.diffusion.sr3 import sample_sr3, sr3_schedule
 from bench.images import resize_bicubic_batch
-from bench.method import Method, Problem
-from bench.typed import Range
+from bench.methods import Method, Problem
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Settings:
     It is told the noise level, and was trained on all levels between those of the 2000 steps.
     """
 
-    steps: Annotated[int, Range(1, 2000)] = 2000
+    steps: Annotated[int, Interval(ge=1, le=2000)] = 2000
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """The condition is the input brought to full size: [B, 3, h, w] to [B, 3, H, W]."""
+    """Use the upsampled input as condition: [B, 3, h, w] to [B, 3, H, W]."""
     condition = resize_bicubic_batch(problem.lr, problem.size)
     schedule = sr3_schedule().respaced(settings.steps)
     return sample_sr3(problem.network("sr3"), schedule, condition, problem.noise)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from bench.errors import BenchError, Refused
-from bench.files import sha256
+from bench.core.errors import BenchError, Refused
+from bench.core.files import sha256
 
 if TYPE_CHECKING:  # torch takes a second to import, and only two functions here need it
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ def read_image(path: Path, digest: str | None = None) -> Pixels:
 
 
 def image_bytes(path: Path) -> bytes:
-    """The contents of an image file.
+    """Return the bytes of an image file.
 
     Raises:
         BenchError: it can't be read, or is larger than any image.
@@ -141,7 +141,7 @@ def to_model(pictures: Sequence[Pixels]) -> Tensor:
 
 
 def to_pixels(images: Tensor) -> list[Pixels]:
-    """A batch [B, 3, H, W] to pictures [H, W, 3]: clipped to [-1, 1] and rounded to 8 bits."""
+    """Convert [B, 3, H, W] to images [H, W, 3]: clipped to [-1, 1], rounded to 8 bits."""
     import torch
 
     scaled = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

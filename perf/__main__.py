@@ -1,6 +1,6 @@
-"""`python -m perf [REPETITIONS]`: what our code costs beside another way of doing the same.
+"""`python -m perf [REPETITIONS]`: the cost of our code against other ways to do the same.
 
-Prints one table of ratios, and writes it with the machine and versions to docs/performance.md.
+Print one table of ratios, and write it with machine and versions to docs/results/performance.md.
 """
 
 import datetime
@@ -15,12 +15,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from bench.files import write_bytes
-from bench.progress import progress
+from bench.core.files import write_bytes
+from bench.core.progress import progress
 from perf.measuring import REPETITIONS, Comparison
 from perf.peak import rates
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "performance.md"
 BEGIN, END = "<!-- written by python -m perf -->", "<!-- end of what is written -->"
 HEADERS = ("what", "against", "ours (s)", "theirs (s)", "ratio")
 PACKAGES = (
@@ -51,7 +51,7 @@ COMPARISONS = (
     Comparison("perf.starting", "doctor", "plain", "bench doctor", "torch.utils.collect_env"),
     Comparison("perf.starting", "report", "plain", "bench report, demo", "import torch"),
 )
-ON_A_CPU = (  # on a GPU ours compute in bfloat16 above
+ON_A_CPU = (  # on a GPU the rows above are in bfloat16
     Comparison("perf.sampling", "ddnm-bfloat16", "plain", "ddnm, bfloat16", LOOP),
     Comparison("perf.sampling", "dpi-bfloat16", "plain", "dpi, bfloat16", LOOP),
     Comparison("perf.sampling", "dps-bfloat16", "plain", "dps, bfloat16", LOOP),
@@ -65,7 +65,7 @@ WITHOUT_GPU = "There is no GPU here: the rows that need one, at 256 px, are left
 
 
 def machine() -> str:
-    """What was measured on, and with which packages."""
+    """Describe the machine and the versions of the packages."""
     gpu = torch.cuda.is_available()
     versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
     measured = (
@@ -77,7 +77,7 @@ def machine() -> str:
 
 
 def processor() -> str:
-    """What the machine says of its processor."""
+    """Return the name of the processor."""
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.is_file() else []
     named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -85,7 +85,7 @@ def processor() -> str:
 
 
 def measure(repetitions: int) -> list[tuple[str, ...]]:
-    """The rows of the table, as text."""
+    """Measure all comparisons and return the rows of the table."""
     comparisons = (ON_A_GPU if torch.cuda.is_available() else ON_A_CPU) + COMPARISONS
     rows: list[tuple[str, ...]] = []
     with progress("Measuring", len(comparisons)) as advance:
@@ -99,7 +99,7 @@ def measure(repetitions: int) -> list[tuple[str, ...]]:
 
 
 def page(before: str, rows: Sequence[tuple[str, ...]], peak: str) -> str:
-    """The page with the table in the place of an earlier one."""
+    """Return the page with the table in place of the earlier one."""
     head, rest = before.split(BEGIN)
     _, tail = rest.split(END)
     table = [HEADERS, ("---",) * len(HEADERS), *rows]
@@ -108,7 +108,7 @@ def page(before: str, rows: Sequence[tuple[str, ...]], peak: str) -> str:
 
 
 def main(repetitions: int) -> None:
-    """Measure everything, print one table, and write it."""
+    """Measure everything, write the page and print the table."""
     rows = measure(repetitions)
     network, product = rates()
     peak = (

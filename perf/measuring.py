@@ -1,4 +1,4 @@
-"""How a comparison is timed: in a process for each side, by turns, as others may be at work."""
+"""Timing of comparisons: a process per side, in turns, since other work may share the machine."""
 
 import statistics
 import subprocess
@@ -14,9 +14,9 @@ REPETITIONS = 3
 
 @dataclass(frozen=True)
 class Comparison:
-    """`python -m MODULE ours WORK` beside `python -m MODULE OTHER WORK`; both print seconds.
+    """`python -m MODULE ours WORK` against `python -m MODULE OTHER WORK`; both print seconds.
 
-    `what` and `against` are for people.
+    `what` and `against` are the labels of the table.
     """
 
     module: str
@@ -26,7 +26,7 @@ class Comparison:
     against: str
 
     def seconds(self, repetitions: int = REPETITIONS) -> tuple[float, float]:
-        """Medians of our side and of the other."""
+        """Return the medians of our side and of the other."""
         pairs = [(self._run("ours"), self._run(self.other)) for _ in range(repetitions)]
         ours, others = zip(*pairs, strict=True)
         return statistics.median(ours), statistics.median(others)
@@ -38,7 +38,7 @@ class Comparison:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Seconds of the second of two calls: the first one warms up."""
+    """Return the seconds of the second of two calls; the first warms up."""
     work()
     _wait()
     start = time.perf_counter()
@@ -48,6 +48,6 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def _wait() -> None:
-    """For what a GPU was given to do."""
+    """Wait until a GPU has finished."""
     if torch.cuda.is_available():
         torch.cuda.synchronize()

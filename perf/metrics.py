@@ -1,17 +1,17 @@
 """One side of a comparison of metrics: `python -m perf.metrics SIDE WORK`.
 
-SIDE is ours or plain, WORK one of these:
+SIDE is ours or plain, WORK one of:
 
-pictures: all metrics that need no weights from elsewhere, on pairs of files of 256 px: PSNR, SSIM,
-LPIPS with both networks, FID, KID and IS with VGG16 in Inception's place, CS, ACC and FACES with
-Dlib, PIQE where pyiqa is installed. "plain" calls scikit-image, lpips, torch-fidelity, DeepFace and
-pyiqa image by image, as their READMEs show. PAIRS in the environment is how many pairs there are.
+pictures: all metrics that need no downloaded weights, on pairs of 256 px files: PSNR, SSIM, LPIPS
+with both networks, FID, KID and IS with VGG16 instead of Inception, CS, ACC and FACES with Dlib,
+PIQE where pyiqa is installed. "plain" calls scikit-image, lpips, torch-fidelity, DeepFace and pyiqa
+image by image, as their READMEs show. The environment variable PAIRS sets the number of pairs.
 
-runs: the same pairs as results of 12 methods for the same faces: ours in one pass, theirs run after
-run.
+runs: the same pairs as results of 12 methods for the same faces: ours in one pass, theirs one run
+after the other.
 
-frechet: the distance of two sets of 1000 features of width 2048. "plain" takes scipy's root of the
-product of their covariances, as the scripts that most papers use do.
+frechet: the distance of two sets of 1000 features of width 2048. "plain" takes scipy's square root
+of the product of the covariances, as the scripts that most papers use do.
 """
 
 import importlib
@@ -30,17 +30,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bench.files import sha256_file, write_bytes
+from bench.core.files import sha256_file, write_bytes
+from bench.core.memory import keep_freed_memory
 from bench.images import Pixels, encode_png, read_image, resize_bicubic
-from bench.memory import keep_freed_memory
 from bench.metrics import find_measure
 from bench.metrics.backbones import load_backbone
-from bench.metrics.chunk import Picture, Task
+from bench.metrics.batching import Wanted, evaluate
+from bench.metrics.compute import Picture, Task
 from bench.metrics.distributions import fitted, frechet_distance
-from bench.metrics.evaluate import Wanted, evaluate
 from bench.metrics.features import FeatureCache, FeatureTable
-from bench.metrics.inception import Frechet, Kernel, Legacy, Score
-from bench.torchvision_guard import import_torchvision
+from bench.metrics.inception import Legacy
+from bench.metrics.set_distances import Frechet, Kernel, Score
+from bench.networks.torchvision_guard import import_torchvision
 
 SIZE, SCALE = 256, 8
 PAIRS, RUNS = 60, 12
@@ -49,16 +50,16 @@ SAMPLE = Path(__file__).parents[1] / "datasets" / "sample" / "images"
 QUALITY = importlib.util.find_spec("pyiqa") is not None
 
 Runs = list[list[tuple[Path, Path]]]
-"""Files of pictures and of their originals, run by run."""
+"""Files of results and of their originals, for each run."""
 
 
 def make_runs(folder: Path, runs: int, faces: int) -> Runs:
-    """Files of each run: faces enlarged from a size of the run's, and the faces themselves."""
+    """Write the files of each run: faces enlarged from a size of its own, and the originals."""
     samples = sorted(SAMPLE.glob("*.png"))
     made: Runs = [[] for _ in range(runs)]
     for index in range(faces):
         face = resize_bicubic(read_image(samples[index % len(samples)]), SIZE)
-        face = np.roll(face, index // len(samples), axis=1)  # no two files are the same
+        face = np.roll(face, index // len(samples), axis=1)  # no two files are equal
         hr = write(folder / "hr" / f"{index}.png", face)
         for run, pairs in enumerate(made):
             blurred = resize_bicubic(resize_bicubic(face, SIZE // SCALE + run), SIZE)
@@ -67,13 +68,13 @@ def make_runs(folder: Path, runs: int, faces: int) -> Runs:
 
 
 def write(path: Path, pixels: Pixels) -> Path:
-    """A picture to a file."""
+    """Write an image to a file and return its path."""
     write_bytes(path, encode_png(pixels))
     return path
 
 
 def extractor_class() -> Any:
-    """VGG16 by torch-fidelity's rules, in Inception's place."""
+    """Return VGG16 as a feature extractor of torch-fidelity, instead of Inception."""
     base: Any = importlib.import_module("torch_fidelity.feature_extractor_base")
     state = load_backbone("vgg16")
 
@@ -108,7 +109,7 @@ def extractor_class() -> Any:
 
 
 class Vgg16(Legacy):
-    """Our side's extractor with the same network."""
+    """Our extractor with the same network."""
 
     def unavailable(self) -> str | None:
         return None
@@ -121,7 +122,7 @@ NETWORK: list[Any] = []
 
 
 def ours(runs: Runs, folder: Path) -> None:
-    """All metrics in one pass over the files."""
+    """Compute all metrics in one pass over the files."""
     source = Vgg16("torch-fidelity", "torch_fidelity", "inception-torch-fidelity")
     names = ["psnr", "ssim", "lpips-alex", "lpips-vgg", "cs-dlib", "acc-dlib", "faces-dlib"]
     measures = [find_measure(name) for name in names + ["piqe"] * QUALITY]
@@ -144,12 +145,12 @@ def ours(runs: Runs, folder: Path) -> None:
 
 @cache
 def lpips_network(net: str) -> Any:
-    """As the README makes it; that its weights are random costs nothing and saves a download."""
+    """Return LPIPS as its README does; random weights cost the same and need no download."""
     return importlib.import_module("lpips").LPIPS(net=net, pnet_rand=True, verbose=False)
 
 
 def plain(runs: Runs, folder: Path) -> None:
-    """The calls of the packages' READMEs, one pair after the other."""
+    """Make the calls of the packages' READMEs, one pair after the other."""
     lpips: Any = importlib.import_module("lpips")
     skimage: Any = importlib.import_module("skimage.metrics")
     io: Any = importlib.import_module("skimage.io")
@@ -178,9 +179,9 @@ def plain(runs: Runs, folder: Path) -> None:
 
 
 def pictures(side: str, count: int, faces: int) -> float:
-    """Seconds for all metrics of so many runs on so many faces, networks loaded before."""
+    """Return the seconds for all metrics of `count` runs on `faces` faces, without loading."""
     import_torchvision()
-    warnings.simplefilter("ignore")  # the packages' own, of their deprecated calls
+    warnings.simplefilter("ignore")  # the packages make deprecated calls
     vgg = extractor_class()
     importlib.import_module("torch_fidelity").register_feature_extractor("vgg", vgg)
     NETWORK.append(vgg("vgg", ["pooled", "logits"]))
@@ -191,7 +192,7 @@ def pictures(side: str, count: int, faces: int) -> float:
         if side == "ours":
             keep_freed_memory()
         measure = ours if side == "ours" else plain
-        ours([warm[0][:1]], folder)  # puts Dlib's weights in place for both
+        ours([warm[0][:1]], folder)  # prepares Dlib's weights for both
         measure(warm, folder)
         start = time.perf_counter()
         measure(runs, folder)
@@ -199,7 +200,7 @@ def pictures(side: str, count: int, faces: int) -> float:
 
 
 def frechet(side: str) -> float:
-    """Seconds for one distance."""
+    """Return the seconds for one distance."""
     random = np.random.default_rng(0)
     spread = np.exp(-np.arange(WIDTH) / 400)
     one, other = (np.abs(random.standard_normal((ROWS, WIDTH))) * spread for _ in range(2))
@@ -208,7 +209,7 @@ def frechet(side: str) -> float:
         linalg: Any = importlib.import_module("scipy.linalg")
         covariances = [np.cov(rows, rowvar=False) for rows in (one, other)]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the product is singular, as it is with FID
+            warnings.simplefilter("ignore")  # the product is singular, as usual with FID
             linalg.sqrtm(covariances[0] @ covariances[1])
 
     def eigenvalues() -> None:
@@ -221,7 +222,7 @@ def frechet(side: str) -> float:
 
 
 def table(rows: np.ndarray[Any, np.dtype[np.float64]]) -> FeatureTable:
-    """Rows of an array, without the files that they would come from."""
+    """Return the rows of an array as a feature table without files."""
 
     class Given(FeatureCache):
         def read(self, extractor: str, picture: str) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """One side of a comparison of preparations: `python -m perf.preparing ours|pil|basicsr 1|3`.
 
-All sides make HR and LR PNG of the same 640 pictures (the sample faces, sixteen times) at 1 or 3
+All sides write HR and LR PNGs of the same 640 images (the sample faces, sixteen times) at 1 or 3
 scales, from 256 px to 128 px and below. "ours" is `prepare` as the command calls it, with hashes,
-manifest, journal and lock. "pil" is the loop that one writes with Pillow: for each scale open,
-reduce, save, reduce again, save. "basicsr" is the same loop the way BasicSR's scripts prepare
-pairs: float64, MATLAB's bicubic filter, one process, one scale after the other; its filter is
-restated here as a product with a matrix, which is faster than the loops of the original.
+manifest, journal and lock. "pil" is the usual loop with Pillow: for each scale open, downsample,
+save, downsample again, save. "basicsr" is that loop as BasicSR's scripts prepare pairs: float64,
+MATLAB's bicubic filter, one process, one scale after the other; the filter is a product with a
+matrix here, which is faster than the original's loops.
 """
 
 import itertools
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.resources import resource
-from bench.testset.prepare import prepare
-from bench.testset.recipe import Recipe, plan_testset
-from bench.testset.sources import open_source
+from bench.core.paths import resource
+from bench.testsets.prepare import prepare
+from bench.testsets.recipe import Recipe, plan_testset
+from bench.testsets.sources import open_source
 from perf.measuring import timed
 
 COPIES, SIZE = 16, 128
@@ -29,14 +29,14 @@ RECIPE = Recipe("Sample", "", "", "", "", size=SIZE)
 
 
 def ours(source: Path, out: Path, scales: tuple[int, ...]) -> None:
-    """`prepare`, all scales in one call, a process for every processor."""
+    """Call `prepare` once for all scales, with a process per CPU."""
     plans = [plan_testset("sample", RECIPE, scale) for scale in scales]
     targets = {out / plan.name: plan for plan in plans}
     prepare(targets, RECIPE, open_source(str(source)), None)
 
 
 def pil(source: Path, out: Path, scales: tuple[int, ...]) -> None:
-    """A loop with Pillow."""
+    """Loop with Pillow."""
     for scale in scales:
         hr_folder, lr_folder = _folders(out, scale)
         for path in sorted(source.iterdir()):
@@ -48,7 +48,7 @@ def pil(source: Path, out: Path, scales: tuple[int, ...]) -> None:
 
 
 def basicsr(source: Path, out: Path, scales: tuple[int, ...]) -> None:
-    """A loop with MATLAB's filter in float64."""
+    """Loop with MATLAB's filter in float64."""
     from bench.diffusion.operators import resize_matrix
 
     def resized(picture: "np.typing.NDArray[np.float64]", size: int) -> Image.Image:

@@ -1,9 +1,9 @@
-"""How released code samples, restated: what `perf.sampling` measures ours against.
+"""The released sampling loops, restated: the competitor in `perf.sampling`.
 
-DDNM, DPS and DPI as their repositories run them, on guided-diffusion's network: each coefficient is
-looked up in a table of float64 and moved to the device in every step, attention writes its weights
-out, and an image that was doubled is convolved whole. With the same noise they give what ours give;
-`tests/test_perf_released.py` holds them to it.
+DDNM, DPS and DPI as their repositories run them, on guided-diffusion's network: every step looks up
+each coefficient in a float64 table and moves it to the device, attention materialises its weights,
+and upsampled images are convolved at full size. With the same noise the results equal ours, which
+`tests/project/test_perf_released.py` checks.
 """
 
 import math
@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.diffusion.corrector import Corrector
 from bench.diffusion.noise import Noise
 from bench.diffusion.operators import SeparableOperator
 from bench.diffusion.prior import Network
-from bench.diffusion.schedule import Schedule, gather, noised, posterior_mean
+from bench.diffusion.schedule import Schedule, gather, q_posterior_mean, q_sample
 from bench.diffusion.unet import AttentionBlock, ResBlock
-from bench.dpi.corrector import Corrector
 from bench.dpi.masks import fixed_mask, released_edge_probability
 from bench.dpi.sampler import DPISettings
 
 
 class FreshNoise:
-    """Draws as released code makes them, from the global stream."""
+    """Noise from the global stream, as in released code."""
 
     def normal_like(self, x: Tensor) -> Tensor:
         return torch.randn_like(x)
@@ -58,7 +58,7 @@ class ReleasedAttentionBlock(AttentionBlock):
 
 
 def as_released(network: nn.Module) -> None:
-    """Let the blocks of a network of ours compute as guided-diffusion's do."""
+    """Make the blocks of our network compute as guided-diffusion's do."""
     for module in network.modules():
         if isinstance(module, ResBlock):
             module.__class__ = ReleasedResBlock
@@ -74,13 +74,13 @@ def ddnm(
     noise: Noise,
     eta: float = 0.85,
 ) -> Tensor:
-    """Measurements [B, 3, h, h] to images [B, 3, H, H], by the code's main path."""
+    """Restore measurements [B, 3, h, h] to images [B, 3, H, H] by the code's main path."""
     x = noise.normal_like(operator.adjoint(y))
     for index in reversed(range(len(schedule))):
         t = torch.full((len(x),), index, device=x.device)
         alpha_bar = gather(schedule.alpha_bar, t)
         following = gather(schedule.alpha_bar_prev, t)
-        eps = network(x, told(schedule, t))[:, :3]
+        eps = network(x, timesteps(schedule, t))[:, :3]
         x0 = (x - eps * (1 - alpha_bar).sqrt()) / alpha_bar.sqrt()
         x0_hat = x0 - operator.pseudo_inverse(operator(x0) - y)
         drawn, kept = (1 - following).sqrt() * eta, (1 - following).sqrt() * (1 - eta**2) ** 0.5
@@ -96,7 +96,7 @@ def dps(
     noise: Noise,
     scale: float = 0.3,
 ) -> Tensor:
-    """Measurements [B, 3, h, h] to images [B, 3, H, H]."""
+    """Restore measurements [B, 3, h, h] to images [B, 3, H, H]."""
     x = noise.normal_like(operator.adjoint(y))
     for index in reversed(range(len(schedule))):
         with torch.enable_grad():
@@ -117,7 +117,7 @@ def dpi(
     settings: DPISettings,
     noise: Noise,
 ) -> Tensor:
-    """Base conditions [B, 3, H / 2, W / 2] to images [B, 3, H, W]."""
+    """Restore base conditions [B, 3, H / 2, W / 2] to images [B, 3, H, W]."""
     mask = fixed_mask(2 * base.shape[-1], 2).to(base)
     y = torch.full((*base.shape[:2], *mask.shape[-2:]), 1e-6).to(base)
     y[..., ::2, ::2] = base
@@ -129,8 +129,8 @@ def dpi(
         x_prime = mean + (index > 0) * (0.5 * log_variance).exp() * fresh
         if index == 0:
             return x_prime
-        y_noised = noised(schedule, y, t, eps)
-        y_prime = posterior_mean(schedule, y, y_noised, t) + (0.5 * log_variance).exp() * fresh
+        y_noised = q_sample(schedule, y, t, eps)
+        y_prime = q_posterior_mean(schedule, y, y_noised, t) + (0.5 * log_variance).exp() * fresh
         if index <= settings.tau:
             probability = released_edge_probability(y, 2, settings.s)
             adaptive = torch.zeros_like(y[:, :1])
@@ -147,17 +147,17 @@ def dpi(
 def moments(
     network: Network, schedule: Schedule, x: Tensor, index: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Mean and log variance of x_{t-1}, the clipped estimate, and eps, each [B, 3, H, W]."""
+    """Return mean and log variance of x_{t-1}, the clipped x0_hat, and eps, each [B, 3, H, W]."""
     t = torch.full((len(x),), index, device=x.device)
-    eps, between = network(x, told(schedule, t)).chunk(2, dim=1)
+    eps, between = network(x, timesteps(schedule, t)).chunk(2, dim=1)
     low = gather(schedule.posterior_log_variance, t)
     share = (between + 1) / 2
     log_variance = share * gather(np.log(schedule.betas), t) + (1 - share) * low
     x0 = gather(np.sqrt(1 / schedule.alpha_bar), t) * x
     x0 = (x0 - gather(np.sqrt(1 / schedule.alpha_bar - 1), t) * eps).clamp(-1, 1)
-    return posterior_mean(schedule, x0, x, t), log_variance, x0, eps
+    return q_posterior_mean(schedule, x0, x, t), log_variance, x0, eps
 
 
-def told(schedule: Schedule, t: Tensor) -> Tensor:
-    """What the network is told at indices [B]."""
+def timesteps(schedule: Schedule, t: Tensor) -> Tensor:
+    """Return the timesteps that condition the network at indices [B]."""
     return torch.from_numpy(schedule.timesteps).to(t.device)[t]

@@ -1,8 +1,8 @@
 """One side of a comparison of reports: `python -m perf.reporting SIDE statistics`.
 
-The cells of a table of 12 methods by 8 metrics on 1,000 images: means, their intervals by 2,000
-resamples, and the signed-rank tests of all pairs of methods. "plain" calls scipy.stats for each
-cell and pair, as its documentation shows, which resamples every method by itself.
+A table of 12 methods by 8 metrics on 1,000 images: means, their intervals from 2,000 resamples, and
+signed-rank tests of all pairs of methods. "plain" calls scipy.stats for each cell and pair, as its
+documentation shows, and so resamples every method separately.
 """
 
 import sys
@@ -19,7 +19,7 @@ IMAGES, METHODS, METRICS = 1000, 12, 8
 
 
 def scores() -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Methods of falling quality on images that differ more than the methods, [K, M, N]."""
+    """Return scores [metrics, methods, images]; images differ more than methods."""
     random = np.random.default_rng(0)
     hard = random.normal(25, 3, (METRICS, 1, IMAGES))
     falling = 0.1 * np.arange(METHODS)[:, None]
@@ -27,7 +27,7 @@ def scores() -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def ours(values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
-    """The whole table, as JSON."""
+    """Make the whole table, as JSON."""
     columns = tuple(Column(f"m{k}", f"M{k}", True, 2) for k in range(METRICS))
     names = [f"face-{i:04}" for i in range(IMAGES)]
     rows = tuple(
@@ -43,18 +43,18 @@ def ours(values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
 
 
 def plain(values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
-    """scipy.stats, cell by cell and pair by pair."""
+    """Call scipy.stats, cell by cell and pair by pair."""
     from scipy.stats import bootstrap, wilcoxon
 
     for metric in values:
-        for of in metric:
-            bootstrap((of,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
+        for method in metric:
+            bootstrap((method,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=0)
         for one, other in combinations(metric, 2):
             wilcoxon(one, other)
 
 
 def main(side: str, work: str) -> None:
-    """Print the seconds of one side, the import of scipy among them."""
+    """Print the seconds of one side, the import of scipy included."""
     assert work == "statistics"
     values = scores()
     start = time.perf_counter()

@@ -1,14 +1,13 @@
 """One side of a sampling comparison: `python -m perf.sampling SIDE METHOD`.
 
-SIDE is ours, plain or batched, METHOD ddnm, dpi or dps, for ours also with "-bfloat16" behind it.
-All run the same networks (random weights) for the same steps on the same number of images: the
-embedded ones' shape at 64 px, or, where there is a GPU, that of `ffhq_10m.pt` and of the released
-Corrector at 256 px.
+SIDE is ours, plain or batched; METHOD is ddnm, dpi or dps, for ours also with the suffix
+"-bfloat16". All run the same networks (random weights) for the same steps on the same number of
+images: the shape of the embedded networks at 64 px, or on a GPU that of `ffhq_10m.pt` and of the
+released Corrector at 256 px.
 
-ours: as `bench run` does, on a GPU with --compile and --precision bfloat16, on a CPU in float32, or
-with --precision bfloat16 where the method's name says so.
-plain: the released loops (`perf.released`): one image at a time, float32, the C library's memory
-allocator as it is.
+ours: as `bench run`; on a GPU with --compile and --precision bfloat16, on a CPU in float32, or with
+--precision bfloat16 given the suffix.
+plain: the released loops (`perf.released`): one image at a time, float32, default memory allocator.
 batched: the same loops on the whole batch, under autocast to bfloat16.
 """
 
@@ -20,16 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from baselines import ddnm, dps
-from bench.config import Precision
+from bench.core.config import Precision
+from bench.core.memory import keep_freed_memory
+from bench.diffusion.corrector import Corrector
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.operators import bicubic
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.unet import UNet, UNetConfig
-from bench.dpi.corrector import Corrector
 from bench.dpi.sampler import DPISettings, sample
 from bench.engine.models import CountedNetwork, choose_device
-from bench.memory import keep_freed_memory
 from bench.training.architectures import CORRECTOR_64, CORRECTOR_256, PRIOR_64, PRIOR_256
 from perf import released
 from perf.measuring import timed
@@ -41,7 +40,7 @@ DPI_RELEASED = DPISettings(tau=1, s=1.2, omega=4, steps=STEPS, form="released") 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is sampled."""
+    """The networks, the image size in pixels and the number of images."""
 
     prior: UNetConfig
     corrector: UNetConfig
@@ -58,13 +57,13 @@ SETTING = (
 
 
 def images(count: int, reduced: int) -> Tensor:
-    """What is restored, at a part of its size."""
+    """Return images [count, 3, h, h] of a size divided by `reduced`."""
     size = SETTING.size // reduced
     return torch.zeros(count, 3, size, size, device=DEVICE)
 
 
 def ours(method: str, unet: CountedNetwork, corrector: CountedNetwork) -> None:
-    """Our samplers on the whole batch."""
+    """Run our sampler on the whole batch."""
     count, operator = SETTING.images, bicubic(SETTING.size, SCALE)
     noise = KeyedNoise([StreamKey(0, str(i)) for i in range(count)])
     prior = Prior(unet, Schedule.linear())
@@ -79,7 +78,7 @@ def ours(method: str, unet: CountedNetwork, corrector: CountedNetwork) -> None:
 
 
 def theirs(method: str, unet: UNet, corrector: Corrector, batch: int) -> None:
-    """The released loops, so many images at a time."""
+    """Run the released loop, `batch` images at a time."""
     operator, schedule = bicubic(SETTING.size, SCALE), Schedule.linear()
     for _ in range(SETTING.images // batch):
         y = images(batch, SCALE)
@@ -95,7 +94,7 @@ def theirs(method: str, unet: UNet, corrector: Corrector, batch: int) -> None:
 
 
 def counted(network: nn.Module, precision: Precision) -> CountedNetwork:
-    """As the engine loads it."""
+    """Return the network as the engine loads it."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = CountedNetwork(network, DEVICE, precision)
     if GPU:

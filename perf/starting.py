@@ -1,8 +1,8 @@
 """One side of a comparison of start-up times: `python -m perf.starting SIDE help|doctor|report`.
 
-Seconds of a whole process. `bench --help` stands beside the import of torch-fidelity, with which
-that command begins, `bench doctor` beside the report on the environment that comes with PyTorch,
-and `bench report`, on results of the demo's shape, beside the import of torch alone.
+Seconds of a whole process: `bench --help` against the import of torch-fidelity, with which its
+command begins; `bench doctor` against PyTorch's environment report; `bench report`, on results like
+the demo's, against the import of torch alone.
 """
 
 import subprocess
@@ -14,7 +14,7 @@ from pathlib import Path
 METHODS = ("bicubic", "ilvr", "ddnm", "dpi")
 QUICK = ("ilvr.steps=2", "ilvr.range_t=0", "ddnm.steps=2", "dpi.steps=2")
 
-GUARDED = "from bench.torchvision_guard import import_torchvision; import_torchvision()"
+GUARDED = "from bench.networks.torchvision_guard import import_torchvision; import_torchvision()"
 
 OURS = {
     "help": ["-m", "bench", "--help"],
@@ -29,7 +29,7 @@ OTHERS = {
 
 
 def prepare(folder: Path) -> None:
-    """Results as the demo has them, of few steps: how good they are does not matter here."""
+    """Make results like the demo's in few steps; their quality does not matter."""
     changes = [word for change in QUICK for word in ("--set", change)]
     _process(["-m", "bench", "prepare", "sample", "--scale", "8", "--size", "64"], folder)
     _process(["-m", "bench", "run", *METHODS, *changes], folder)
@@ -43,7 +43,7 @@ def _process(arguments: list[str], folder: Path) -> float:
 
 
 def main(side: str, work: str) -> None:
-    """Print the seconds of one side, after one run that fills the caches of the disk."""
+    """Print the seconds of one side, after one run to fill the disk cache."""
     arguments = (OURS if side == "ours" else OTHERS)[work]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -2,8 +2,8 @@
 
 Both sides train the same network (the embedded prior's shape) on the same images in bfloat16
 autocast. "diffusers" restates the loop of that project's example for unconditional generation:
-its scheduler's `add_noise`, the mean squared error, gradient clipping, AdamW, a learning-rate
-schedule, and its `EMAModel`, without learned variance, which ours trains as well.
+`add_noise`, mean squared error, gradient clipping, AdamW, a learning-rate schedule and `EMAModel`.
+It has no learned variance, which ours trains too.
 """
 
 import sys
@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from bench.memory import keep_freed_memory
-from bench.torchvision_guard import import_torchvision
+from bench.core.memory import keep_freed_memory
+from bench.networks.torchvision_guard import import_torchvision
 from bench.training.data import TrainingImages
 from bench.training.loop import Run
 from bench.training.processes import accelerated
@@ -27,16 +27,16 @@ SETTINGS = replace(SMALL, batch=BATCH, precision="bfloat16")
 
 
 def images() -> TrainingImages:
-    """Noise: the cost of a step does not depend on what is learned."""
+    """Return noise: the cost of a step does not depend on the images."""
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (4 * BATCH, 3, SIZE, SIZE), generator=generator)
     return TrainingImages(pixels.to(torch.uint8), "noise")
 
 
 def ours() -> float:
-    """Seconds for `STEPS` steps of our loop."""
+    """Return the seconds for `STEPS` steps of our loop."""
     keep_freed_memory()
-    task = prior_task(SIZE)
+    task = prior_task(SIZE, "eps")
     with accelerated(SETTINGS) as accelerator:
         network = task.network(task.card.unet)
         run = Run(network, task.objective, images(), SETTINGS, accelerator)
@@ -49,13 +49,13 @@ def ours() -> float:
 
 
 def diffusers() -> float:
-    """Seconds for `STEPS` steps of the example's loop."""
-    import_torchvision()  # which diffusers imports where it is installed
+    """Return the seconds for `STEPS` steps of the example's loop."""
+    import_torchvision()  # imported by diffusers if installed
     from diffusers import DDPMScheduler
     from diffusers.optimization import get_scheduler
     from diffusers.training_utils import EMAModel
 
-    task = prior_task(SIZE)
+    task = prior_task(SIZE, "eps")
     network = task.network(task.card.unet)
     scheduler: Any = DDPMScheduler(num_train_timesteps=1000)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, weight_decay=1e-6)

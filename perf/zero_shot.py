@@ -2,11 +2,11 @@
 
 `python -m perf.zero_shot ours|deepinv dps|ddrm|ddnm` or `ours|diffusers prior`
 
-Both sides call the network (embedded shape, random weights) in float32 as often on the same batch.
-deepinv is used as its examples show, with its own operators: it has no DDNM, so DiffPIR stands
-beside ours, which like DDNM makes one call and one projection in a step; and its DDRM takes
-operators of which it knows a decomposition, of which bicubic reduction is none: it inpaints.
-diffusers has a pipeline for none of the methods, but one for ancestral sampling of the prior alone.
+Both sides make the same number of NFE (embedded shape, random weights) in float32 on the
+same batch. deepinv is used as in its examples, with its own operators. It has no DDNM; its DiffPIR
+also makes one call and one projection per step. Its DDRM needs an operator with a known
+decomposition, which bicubic downsampling lacks there, so it inpaints. diffusers has none of the
+methods, only ancestral sampling of the prior.
 """
 
 import sys
@@ -16,14 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bench.core.memory import keep_freed_memory
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.prior import Prior, sample
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.unet import UNet
-from bench.memory import keep_freed_memory
-from bench.method import Problem, configure, find_method
-from bench.method.interface import Models
-from bench.torchvision_guard import import_torchvision
+from bench.methods import Problem, configure, find_method
+from bench.methods.interface import Models
+from bench.networks.torchvision_guard import import_torchvision
 from bench.training.architectures import PRIOR_64
 from perf.measuring import timed
 
@@ -31,7 +31,7 @@ IMAGES, STEPS, SIZE, SCALE = 8, 5, 64, 8
 
 
 def ours(method: str, unet: UNet) -> Callable[[], object]:
-    """Our sampler on a batch."""
+    """Return our sampler on a batch."""
     if method == "prior":
         prior = Prior(unet, Schedule.linear()).respaced(STEPS)
         x = torch.randn(IMAGES, 3, SIZE, SIZE)
@@ -47,7 +47,7 @@ def ours(method: str, unet: UNet) -> Callable[[], object]:
 
 
 def deepinv(method: str, unet: UNet) -> Callable[[], object]:
-    """The sampler of deepinv on a batch."""
+    """Return the sampler of deepinv on a batch."""
     import_torchvision()
     from deepinv import physics, sampling
     from deepinv.optim.data_fidelity import L2
@@ -64,7 +64,7 @@ def deepinv(method: str, unet: UNet) -> Callable[[], object]:
             shape, filter="bicubic", factor=SCALE, noise_model=physics.GaussianNoise(0.01)
         )
         sampler = (
-            # Its solver calls the network between two times, once less than there are times.
+            # The solver calls the network once per interval, one less than there are times.
             sampling.DPS(denoiser, num_steps=STEPS + 1, dtype=torch.float32, minus_one_one=False)
             if method == "dps"
             else sampling.DiffPIR(denoiser, L2(), sigma=0.01, max_iter=STEPS)
@@ -74,8 +74,8 @@ def deepinv(method: str, unet: UNet) -> Callable[[], object]:
 
 
 def diffusers(method: str, unet: UNet) -> Callable[[], object]:
-    """The pipeline of diffusers on a batch."""
-    import_torchvision()  # which diffusers imports where it is installed
+    """Return the pipeline of diffusers on a batch."""
+    import_torchvision()  # imported by diffusers if installed
     from diffusers import ConfigMixin, DDPMPipeline, DDPMScheduler, ModelMixin
     from diffusers.configuration_utils import register_to_config
     from diffusers.models.unets.unet_2d import UNet2DOutput
@@ -96,7 +96,7 @@ def diffusers(method: str, unet: UNet) -> Callable[[], object]:
 
 
 def denoiser_of(unet: UNet) -> Any:
-    """The network as deepinv wants one: x of noise level sigma, of a range of 1, to clean."""
+    """Wrap the network as a denoiser of deepinv, for images in [0, 1] with noise level sigma."""
     from deepinv.models import Denoiser
 
     alpha_bar = torch.from_numpy(Schedule.linear().alpha_bar).float()

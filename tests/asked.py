@@ -1,11 +1,11 @@
-"""A table that is asked for of the evaluation, kept in memory."""
+"""A request for scores to the evaluation, kept in memory."""
 
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from bench.metrics.chunk import Task
-from bench.metrics.evaluate import Rows, Wanted
+from bench.metrics.batching import Rows, Wanted
+from bench.metrics.compute import Task
 
 
 def asked(
@@ -13,7 +13,7 @@ def asked(
     cached: pd.DataFrame | None = None,
     keep: Callable[[Rows], None] = lambda rows: None,
 ) -> Wanted:
-    """What these tasks give, `cached` being known before; `keep` is given the rows too."""
+    """Return a request for these tasks, with `cached` scores; `keep` also receives the new rows."""
     kept: Rows = []
 
     def known() -> pd.DataFrame | None:

@@ -1,4 +1,4 @@
-"""The command line as tests call it, in this process, and programs of ours in one of their own."""
+"""Run the command line in this process, and modules in a process of their own."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command did: its exit code and both of its streams."""
+    """A command's exit code and output streams."""
 
     code: int
     out: str
@@ -23,8 +23,8 @@ class Outcome:
 
 
 def bench(*arguments: str | int | Path) -> Outcome:
-    """Run one command line; an exception that is not turned into an exit code is raised."""
-    # Wide and plain, so that messages are not wrapped.
+    """Run one command line; raise any exception that does not become an exit code."""
+    # Wide and plain, to keep messages on one line.
     environment = {"COLUMNS": "300", "TERM": "dumb", "NO_COLOR": "1", "FORCE_COLOR": None}
     result = CliRunner().invoke(app, [str(a) for a in arguments], env=environment)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -33,14 +33,14 @@ def bench(*arguments: str | int | Path) -> Outcome:
 
 
 def good(*arguments: str | int | Path) -> Outcome:
-    """`bench` of a command that must succeed."""
+    """Run a command that must succeed."""
     outcome = bench(*arguments)
     assert outcome.code == 0, outcome
     return outcome
 
 
 def program(*arguments: str) -> str:
-    """What `python -m` of these says, which must succeed, in a process of its own."""
+    """Return the output of `python -m ARGUMENTS`, which must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,

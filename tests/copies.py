@@ -1,10 +1,9 @@
-"""Commands in copies of a process that has imported everything, in workspaces that can be compared.
+"""Commands in forks of a process that has imported everything, in comparable workspaces.
 
-A copy costs no start of Python. What a command says of time is the same in all because here the
-clock stands still: seconds per image and peak memory are zero, runs begin at one moment, and that a
-run was taken up again is written without the when. Two things are not compared as bytes:
-TensorBoard's log, whose files are named by time and process, is left out, and of a training's state
-the values are compared, in their order and bit for bit.
+A fork saves the start of Python. The clock stands still, so that all files can be compared: seconds
+per image and peak memory are zero, runs begin at one moment, and a resume is recorded without its
+time. Two kinds of files are not compared as bytes: TensorBoard's log is left out, because its files
+are named by time and process; of a training state the values are compared, in order and bit by bit.
 """
 
 import hashlib
@@ -45,19 +44,19 @@ COMMANDS = {
     "verify": "verify results",
     "plan": "plan bicubic --testset celeba-16-x4",
 }
-"""In an order in which each has what it needs."""
+"""In an order in which each finds what it needs."""
 
 CONFIG = 'size = 16\nbatch = 1\nmetrics = ["psnr", "ssim"]\n'
 IMAGES = 6
 NETWORK = random.Random(0).randbytes(2_000_000)
 PATIENCE = 120
-"""Seconds that no command takes, unless something holds it up."""
+"""Seconds after which a command hangs."""
 FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
-"""What the interpreter tells of before it does it."""
+"""Audit events of the interpreter, raised before the operation."""
 
 
 def contents(workspace: Path) -> dict[str, bytes]:
-    """What lies below a workspace: path -> bytes, but for what differs for a reason."""
+    """Map the paths below a workspace to their bytes, except files that differ for a reason."""
     files = (path for path in sorted(workspace.rglob("*")) if path.is_file())
     named = ((path.relative_to(workspace).as_posix(), path) for path in files)
     return {
@@ -68,7 +67,7 @@ def contents(workspace: Path) -> dict[str, bytes]:
 
 
 def _plain(checkpoint: Path) -> bytes:
-    """What a training's state holds; as a pickle its bytes depend on which equal texts are one."""
+    """Return the values of a training state; its pickled bytes depend on object identity."""
     import torch
 
     def walk(value: Any) -> Any:
@@ -82,7 +81,7 @@ def _plain(checkpoint: Path) -> bytes:
 
 
 def differences(expected: Mapping[str, bytes], there: Mapping[str, bytes]) -> list[str]:
-    """A line for each file that is missing, should not be there, or has other bytes."""
+    """Return a line for each file that is missing, unexpected or different."""
     lines = [f"{name} is missing." for name in expected.keys() - there.keys()]
     lines += [f"{name} is left behind." for name in there.keys() - expected.keys()]
     both = expected.keys() & there.keys()
@@ -90,7 +89,7 @@ def differences(expected: Mapping[str, bytes], there: Mapping[str, bytes]) -> li
 
 
 def new_workspace(root: Path, address: str) -> Path:
-    """A new one, always in one place, since runs record where their weights lay."""
+    """Make a new workspace, always at the same path, since runs record that of their weights."""
     folder = root / "here"
     shutil.rmtree(folder, ignore_errors=True)
     photos(folder / "photos", IMAGES)
@@ -101,7 +100,7 @@ def new_workspace(root: Path, address: str) -> Path:
 
 
 def leave_alone(workspace: Path, name: str, counted: Path | None = None) -> None:
-    """Run a command to its end, which must be a good one."""
+    """Run a command to its end; it must succeed."""
     process = start(workspace, name, count=counted)
     status = wait(process, PATIENCE)
     if status is None:
@@ -111,7 +110,7 @@ def leave_alone(workspace: Path, name: str, counted: Path | None = None) -> None
 
 
 def wait(process: int, seconds: float) -> int | None:
-    """Its status, or None where it goes on after so many seconds."""
+    """Return the status of a process, or None if it still runs after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         done, status = os.waitpid(process, os.WNOHANG)
@@ -123,7 +122,7 @@ def wait(process: int, seconds: float) -> int | None:
 
 
 def start(workspace: Path, name: str, last: int | None = None, count: Path | None = None) -> int:
-    """A copy of this process that runs a command, and dies at an operation on files if told so."""
+    """Fork a process that runs a command, and kills itself before file operation `last`."""
     process = os.fork()
     if process:
         return process
@@ -133,7 +132,7 @@ def start(workspace: Path, name: str, last: int | None = None, count: Path | Non
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.environ |= {"BENCH_CACHE": str(workspace / "cache"), "no_proxy": "127.0.0.1"}
-        from bench.registry import records
+        from bench.networks.registry import records
 
         records._FILE = workspace / "records.toml"
         operations = _Operations(last)
@@ -142,14 +141,14 @@ def start(workspace: Path, name: str, last: int | None = None, count: Path | Non
         if count:
             count.write_text(str(operations.done))
         sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - a copy of the tests must not go on as them
+    except BaseException as error:  # noqa: BLE001 - the fork must not continue the tests
         os.write(2, repr(error).encode())
         os._exit(1)
     os._exit(code)
 
 
 class _Operations:
-    """Counts what is done to files of the workspace, and ends this process before one of them."""
+    """Count file operations in the workspace, and kill this process before one of them."""
 
     def __init__(self, last: int | None) -> None:
         self.done, self._last, self._here = 0, last, str(Path.cwd())
@@ -159,7 +158,7 @@ class _Operations:
             return
         if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
             return
-        if not os.path.abspath(arguments[0]).startswith(self._here):  # noqa: PTH100 - no link is followed
+        if not os.path.abspath(arguments[0]).startswith(self._here):  # noqa: PTH100 - follow no link
             return
         if self.done == self._last:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -171,7 +170,7 @@ def said(workspace: Path, name: str) -> str:
 
 
 def complaints(workspace: Path) -> list[str]:
-    """What no command may say where nobody else is at work."""
+    """Return the messages that no command may print while no other runs."""
     return [
         f"{path.name}: {line}"
         for path in sorted(workspace.glob("said-*"))
@@ -182,7 +181,7 @@ def complaints(workspace: Path) -> list[str]:
 
 @contextmanager
 def server() -> Iterator[str]:
-    """The address of a web server in a process of its own, which gives a file slowly."""
+    """Yield the address of a slow web server in a process of its own."""
     reading, writing = os.pipe()
     over, alive = os.pipe()
     process = os.fork()
@@ -191,7 +190,7 @@ def server() -> Iterator[str]:
         with site() as made:
             made.serve("/net", _slowly)
             os.write(writing, made.address.encode())
-            os.read(over, 1)  # until nobody is left who could write
+            os.read(over, 1)  # until all writers are gone
             os._exit(0)
     yield os.read(reading, 100).decode()
     os.close(alive)
@@ -210,7 +209,7 @@ def _slowly(handler: Handler) -> None:
 
 
 def stop_the_clock() -> None:
-    """Import what the commands will, take the time out of what they write, and make nets tiny."""
+    """Import what the commands need, freeze the times that they write, and shrink networks."""
     import accelerate  # noqa: F401
     import jinja2  # noqa: F401
     import matplotlib.figure  # noqa: F401
@@ -219,24 +218,24 @@ def stop_the_clock() -> None:
     import torch
     from torch.utils import tensorboard  # noqa: F401
 
-    import bench.engine.imported
-    import bench.engine.overview
+    import bench.engine.availability
+    import bench.engine.import_results
     import bench.engine.run
     import bench.metrics
+    import bench.metrics.evaluate
     import bench.metrics.recognition
-    import bench.metrics.scoring
     import bench.report.page
-    import bench.testset.prepare
+    import bench.testsets.prepare
     import bench.training.tasks
     from bench.engine import provenance
-    from bench.store import Run
+    from bench.store.run import Run
     from bench.training import architectures
 
     torch.set_num_threads(1)
     architectures.PRIOR_64, bench.training.tasks.PREVIEW_STEPS = TINY_PRIOR, 2
     moment = SimpleNamespace(now=lambda zone: datetime(2026, 1, 1, tzinfo=zone))
     vars(provenance).update(datetime=moment, _commit=dict)
-    vars(bench.engine.imported).update(datetime=moment)
+    vars(bench.engine.import_results).update(datetime=moment)
     write, finish = Run.write, Run.finish
     for name, stopped in {
         "write": lambda run, pictures, _, evaluations: write(run, pictures, 0.0, evaluations),

@@ -1,4 +1,4 @@
-"""What the tests of downloads share: a file to fetch, and how a refusal looks."""
+"""Helpers of the download tests: a file to fetch, and the check of a refusal."""
 
 import hashlib
 import random
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from bench.download.fetch import Limits, Wanted, download
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.networks.download.fetch import DownloadLimits, ExpectedFile, download
 
-# Larger than every buffer on the way, and no part equals another.
+# Larger than every buffer, and no two parts are equal.
 DATA = random.Random(0).randbytes(3_000_000)
 OTHER = random.Random(1).randbytes(3_000_000)
 DIGEST = hashlib.sha256(DATA).hexdigest()
-KNOWN = Wanted(DIGEST, len(DATA))
-QUICK = Limits(patience=0.3, tries=3, pause=0)
+KNOWN = ExpectedFile(DIGEST, len(DATA))
+QUICK = DownloadLimits(patience=0.3, tries=3, pause=0)
 
 
 def part(target: Path) -> Path:
@@ -22,12 +22,14 @@ def part(target: Path) -> Path:
 
 
 def left(target: Path) -> set[str]:
-    """Names in the folder, but for the lock."""
+    """Return the names in the folder, except the lock."""
     return {path.name for path in target.parent.iterdir()} - {".net.pth.lock"}
 
 
-def refused(source: str | list[str], target: Path, message: str, wanted: Wanted = KNOWN) -> str:
-    """Download what must be refused; the whole sentence. Nothing may bear the file's name."""
+def refused(
+    source: str | list[str], target: Path, message: str, wanted: ExpectedFile = KNOWN
+) -> str:
+    """Return the error of a download that must be refused and leave no file."""
     sources = [source] if isinstance(source, str) else source
     with pytest.raises(BenchError, match=message) as caught:
         download(sources, target, wanted, QUICK)

@@ -1,7 +1,7 @@
-"""No network for the tests but this machine's own, so that whoever has none can run them.
+"""Refuse network access in tests, except to this machine.
 
-An attempt is refused and noted, and fails the test that made it. This is about what Python does in
-this process; tests/test_supply.py denies the network to processes, too.
+An attempt is refused and recorded, and fails the test that made it. Covers Python in this process;
+tests/project/test_supply.py denies the network to subprocesses too.
 """
 
 import errno
@@ -11,18 +11,18 @@ import sys
 from contextlib import suppress
 
 attempts: list[str] = []
-"""What was tried since somebody emptied the list."""
+"""Attempts since the list was last cleared."""
 
 
 def deny() -> None:
-    """Refuse all that leads off this machine, from now on and for good."""
+    """Refuse all connections to other machines, for the rest of this process."""
     sys.addaudithook(_refuse)
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event in {"socket.connect", "socket.sendto"}:
         address = arguments[1]
-        host = address[0] if isinstance(address, tuple) else None  # else a socket in a folder
+        host = address[0] if isinstance(address, tuple) else None  # else a Unix socket
     elif event in {"socket.getaddrinfo", "socket.gethostbyname"}:
         host = arguments[0]
     else:
@@ -33,7 +33,7 @@ def _refuse(event: str, arguments: tuple[object, ...]) -> None:
 
 
 def is_here(host: object) -> bool:
-    """Whether an address or name is this machine's own."""
+    """Return True if an address or name is this machine's own."""
     name = host.decode() if isinstance(host, bytes) else host
     if name in {None, "", "localhost", socket.gethostname()}:
         return True

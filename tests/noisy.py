@@ -1,4 +1,4 @@
-"""A method of a test's own, run as users run theirs."""
+"""A noisy method for tests, run as users run theirs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-import bench.engine.work
+import bench.methods.catalogue
 from bench.engine.experiment import Experiment
 from bench.engine.run import Finished, run_method
 from bench.images import resize_bicubic_batch
-from bench.method import Method, Problem
-from bench.testset.manifest import TestSet
+from bench.methods import Method, Problem
+from bench.testsets.manifest import TestSet
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Strength:
 
 @dataclass
 class Noisy:
-    """Bicubic with noise; raises when it meets the image numbered `stop_at`, in order of calls."""
+    """Bicubic with noise, interrupted at the image numbered `stop_at`, in order of calls."""
 
     stop_at: int = 1000
     batches: list[int] = field(default_factory=list)
@@ -42,7 +42,7 @@ class Noisy:
 
 @dataclass
 class Bench:
-    """Runs a method of the test on a test set, with its results below `results`."""
+    """Runs a method on a test set, with results below `results`."""
 
     monkeypatch: pytest.MonkeyPatch
     testset: TestSet
@@ -58,7 +58,7 @@ class Bench:
         **facts: Any,
     ) -> Finished:
         method = noisy.method(**facts)
-        self.monkeypatch.setattr(bench.engine.work, "find_method", lambda name: method)
+        self.monkeypatch.setattr(bench.methods.catalogue, "find_method", lambda name: method)
         experiment = Experiment(
             self.testset,
             self.results,

@@ -29,7 +29,7 @@ class GaussianImages:
 
     @classmethod
     def smooth(cls, deviation: float = 0.2) -> "GaussianImages":
-        """Smooth images: correlation falls with distance; small enough never to be clipped."""
+        """Return smooth images: correlation falls with distance; too small to be clipped."""
         axis = np.arange(SIZE)
         one_axis = np.exp(-((axis[:, None] - axis[None]) ** 2) / (2 * 1.5**2))
         colours = np.array([[1.0, 0.6, 0.4], [0.6, 1.0, 0.6], [0.4, 0.6, 1.0]])
@@ -40,7 +40,7 @@ class GaussianImages:
         return cls(torch.from_numpy(mean), torch.from_numpy(covariance))
 
     def prior(self) -> Prior:
-        """A prior whose noise estimate is exactly E[eps | x_t]."""
+        """Return a prior whose noise estimate is exactly E[eps | x_t]."""
         schedule = Schedule.linear()
 
         def network(x: Tensor, t: Tensor) -> Tensor:
@@ -53,14 +53,14 @@ class GaussianImages:
         return Prior(network, schedule)
 
     def draw(self, count: int, seed: int) -> Tensor:
-        """Images [count, 3, 8, 8]."""
+        """Draw images [count, 3, 8, 8]."""
         generator = torch.Generator().manual_seed(seed)
         white = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
         images = self.mean + white @ torch.linalg.cholesky(self.covariance).T
         return images.reshape(count, 3, SIZE, SIZE).float()
 
     def posterior_mean(self, operator: SeparableOperator, y: Tensor) -> Tensor:
-        """E[x_0 | A x_0 = y] for measurements [B, 3, h, h]: images [B, 3, 8, 8]."""
+        """Return E[x_0 | A x_0 = y], [B, 3, 8, 8], for measurements [B, 3, h, h]."""
         a = torch.kron(torch.eye(3), torch.kron(operator.matrix, operator.matrix)).double()
         gain = self.covariance @ a.T @ torch.linalg.pinv(a @ self.covariance @ a.T)
         innovation = y.double().flatten(1) - a @ self.mean
@@ -72,16 +72,16 @@ PRIOR_MEAN = GAUSSIAN.mean.reshape(1, 3, SIZE, SIZE).float()
 
 
 def noise(count: int) -> KeyedNoise:
-    """Streams of `count` repetitions of one image."""
+    """Return noise streams for `count` repetitions of one image."""
     return KeyedNoise([StreamKey(0, "oracle", repetition) for repetition in range(count)])
 
 
 def many(image: Tensor) -> Tensor:
-    """An image [1, 3, h, w] for every repetition."""
+    """Repeat an image [1, 3, h, w] for every repetition."""
     return image.expand(REPETITIONS, -1, -1, -1)
 
 
 def explained(images: Tensor, posterior: Tensor) -> float:
-    """How much of what the measurement tells the images' mean has: 1 if it is the posterior's."""
+    """Return how far the images' mean is from the prior's to the posterior's (1: all the way)."""
     missed = (images.mean(0, keepdim=True) - posterior).square().mean().sqrt()
     return 1 - float(missed / (PRIOR_MEAN - posterior).square().mean().sqrt())

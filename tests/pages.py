@@ -1,17 +1,17 @@
-"""A page that tests look at: made-up results, with markup in every text that comes from outside."""
+"""A report page for tests: made-up results, with markup in every external text."""
 
 from pathlib import Path
 from typing import Any
 
-from bench.description import RunSpec
-from bench.files import write_bytes
+from bench.core.files import write_bytes
 from bench.images import encode_png
 from bench.report.page import Section
-from bench.report.published import PublishedValue
-from bench.report.table import Column, Row, Table
-from bench.store import Run
-from bench.testset.manifest import TestSet
-from bench.testset.recipe import plan_testset
+from bench.report.published.tables import PublishedValue
+from bench.report.tables.table import Column, Row, Table
+from bench.store.run import Run
+from bench.store.schema import RunSpec
+from bench.testsets.manifest import TestSet
+from bench.testsets.recipe import plan_testset
 from tests.small import RECIPE, picture, prepared, small_testset
 
 FACES = 60
@@ -19,7 +19,7 @@ FACES = 60
 
 MARKUP = "</script><script>window.bad = 1</script><img src=x onerror='window.bad = 1'> &amp; \"'"
 IN_A_NAME = "<img src=x onerror='window.bad = 1'> &amp; \"' # %41 中"
-"""The same, and what addresses are made of, for names of files and folders."""
+"""Markup and the special characters of addresses, for names of files and folders."""
 
 LPIPS = Column("lpips", "LPIPS", higher_is_better=False, digits=4)
 PSNR = Column("psnr", "PSNR", higher_is_better=True, digits=2, unit="dB")
@@ -28,7 +28,7 @@ PRINTED = PublishedValue("tiny", 4, "dpi", "psnr", "21.00", "DPI, Table 1", "DPI
 
 
 def run_of(root: Path, testset: TestSet, method: str, title: str, **facts: Any) -> Run:
-    """A run whose pictures are noise, the same as those of other runs."""
+    """Make a run whose images are noise, the same in all runs."""
     spec = RunSpec(
         method=method,
         revision=1,
@@ -46,7 +46,7 @@ def run_of(root: Path, testset: TestSet, method: str, title: str, **facts: Any) 
 
 
 def table(testset: TestSet, rows: list[Row], protocol: str = "strict") -> Table:
-    """A table of three metrics."""
+    """Return a table of three metrics."""
     count = len(testset.entries)
     columns = (LPIPS, PSNR, FID)
     return Table(
@@ -55,10 +55,10 @@ def table(testset: TestSet, rows: list[Row], protocol: str = "strict") -> Table:
 
 
 def large_section(root: Path) -> Section:
-    """Sixty faces, four runs of two methods, two protocols.
+    """Return sixty faces, four runs of two methods, two protocols.
 
-    By LPIPS of DPI the worst face is the last, by its PSNR and by the other method's LPIPS the
-    first. The latter lacks the picture of the last face, and has no PSNR.
+    The last face is the worst by DPI's LPIPS; the first is the worst by DPI's PSNR and by the other
+    method's LPIPS. That method lacks the last image, and has no PSNR.
     """
     testset = small_testset(root, FACES)
     images = list(testset.entries)
@@ -98,7 +98,7 @@ def large_section(root: Path) -> Section:
 
 
 def hostile_section(root: Path) -> Section:
-    """A test set of one face whose own name and whose face's name are markup."""
+    """Return a test set of one face, both named with markup."""
     source = root / "hostile"
     write_bytes(source / f"{IN_A_NAME}.png", encode_png(picture(0)))
     plan = plan_testset("tiny", RECIPE, 4, 16, "bicubic", seed=0)
@@ -110,5 +110,5 @@ def hostile_section(root: Path) -> Section:
 
 
 def sections(root: Path) -> list[Section]:
-    """Both test sets."""
+    """Return both test sets."""
     return [large_section(root), hostile_section(root)]

@@ -1,7 +1,7 @@
-"""python -m tests.pairs [TIMES]: two of every command at once end as one of them alone.
+"""python -m tests.pairs [TIMES]: run every command twice at once and compare with running it once.
 
-Both of two must end well, or one of them in a sentence that says what stands in its way; and the
-files are then, byte for byte, those of a single one.
+Both must succeed, or one must fail with a sentence that names the conflict; the files must equal
+those of a single command, byte by byte.
 """
 
 import os
@@ -29,11 +29,11 @@ SECOND = {
     "datasets": "choose another",
     "new-method": "There is a method odd already",
 }
-"""What the second of two says of the first, where it has nothing to wait for."""
+"""The error of the second command, where waiting for the first makes no sense."""
 
 
 def pairs(folder: Path, times: int, say: Callable[[str], None]) -> list[str]:
-    """Whatever went otherwise than with single commands, in workspaces below `folder`."""
+    """Return all differences from single commands, in workspaces below `folder`."""
     stop_the_clock()
     found: list[str] = []
     with server() as address:
@@ -51,7 +51,7 @@ def pairs(folder: Path, times: int, say: Callable[[str], None]) -> list[str]:
 
 
 def _both(workspace: Path, name: str) -> list[str]:
-    """Run two of a command; a line for whatever should not be."""
+    """Run a command twice at once; return a line for each fault."""
     two = [start(workspace, name), start(workspace, name)]
     ended = [wait(process, PATIENCE) for process in two]
     what = said(workspace, name)

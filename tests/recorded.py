@@ -1,6 +1,6 @@
-"""Reading recorded runs: arrays, draws and the tiny networks they were made with.
+"""Read recorded runs: arrays, draws and the tiny networks that made them.
 
-The format is described in the README beside the dumps.
+The README next to the dumps describes the format.
 """
 
 import json
@@ -30,7 +30,7 @@ Case = tuple[str, float]
 
 @dataclass
 class Dump:
-    """One file of recorded arrays; remembers which results were compared."""
+    """One file of recorded arrays, and the names of the results compared so far."""
 
     arrays: dict[str, npt.NDArray[Any]]
     compared: set[str] = field(default_factory=set)
@@ -47,47 +47,47 @@ class Dump:
         return torch.from_numpy(self.arrays[name])
 
     def state(self, prefix: str) -> dict[str, Tensor]:
-        """A network's state dict, stored as `<prefix>/<name>`."""
+        """Return a network's state dict, stored as `<prefix>/<name>`."""
         start = prefix + "/"
         return {n.removeprefix(start): self[n] for n in self.arrays if n.startswith(start)}
 
     def cases(self, pattern: str) -> Iterator[tuple[str, ...]]:
-        """Names that match a pattern wholly, each with the pattern's groups."""
+        """Yield the names that match a whole pattern, each with its groups."""
         for name in self.arrays:
             if match := re.fullmatch(pattern, name):
                 yield (name, *match.groups())
 
     def draws(self, case: str) -> list[Draw]:
-        """The draws of a case in call order, each with the function that made it.
+        """Return the draws of a case in call order, each with the function that made it.
 
-        A file of a single case may leave the name out, which is "" then.
+        A file with a single case may omit its name; `case` is then "".
         """
         start = f"{case}_draw" if case else "draw"
         log = json.loads(str(self.arrays[f"{start}_log"]))
         return [(name, self.arrays[f"{start}_{i:04d}"]) for i, (name, _) in enumerate(log)]
 
     def noise(self, case: str) -> RecordedNoise:
-        """The draws of a case, to be given out again."""
+        """Return noise that replays the draws of a case."""
         return RecordedNoise(self.draws(case))
 
     def schedule(self, case: str) -> Schedule:
-        """The respaced schedule of a case, by its timestep map or the file's."""
+        """Return the respaced schedule of a case, by its timestep map or the file's."""
         name = f"{case}_tmap"
         return Schedule.linear().keep(self.arrays[name if name in self else "tmap"])
 
     def difference(self, name: str, value: Tensor) -> float:
-        """Largest absolute difference of a computed array from the recorded one."""
+        """Return the largest absolute difference of a computed array from the recorded one."""
         self.compared.add(name)
         return float((value - self[name]).abs().max())
 
     def untouched(self) -> list[str]:
-        """Recorded outputs (`*_out`, or `out`) that no check compared."""
+        """Return the recorded outputs (`*_out`, or `out`) that no check compared."""
         outputs = [n for n in self.arrays if n == "out" or n.endswith("_out")]
         return [n for n in outputs if n not in self.compared]
 
 
 def tiny_eps(network: Network) -> Network:
-    """The wrapper of every dump: damps a random network so that a loop stays bounded."""
+    """Damp a random network so that a loop stays bounded, as in every dump."""
     schedule = Schedule.linear()
 
     def wrapped(x: Tensor, t: Tensor) -> Tensor:
@@ -99,12 +99,12 @@ def tiny_eps(network: Network) -> Network:
 
 
 def damped_corrector(network: ConditionalNetwork) -> ConditionalNetwork:
-    """The Corrector of the dumps: the condition, moved a little."""
+    """Return the Corrector of the dumps: the condition, moved a little."""
     return lambda x, t, y: y + 0.2 * torch.tanh(network(x, t, y) - y)
 
 
 def adm(dump: Dump) -> Network:
-    """The network of dumps whose `sd/` is an ADM U-Net."""
+    """Return the network of dumps whose `sd/` is an ADM U-Net."""
     state = dump.state("sd")
     unet = UNet(infer_config(state, head_channels=16))
     unet.load_state_dict(state)
@@ -112,7 +112,12 @@ def adm(dump: Dump) -> Network:
 
 
 def convolution(dump: Dump) -> Network:
-    """The network of dumps whose `sd/` are two convolutions, `a` and `b`."""
+    """Return the damped network of dumps whose `sd/` are two convolutions, `a` and `b`."""
+    return tiny_eps(plain_convolution(dump))
+
+
+def plain_convolution(dump: Dump) -> Network:
+    """Return the two convolutions without damping."""
     state = dump.state("sd")
 
     def network(x: Tensor, t: Tensor) -> Tensor:
@@ -120,15 +125,15 @@ def convolution(dump: Dump) -> Network:
         hidden = torch.tanh(hidden + t[:, None, None, None].float() / 1000)
         return same_convolution(hidden, state["b.weight"], state["b.bias"])
 
-    return tiny_eps(network)
+    return network
 
 
 def same_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolution with an odd kernel, padded by zeros to the input's size."""
+    """Convolve with an odd kernel, zero-padded to the input's size."""
     return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
 
 
 def respacing_difference(schedule: Schedule, spacing: str = "even") -> float:
-    """Largest difference of a recorded schedule's timesteps from those that we would keep."""
+    """Return the largest difference of a recorded schedule's timesteps from ours."""
     ours = Schedule.linear().respaced(len(schedule), spacing).timesteps
     return float(np.abs(ours - schedule.timesteps).max())

@@ -1,4 +1,4 @@
-"""Records of a test's own in place of those that ship."""
+"""A registry of networks for tests, in place of the shipped one."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.registry import records
+from bench.networks.registry import records
 
 Register = Callable[[str], None]
 
 
 @contextmanager
 def registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Register]:
-    """A function that makes a TOML text the registry."""
+    """Yield a function that makes a TOML text the registry."""
     file = folder / "records.toml"
 
     def register(text: str) -> None:
@@ -26,7 +26,7 @@ def registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Register
 
 
 def table(name: str, **values: object) -> str:
-    """A record as TOML, with what it needs at the least."""
+    """Return a record as TOML, with the required values filled in."""
     values = {"title": "A network", "file": f"{name}.pth", "licence": "MIT", **values}
     if not values.keys() & {"sources", "by_hand"}:
         values["sources"] = ["https://localhost/none"]

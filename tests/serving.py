@@ -1,4 +1,4 @@
-"""A web server on this machine that behaves as badly as a test wants."""
+"""A web server on this machine that misbehaves on demand."""
 
 import re
 import threading
@@ -13,7 +13,7 @@ Answer = Callable[["Handler"], None]
 
 @dataclass
 class Site:
-    """What the server answers to each path in turn, the last answer for ever, and what it heard."""
+    """The answers to each path, in turn, the last one repeated; and the requests so far."""
 
     address: str
     answers: dict[str, list[Answer]] = field(default_factory=dict)
@@ -21,12 +21,12 @@ class Site:
     over: threading.Event = field(default_factory=threading.Event)
 
     def serve(self, path: str, *answers: Answer) -> str:
-        """Set the answers for a path; its address."""
+        """Set the answers for a path and return its address."""
         self.answers[path] = list(answers)
         return self.address + path
 
     def ranges(self) -> list[str | None]:
-        """The Range header of each request so far."""
+        """Return the Range header of each request so far."""
         return [headers.get("Range") for _, headers in self.heard]
 
 
@@ -54,12 +54,12 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """A client that hangs up is what some tests want."""
+        """Ignore clients that hang up, as some tests want."""
 
 
 @contextmanager
 def site() -> Iterator[Site]:
-    """A server on a free port of the loopback device."""
+    """Yield a server on a free port of the loopback device."""
     server = Server(("127.0.0.1", 0), type("Bound", (Handler,), {}))
     made = Site(f"http://127.0.0.1:{server.server_address[1]}")
     server.RequestHandlerClass.site = made  # type: ignore[attr-defined]
@@ -75,7 +75,7 @@ def site() -> Iterator[Site]:
 
 
 def whole(data: bytes, etag: str | None = '"1"', *, cut: int | None = None) -> Answer:
-    """A good server, which knows Range and If-Range; it hangs up after `cut` bytes of a body."""
+    """Answer as a good server with Range and If-Range, but hang up after `cut` bytes of a body."""
 
     def answer(handler: Handler) -> None:
         headers = {"ETag": etag, "Content-Type": "application/octet-stream"}
@@ -97,13 +97,13 @@ def whole(data: bytes, etag: str | None = '"1"', *, cut: int | None = None) -> A
 
 
 def saying(status: int, body: bytes = b"", **headers: object) -> Answer:
-    """Exactly this, whatever was asked; `Content_Length` is the header Content-Length."""
+    """Answer every request with exactly this; `Content_Length` is the header Content-Length."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda handler: handler.say(status, named, body)
 
 
 def stalling(body: bytes, length: int, **headers: object) -> Answer:
-    """The beginning of a file, and then silence."""
+    """Answer with the beginning of a file, then stall."""
 
     def answer(handler: Handler) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -1,4 +1,4 @@
-"""A Ray cluster of a test's own on this machine, and a method that can be told to make trouble."""
+"""A small Ray cluster on this machine, and a method that fails on demand."""
 
 import os
 import time
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.images import resize_bicubic_batch
-from bench.method import Method
+from bench.methods import Method
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`trouble` is a JSON file that says what is to go wrong."""
+    """`trouble` is a JSON file that describes the faults to cause."""
 
     trouble: str = ""
 
@@ -48,16 +48,16 @@ def restore(problem, settings):
 
 METHOD = Method("troubled", "Troubled", lambda scale: Settings(), restore)
 '''
-"""A file of `baselines/`; it notes which process tried which image."""
+"""A file of `baselines/`; it records which process tried which image."""
 
 ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-"""So that nothing listens beyond this machine, and nothing is reported to anyone."""
+"""Listen on this machine only, and report no usage."""
 
 NODE: dict[str, Any] = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 
 
 class SmallCluster:
-    """A head without processors, and nodes of one logical processor each."""
+    """A head without CPUs, and nodes of one logical CPU each."""
 
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as RayCluster
@@ -70,7 +70,7 @@ class SmallCluster:
         return self._ray.add_node(**NODE, num_cpus=cpus)
 
     def kill(self, node: Any) -> None:
-        """End a node with everything on it, as when its power fails."""
+        """Kill a node with everything on it, as in a power failure."""
         self._ray.remove_node(node, allow_graceful=False)
 
     def shutdown(self) -> None:
@@ -79,7 +79,7 @@ class SmallCluster:
 
 @contextmanager
 def small_cluster(cache: Path) -> Iterator[SmallCluster]:
-    """A cluster whose nodes keep what they are sent in a folder of their own."""
+    """Yield a cluster whose nodes cache received files in a folder of their own."""
     pytest.importorskip("ray", reason="Ray is an extra: pip install -e '.[cluster]'")
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
@@ -87,7 +87,7 @@ def small_cluster(cache: Path) -> Iterator[SmallCluster]:
         patch.setenv("BENCH_CACHE", str(cache))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1])]))
         patch.delenv("RAY_ADDRESS", raising=False)
-        # Ray reads the first variable when it is imported, which may have been long ago.
+        # Ray reads the first variable at import, which may have happened already.
         patch.setattr("ray._private.ray_constants.ENABLE_RAY_CLUSTER", False)
         cluster = SmallCluster()
         try:
@@ -97,7 +97,7 @@ def small_cluster(cache: Path) -> Iterator[SmallCluster]:
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> None:
-    """Wait for what another process does."""
+    """Wait until a condition becomes true in another process."""
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not happen"

@@ -1,17 +1,17 @@
-"""A method of a user's own, whose settings can be swept and which costs nothing to run."""
+"""A user's own method for tests, with settings to sweep and no cost."""
 
 from pathlib import Path
 
 from tests.small import small_testset
 
 SHADE = '''
-"""Bicubic in the light of another hour: a method with settings that costs nothing to run."""
+"""Bicubic, darkened: a method with settings and no cost."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from bench.images import resize_bicubic_batch
-from bench.method import Method
+from bench.methods import Method
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ METHOD = Method(
 
 
 def shade_workspace(root: Path) -> Path:
-    """A workspace with the method and a test set of two images, measured by PSNR."""
+    """Make a workspace with the method and a test set of two images, measured by PSNR."""
     (root / "bench.toml").write_text(
         'testset = "tiny-16-x4"\nmetrics = ["psnr", "lr-psnr"]\n[settings.shade]\nlevel = 2\n'
     )

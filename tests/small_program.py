@@ -1,11 +1,11 @@
-"""A small program of others, in a repository of its own and installed as a method is."""
+"""A small external program, in a repository of its own and installed as methods are."""
 
 import subprocess
 from pathlib import Path
 from zipfile import ZipFile
 
-from bench.external.installation import Installation
-from bench.external.program import Program, read_program
+from bench.methods.external.installation import Installation
+from bench.methods.external.program import Program, read_program
 
 WHEEL = "numpy-0.1-py3-none-any.whl"
 
@@ -44,14 +44,14 @@ image = 0
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git in a folder, as somebody."""
+    """Run git in a folder with a made-up identity."""
     who = ("-c", "user.name=Somebody", "-c", "user.email=somebody@example.org")
     done = subprocess.run(["git", *who, *arguments], cwd=folder, capture_output=True, check=True)
     return done.stdout.decode().strip()
 
 
 def program_repository(folder: Path) -> Path:
-    """The program and its NumPy, committed."""
+    """Commit the program and its NumPy to a new repository."""
     folder.mkdir(parents=True)
     source = Path(__file__).parent / "programs" / "enlarge.py"
     (folder / "enlarge.py").write_bytes(source.read_bytes())
@@ -72,7 +72,7 @@ def program_repository(folder: Path) -> Path:
 
 
 def describe(folder: Path, repository: Path | str, more: str = "") -> Program:
-    """Write enlarger.toml into a folder of methods, and read it; `more` comes first in it."""
+    """Write enlarger.toml, beginning with `more`, into a folder of methods, and read it."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "enlarger.toml"
     file.write_text(more + DESCRIPTION.format(repository=repository, wheel=WHEEL))
@@ -80,7 +80,7 @@ def describe(folder: Path, repository: Path | str, more: str = "") -> Program:
 
 
 def install(program: Program) -> Installation:
-    """Set the program up, silently."""
+    """Set the program up silently."""
     installation = Installation(program)
     installation.set_up(say=lambda line: None)
     return installation

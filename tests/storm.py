@@ -1,9 +1,9 @@
-"""python -m tests.storm [KILLS [SEED]]: commands killed at random end as if undisturbed.
+"""python -m tests.storm [KILLS [SEED]]: kill commands at random and compare with undisturbed ones.
 
-The first kill of a command comes before a random one of its operations on files, between which a
-clock seldom hits; later ones mostly come at a random moment. What was killed is started again,
-perhaps to be killed again, and in the end left alone. Files are compared byte for byte with those
-of commands that nobody disturbed.
+The first kill of a command comes just before a random file operation, a moment that a clock seldom
+hits; later ones mostly come at a random time. A killed command is started again, may be killed
+again, and in the end is left alone. All files must then equal those of undisturbed commands, byte
+by byte.
 """
 
 import os
@@ -33,19 +33,19 @@ from tests.copies import (
 
 KILLED = ("weights", "prepare", "train", "run", "evaluate", "report")
 IN_A_ROW = 3
-"""How often a command is killed before it is left alone."""
+"""Number of kills of a command before it is left alone."""
 
 
 @dataclass
 class Storm:
-    """What became of the kills: how many of each command, and what was not as undisturbed."""
+    """The outcome: kills of each command, and differences from undisturbed ones."""
 
     kills: Counter[str] = field(default_factory=Counter)
     found: list[str] = field(default_factory=list)
 
 
 def storm(folder: Path, kills: int, seed: int, say: Callable[[str], None]) -> Storm:
-    """Kill commands in workspaces below `folder` and compare with one that is left alone."""
+    """Kill commands in workspaces below `folder` and compare with an undisturbed one."""
     chance, result = random.Random(seed), Storm()
     stop_the_clock()
     with server() as address:
@@ -70,7 +70,7 @@ def storm(folder: Path, kills: int, seed: int, say: Callable[[str], None]) -> St
 
 
 def _timed(workspace: Path, name: str) -> tuple[float, int]:
-    """Seconds that a command takes, and its operations on files."""
+    """Return the seconds that a command takes and the number of its file operations."""
     begun = time.monotonic()
     counted = workspace / "said-operations"
     leave_alone(workspace, name, counted)
@@ -85,7 +85,7 @@ def _killed(
     operations: int,
     at_operation: bool,
 ) -> bool:
-    """Start a command and kill it; False where it was done first."""
+    """Start a command and kill it; return False if it finished first."""
     if at_operation:
         process = start(workspace, name, last=chance.randrange(operations))
         status = wait(process, PATIENCE)

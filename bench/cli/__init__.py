@@ -6,12 +6,12 @@ import errno
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from bench.cli import (
     data,
@@ -19,6 +19,7 @@ from bench.cli import (
     inspect,
     methods,
     plan,
+    reference,
     report,
     sharing,
     suite,
@@ -26,8 +27,9 @@ from bench.cli import (
     train,
     weights,
 )
-from bench.cli.shared import ManyValues, say
-from bench.errors import BenchError, Terminated, WrongUsage
+from bench.cli.shared import ManyValues, echo, say
+from bench.core.errors import BenchError, Terminated, WrongUsage
+from bench.core.terminal import fall_back_to_ascii
 
 # What typer raises of a command line that it can't parse, and does not export.
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -51,7 +53,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    """What to tell of an error that is not our own, too."""
+    """Return the message of an error, also of one that is not ours."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} can't be used: {error.strerror}."
     if isinstance(error, UsageError):
@@ -63,7 +65,11 @@ def _sentence(error: Exception) -> str:
 
 
 class Commands(TyperGroup):
-    """Turns our errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
+    """Turns errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        fall_back_to_ascii()
+        return super().main(*arguments, **options)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         try:
@@ -88,8 +94,21 @@ class Commands(TyperGroup):
             say(f"error: {_sentence(error)}", fg="red", err=True)
             raise typer.Exit(2 if isinstance(error, WrongUsage | UsageError) else 1) from None
         except KeyboardInterrupt as stop:
-            typer.echo("Stopped. What is done is kept; the same command goes on.", err=True)
+            echo("Stopped. Finished work is kept; the same command resumes.", err=True)
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            what = " ".join(f"{type(error).__name__}: {error}".split())
+            say(
+                f"error: bench has a bug ({what}). Run `bench --debug ...` for the traceback and "
+                "report it.",
+                fg="red",
+                err=True,
+            )
+            raise typer.Exit(1) from error
 
 
 app = typer.Typer(
@@ -110,64 +129,76 @@ def options(
     """Options of every command."""
 
 
-def _example(text: str) -> str:
-    return f"Example: `{text}`"
+BENCHMARK, EXPLORE, SHARE, EXTEND, INSPECT = "Benchmark", "Explore", "Share", "Extend", "Inspect"
+"""Panels of `bench --help`."""
 
 
-app.command(
-    cls=ManyValues, epilog=_example("bench prepare celeba --scale 4 8 16 --source photos/")
-)(data.prepare)
-app.command(epilog=_example("bench run dpi ilvr ddnm --set dpi.steps=100"))(suite.run)
-app.command(
-    cls=sweep.ManySettings, epilog=_example("bench sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4")
-)(sweep.sweep)
-app.command(epilog=_example("bench plan dpi ilvr ddnm"))(plan.plan)
-app.command(epilog=_example("bench evaluate --testset sample-64-x8"))(suite.evaluate)
-app.command(epilog=_example("bench report --latex > table.tex"))(report.report)
-app.command(epilog=_example("bench export bicubic ddnm --out results.tar"))(sharing.export)
-app.command(epilog=_example("bench compare ours.tar theirs.tar"))(sharing.compare)
-app.command("import", epilog=_example("bench import gfpgan results/gfpgan --title GFPGAN"))(
-    methods.import_results
+def _add(
+    to: typer.Typer,
+    panel: str,
+    function: Callable[..., None],
+    example: str,
+    name: str | None = None,
+    cls: type[TyperCommand] | None = None,
+) -> None:
+    """Add a command with an example, which the tests execute."""
+    words = f"Example: `bench {example}`"
+    to.command(name, cls=cls, epilog=words, rich_help_panel=panel)(function)
+
+
+_add(app, BENCHMARK, data.prepare, "prepare celeba --scale 4 8 16 --source photos/", cls=ManyValues)
+_add(app, BENCHMARK, suite.run, "run dpi ilvr ddnm --set dpi.steps=100")
+_add(app, BENCHMARK, suite.evaluate, "evaluate --testset sample-64-x8")
+_add(app, BENCHMARK, report.report, "report --latex > table.tex")
+_add(
+    app,
+    EXPLORE,
+    sweep.sweep,
+    "sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4",
+    cls=sweep.ManySettings,
 )
-app.command(epilog=_example("bench methods"))(methods.methods)
-app.command(epilog=_example("bench new-method my-method"))(methods.new_method)
-app.command(epilog=_example("bench check-method my-method"))(methods.check_method)
-app.command(epilog=_example("bench verify sample-64-x8"))(data.verify)
-app.command(epilog=_example("bench sheet faces.png --testset sample-64-x8"))(data.sheet)
-app.command(epilog=_example("bench doctor"))(inspect.doctor)
+_add(app, EXPLORE, data.sheet, "sheet faces.png --testset sample-64-x8")
+_add(app, EXPLORE, plan.plan, "plan dpi ilvr ddnm")
+_add(app, EXPLORE, sharing.compare, "compare ours.tar theirs.tar")
+_add(app, SHARE, sharing.export, "export bicubic ddnm --out results.tar")
+_add(app, SHARE, data.verify, "verify sample-64-x8")
+_add(app, SHARE, methods.import_results, "import gfpgan results/gfpgan --title GFPGAN", "import")
+_add(app, EXTEND, methods.new_method, "new-method my-method")
+_add(app, EXTEND, methods.check_method, "check-method my-method")
+_add(app, INSPECT, methods.methods, "methods")
+_add(app, INSPECT, inspect.doctor, "doctor")
 
 figures = typer.Typer(no_args_is_help=True, help="Draw figures for papers, as PDF or PNG.")
-figures.command(epilog=_example("bench figure grid bicubic ddnm dpi --out faces.pdf"))(figure.grid)
-figures.command(epilog=_example("bench figure tradeoff dpi --out tradeoff.pdf"))(figure.tradeoff)
-figures.command(epilog=_example("bench figure conditions --out conditions.pdf"))(figure.conditions)
-figures.command(epilog=_example("bench figure pareto --metric psnr --out pareto.pdf"))(
-    figure.pareto
-)
-figures.command(epilog=_example("bench figure scatter ddnm dpi --out scatter.pdf"))(figure.scatter)
-app.add_typer(figures, name="figure")
+_add(figures, EXPLORE, figure.grid, "figure grid bicubic ddnm dpi --out faces.pdf")
+_add(figures, EXPLORE, figure.tradeoff, "figure tradeoff dpi --out tradeoff.pdf")
+_add(figures, EXPLORE, figure.conditions, "figure conditions --out conditions.pdf")
+_add(figures, EXPLORE, figure.pareto, "figure pareto --metric psnr --out pareto.pdf")
+_add(figures, EXPLORE, figure.scatter, "figure scatter ddnm dpi --out scatter.pdf")
+app.add_typer(figures, name="figure", rich_help_panel=EXPLORE)
 
 recipes = typer.Typer(invoke_without_command=True)
-recipes.callback(epilog=_example("bench datasets"))(data.datasets)
-recipes.command("add", epilog=_example("bench datasets add mine photos/"))(data.datasets_add)
-app.add_typer(recipes, name="datasets")
+recipes.callback(epilog="Example: `bench datasets`")(data.datasets)
+_add(recipes, INSPECT, data.datasets_add, "datasets add mine photos/", "add")
+app.add_typer(recipes, name="datasets", rich_help_panel=INSPECT)
 
 training = typer.Typer(no_args_is_help=True, help="Train a prior, a Corrector or SR3.")
-training.command(epilog=_example("bench train prior --size 64 --data faces.zip --out prior"))(
-    train.prior
-)
-training.command(epilog=_example("bench train crt --scale 8 --data faces.zip --out corrector"))(
-    train.crt
-)
-training.command(epilog=_example("bench train sr3 --scale 8 --data faces.zip --out sr3"))(train.sr3)
-app.add_typer(training, name="train")
+_add(training, EXTEND, train.prior, "train prior --size 64 --data faces.zip --out prior")
+_add(training, EXTEND, train.crt, "train crt --scale 8 --data faces.zip --out corrector")
+_add(training, EXTEND, train.sr3, "train sr3 --scale 8 --data faces.zip --out sr3")
+app.add_typer(training, name="train", rich_help_panel=EXTEND)
 
 checkpoints = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify weights.")
-checkpoints.command("list", epilog=_example("bench weights list codeformer"))(weights.show)
-checkpoints.command("get", epilog=_example("bench weights get prior-256"))(weights.get)
-checkpoints.command("add", epilog=_example("bench weights add prior-256 ffhq_10m.pt"))(weights.add)
-checkpoints.command("verify", epilog=_example("bench weights verify"))(weights.verify)
-app.add_typer(checkpoints, name="weights")
+_add(checkpoints, INSPECT, weights.show, "weights list codeformer", "list")
+_add(checkpoints, INSPECT, weights.get, "weights get prior-256", "get")
+_add(checkpoints, INSPECT, weights.add, "weights add prior-256 ffhq_10m.pt", "add")
+_add(checkpoints, INSPECT, weights.verify, "weights verify", "verify")
+app.add_typer(checkpoints, name="weights", rich_help_panel=INSPECT)
 
-external = typer.Typer(no_args_is_help=True, help="Set up programs of others that methods run.")
-external.command("setup", epilog=_example("bench external setup vqfr"))(methods.external_setup)
-app.add_typer(external, name="external")
+references = typer.Typer(no_args_is_help=True, help="Reference sets for FID and other distances.")
+_add(references, INSPECT, reference.add, "reference add ffhq photos/", "add")
+_add(references, INSPECT, reference.show, "reference list", "list")
+app.add_typer(references, name="reference", rich_help_panel=INSPECT)
+
+external = typer.Typer(no_args_is_help=True, help="Install external programs that methods run.")
+_add(external, EXTEND, methods.external_setup, "external setup vqfr", "setup")
+app.add_typer(external, name="external", rich_help_panel=EXTEND)

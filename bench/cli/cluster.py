@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import WrongUsage
+from bench.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from bench.cluster import Cluster
-    from bench.engine.work import Executor
+    from bench.engine.executors.work import Executor
 
 PlaceOption = Annotated[
     str | None,
@@ -36,7 +36,7 @@ GpusOption = Annotated[
 def opened(
     place: str | None, workers: int | None, cpus: int | None = None, gpus: float | None = None
 ) -> AbstractContextManager[Cluster | None]:
-    """The cluster that the options mean, for as long as it is needed; None for this process.
+    """Open the cluster that the options describe; None for this process.
 
     Raises:
         WrongUsage: an address that is none, or options of workers without a cluster.
@@ -54,9 +54,9 @@ def opened(
 
 
 def executor_on(cluster: Cluster | None) -> Executor | None:
-    """What does the work of runs on a cluster; None for this machine."""
+    """Return the executor on a cluster; None for this machine."""
     if cluster is None:
         return None
-    from bench.engine.cluster import OnCluster
+    from bench.engine.executors.cluster import OnCluster
 
     return OnCluster(cluster)

@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.cluster import PlaceOption, WorkersOption, opened
-from bench.cli.shared import (
-    TestsetOption,
-    open_testset_named,
-    prepared,
-    remember_testset,
-    say,
-    testset_folder,
-    workspace,
-)
-from bench.errors import BenchError, WrongUsage
+from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
+from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,45 +39,25 @@ def prepare(
     place: PlaceOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Build test sets: HR and LR images and a manifest with their hashes."""
-    from bench.names import objection
-    from bench.testset.align import ALIGNER
-    from bench.testset.prepare import prepare as build
-    from bench.testset.recipe import find_recipe, plan_testset, selection_notes
-    from bench.testset.sources import open_source
+    """Prepare test sets: HR and LR images and a manifest with their hashes."""
+    from bench.api.testsets import prepare_scales
+    from bench.testsets.recipe import find_recipe, selection_notes, small_input_notes
 
     machines = opened(place, workers)
     here = workspace()
     recipe = find_recipe(dataset, here.datasets)
-    source = source or recipe.source
-    if source is None:
-        raise WrongUsage(
-            f"{recipe.title} does not ship with bench: give its images with --source DIR. "
-            f"Origin: {recipe.origin}."
-        )
-    if size is None and here.config.size is not None:
-        size = here.config.size
-        say(f"HR size {size} px, as {here.config_file} says; --size sets another.")
-    aligned = ALIGNER if align else None
-    seed = here.config.seed
-    plans = [
-        plan_testset(dataset, recipe, each, size, degradation, seed, aligned)
-        for each in (dict.fromkeys(scale) if scale else [None])
-    ]
-    if name is not None and (objection(name) or name.startswith((".", "-"))):
-        raise WrongUsage(f"--name {name!r} can't be a folder's name: give a plain one.")
-    if name is not None and len(plans) > 1:
-        raise WrongUsage("--name names one test set: give one --scale with it.")
-    suffix = "-aligned" if align else ""
-    targets = {here.testsets / (name or f"{plan.name}{suffix}"): plan for plan in plans}
+    if size is None and here.config.size is not None and (source or recipe.source):
+        say(f"HR size {here.config.size} px, as {here.config_file} says; --size sets another.")
     with machines as cluster:
         spread = cluster.map if cluster else None
-        made = build(targets, recipe, open_source(source), count, spread=spread)
-    for item in made:
-        remember_testset(here, item.testset)
+        made = prepare_scales(
+            here, dataset, source, scale, size, count, degradation, align, name, spread
+        )
     for note in selection_notes(recipe, made[0].testset.manifest, count):
         say(f"Note: {note}")
     for item in made:
+        for note in small_input_notes(item.testset.manifest):
+            say(f"Note: {item.testset.name}: {note}")
         plan, testset = item.testset.manifest.plan, item.testset
         hr = f"HR {plan.size} px" if testset.ground_truth else "no ground truth"
         verb = "was there already, and every file is intact" if item.was_there else "is ready"
@@ -99,11 +71,14 @@ def datasets(context: typer.Context) -> None:
     """List the recipes, what is here of them, and the test sets that are prepared here."""
     if context.invoked_subcommand is not None:
         return
-    from bench.testset.manifest import read_manifest
-    from bench.testset.recipe import find_recipe, recipe_files
+    from bench.api.testsets import prepared_testsets
+    from bench.testsets.manifest import read_manifest
+    from bench.testsets.recipe import find_recipe, recipe_files
 
     here = workspace()
-    made_of = {name: read_manifest(here.testsets / name).plan.recipe for name in prepared(here)}
+    made_of = {
+        name: read_manifest(here.testsets / name).plan.recipe for name in prepared_testsets(here)
+    }
     for name in recipe_files(here.datasets):
         recipe = find_recipe(name, here.datasets)
         say(f"{name:12} {recipe.title}: {recipe.licence}")
@@ -120,7 +95,7 @@ def datasets_add(
     licence: Annotated[str, typer.Option(help="Terms of use.")] = "not stated",
 ) -> None:
     """Make a recipe of a folder of your own."""
-    from bench.testset.recipe import add_recipe
+    from bench.testsets.recipe import add_recipe
 
     file = add_recipe(name, path, workspace().datasets, size, licence)
     say(f"Wrote {file}: `bench prepare {name}` builds a test set of it.")
@@ -133,11 +108,12 @@ def verify(
 
     Of results it says what each run leads back to: test set, weights and code.
     """
-    from bench.report.audit import Audit, audit_runs, audit_testset
-    from bench.report.bundle import open_bundle
-    from bench.report.export import audit_bundle
-    from bench.store import runs_within
-    from bench.testset.manifest import read_manifest
+    from bench.api.testsets import testset_folder
+    from bench.sharing.audit import Audit, audit_runs, audit_testset
+    from bench.sharing.bundle import open_bundle
+    from bench.sharing.export import audit_bundle
+    from bench.store.run import runs_within
+    from bench.testsets.manifest import read_manifest
 
     here, path = workspace(), Path(target)
     found: Sequence[str]
@@ -175,9 +151,9 @@ def sheet(
     faces: Annotated[int, typer.Option(help="How many faces, from the first on.", min=1)] = 24,
 ) -> None:
     """Save a contact sheet of a test set: LR and GT side by side, four faces in a row."""
-    from bench.files import write_bytes
+    from bench.core.files import write_bytes
     from bench.images import encode_png
-    from bench.report import collect
+    from bench.report.tables import collect
 
     testset = open_testset_named(workspace(), on)
     write_bytes(file, encode_png(collect.contact_sheet(testset, faces)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,20 +9,20 @@ import typer
 
 from bench.cli.options import CorrectorOption, PriorOption, SeedOption, chosen_experiment
 from bench.cli.report import Shown
-from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
-from bench.cli.suite import chosen_metrics
-from bench.errors import WrongUsage
+from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.core.errors import WrongUsage
+from bench.core.suggest import suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.figure import Figure
 
-    from bench.config import Workspace
+    from bench.core.config import Workspace
     from bench.report.figures.gather import Result
     from bench.report.figures.pictures import Zoom
-    from bench.report.table import Column
-    from bench.testset.manifest import TestSet
+    from bench.report.tables.table import Column
+    from bench.testsets.manifest import TestSet
 
 MethodsArgument = Annotated[
     list[str] | None,
@@ -57,10 +56,10 @@ def grid(
     width: WidthOption = None,
 ) -> None:
     """Draw faces: the input, methods across, and the original, with a part enlarged."""
-    from bench.report.collect import picture_columns
     from bench.report.figures.gather import first_repetitions
     from bench.report.figures.pictures import picture_grid
-    from bench.report.runs import find_runs
+    from bench.report.tables.collect import picture_columns
+    from bench.report.tables.runs import find_runs
 
     part = _zoom(zoom)
     here = _ready(out)
@@ -155,7 +154,7 @@ def conditions(
     width: WidthOption = None,
 ) -> None:
     """Draw DPI's condition at the start, at some timesteps, and the result; it is run for this."""
-    from bench.engine.conditions import conditions
+    from bench.engine.dpi_trace import trace_conditions
     from bench.report.figures.pictures import picture_grid
 
     here = _ready(out)
@@ -164,7 +163,7 @@ def conditions(
     experiment = chosen_experiment(
         here, testset, changes=changes, seed=seed, prior=prior, corrector=corrector
     )
-    kept = conditions(experiment, chosen, timesteps or (500, 50))
+    kept = trace_conditions(experiment, chosen, timesteps or (500, 50))
     columns = [(_condition(state.t, first=state is kept[0]), state.pictures) for state in kept]
     if testset.ground_truth:
         columns.append(("GT", tuple(testset.hr(image) for image in chosen)))
@@ -177,7 +176,7 @@ def _condition(t: int, first: bool) -> str:
 
 
 def _ready(out: Path) -> Workspace:
-    """The workspace, once it is known that a figure can be drawn and saved."""
+    """Check that a figure can be drawn and saved, and return the workspace."""
     from bench.report.figures.canvas import check_name, require
 
     check_name(out)
@@ -192,20 +191,19 @@ def _results(
     names: list[str],
     protocol: Shown,
 ) -> tuple[list[Result], dict[str, Column]]:
-    """Runs with their repetitions, measured, and the columns by their names."""
-    from bench.metrics.protocol import protocols
-    from bench.metrics.scoring import as_measured
+    """Return the measured runs with their repetitions, and the columns by name."""
+    from bench.api.results import chosen_metrics, columns_of
     from bench.report.figures.gather import results_of
-    from bench.report.runs import find_runs
+    from bench.report.tables.runs import find_runs
 
     metrics = chosen_metrics(here, names)
     runs = find_runs(testset, here.results, methods, here.config.methods)
-    measures = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
+    measures = columns_of(here, testset, metrics, protocol)
     return results_of(testset, runs, measures, protocol)
 
 
 def _faces(testset: TestSet, images: Sequence[str] | None, count: int) -> list[str]:
-    """The faces of these ids, or the first ones.
+    """Return the ids of these faces, or of the first ones.
 
     Raises:
         WrongUsage: the test set has no such face.
@@ -213,13 +211,13 @@ def _faces(testset: TestSet, images: Sequence[str] | None, count: int) -> list[s
     there = list(testset.entries)
     for image in images or ():
         if image not in there:
-            near = difflib.get_close_matches(image, there, n=1, cutoff=0) or [""]
-            raise WrongUsage(f"{testset.name} has no image {image!r}: did you mean {near[0]!r}?")
+            hint = suggestion(image, there, f"the first is {there[0]!r}.")
+            raise WrongUsage(f"{testset.name} has no image {image!r}: {hint}")
     return list(images) if images else there[:count]
 
 
 def _zoom(text: str) -> Zoom:
-    """What --zoom means.
+    """Parse --zoom.
 
     Raises:
         WrongUsage: nothing.
@@ -244,11 +242,11 @@ def _zoom(text: str) -> Zoom:
 
 def _tell(absent: Sequence[str]) -> None:
     for sentence in absent:
-        typer.echo(sentence, err=True)
+        echo(sentence, err=True)
 
 
 def _save(out: Path, draw: Callable[[], Figure]) -> None:
-    from bench.files import write_bytes
+    from bench.core.files import write_bytes
     from bench.report.figures.canvas import drawing, encode
 
     with drawing():

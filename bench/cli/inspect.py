@@ -7,8 +7,8 @@ import platform
 import shutil
 from pathlib import Path
 
-from bench.cli.shared import prepared, say, workspace
-from bench.errors import BenchError
+from bench.cli.shared import say, workspace
+from bench.core.errors import BenchError
 
 
 def doctor() -> None:
@@ -16,11 +16,12 @@ def doctor() -> None:
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics
-    from bench.method import program_names
+    from bench.api.testsets import prepared_testsets
+    from bench.core.paths import checkpoints
+    from bench.methods import program_names
     from bench.metrics.backbones import BACKBONES
-    from bench.registry.places import place, remedy
-    from bench.registry.records import records
-    from bench.resources import checkpoints
+    from bench.networks.registry.places import place, remedy
+    from bench.networks.registry.records import records
 
     def line(name: str, state: str, remedy: str = "") -> None:
         say(f"{name:24} {state}{f'  ->  {remedy}' if remedy else ''}")
@@ -53,7 +54,7 @@ def doctor() -> None:
         reason = _lacking(name)
         line(f"  {name}", "missing" if reason else "set up", reason)
     say("Test sets")
-    there = prepared(home)
+    there = prepared_testsets(home)
     for name in there:
         line(f"  {name}", "prepared")
     if not there:
@@ -62,8 +63,8 @@ def doctor() -> None:
 
 def _lacking(name: str) -> str:
     """Why the program of a method can't be run here, and what to do; nothing where it can."""
-    from bench.external.installation import Installation
-    from bench.method import find_program
+    from bench.methods import find_program
+    from bench.methods.external.installation import Installation
 
     try:
         Installation(find_program(name)).fingerprint()

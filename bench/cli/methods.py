@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shared import TestsetOption, open_testset_named, say, size_and_scale, workspace
-from bench.errors import BenchError, WrongUsage
+from bench.cli.shared import TestsetOption, echo, open_testset_named, say, size_and_scale, workspace
+from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from bench.engine.overview import Overview
+    from bench.engine.availability import Overview
 
 NewName = Annotated[str, typer.Argument(help="Its name: small letters, digits, hyphens.")]
 
@@ -25,7 +25,7 @@ def methods(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the methods: type, needs, licence, paper, and whether they run here and now."""
-    from bench.engine.overview import all_methods
+    from bench.engine.availability import all_methods
 
     here = workspace()
     size, scale = size_and_scale(here, on)
@@ -34,19 +34,19 @@ def methods(
     if as_json:
         rows = [{**asdict(method), "runs": method.runs} for method in found]
         facts = {"size": size, "scale": scale, "methods": rows}
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        echo(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         _print(found, size, scale)
 
 
 def _print(methods: list[Overview], size: int, scale: int) -> None:
-    """The table, and beneath it what does not fit into columns."""
+    """Print the table, then what does not fit into columns."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from bench.report.escape import one_line
+    from bench.report.renderers.escape import one_line
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
@@ -72,7 +72,7 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from bench.report.escape import one_line
+    from bench.report.renderers.escape import one_line
 
     names: dict[str, list[str]] = {}
     for name, text in texts.items():
@@ -92,7 +92,7 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
 
 def new_method(name: NewName) -> None:
     """Write the file of a new method, which runs at once, into the workspace's baselines/."""
-    from bench.authoring.template import new_method as write
+    from bench.methods.authoring.template import write_method_file as write
 
     file = write(name, workspace().baselines)
     say(f"Wrote {file}")
@@ -105,8 +105,8 @@ def check_method(
     scale: Annotated[int, typer.Option(help="How many times smaller the input is.", min=1)] = 4,
 ) -> None:
     """Put a method to the test that every method passes, on small pictures."""
-    from bench.authoring.conformance import check_method as check
-    from bench.method import find_method
+    from bench.methods import find_method
+    from bench.methods.authoring.conformance import check_method as check
 
     workspace()
     if size % scale:
@@ -126,7 +126,7 @@ def import_results(
     partial: Annotated[bool, typer.Option("--partial", help="Some may be missing.")] = False,
 ) -> None:
     """Import results that were made elsewhere, as a run; all of them or none."""
-    from bench.engine.imported import import_pictures
+    from bench.engine.import_results import import_pictures
 
     here = workspace()
     testset = open_testset_named(here, on)
@@ -141,8 +141,8 @@ def external_setup(
     name: Annotated[str, typer.Argument(help="A method whose file in baselines/ is a .toml.")],
 ) -> None:
     """Clone a program at its commit and install it into an environment of its own."""
-    from bench.external.installation import Installation
-    from bench.method import find_program
+    from bench.methods import find_program
+    from bench.methods.external.installation import Installation
 
     workspace()
     installation = Installation(find_program(name))

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.shared import value_of
-from bench.errors import WrongUsage
+from bench.core.errors import WrongUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from bench.config import Weights, Workspace
+    from bench.core.config import Workspace
     from bench.engine.experiment import Experiment
-    from bench.testset.manifest import TestSet
+    from bench.testsets.manifest import TestSet
 
 
 class Computed(StrEnum):
-    """What networks compute in: `bench.config.Precision`, as options are declared."""
+    """What networks compute in: `bench.core.config.Precision`, as options are declared."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
@@ -70,23 +70,22 @@ def chosen_experiment(
     precision: Computed | None = None,
     compiled: bool = False,
 ) -> Experiment:
-    """What the options mean on a test set; what they leave open is bench.toml's.
+    """Return the experiment that the options describe; the rest comes from bench.toml.
 
     Raises:
         WrongUsage: a setting or a checkpoint that is not of the form its option wants.
     """
-    from bench.engine.experiment import Experiment
+    from bench.api.results import experiment_on
 
-    config = here.config
-    return Experiment(
+    return experiment_on(
+        here,
         testset,
-        here.results,
-        settings=merged_settings(config.settings, changes or []),
-        weights=_weights(config.weights, weights or [], prior=prior, corrector=corrector),
-        seed=config.seed if seed is None else seed,
+        settings=changed_settings(changes or []),
+        weights=chosen_weights(weights or [], prior=prior, corrector=corrector),
+        seed=seed,
         repetitions=repeat,
-        precision=precision.value if precision else config.precision,
-        batch=batch or config.batch,
+        precision=precision.value if precision else None,
+        batch=batch,
         compiled=compiled,
     )
 
@@ -104,8 +103,8 @@ def check_methods(methods: list[str] | None, every: bool) -> None:
 def chosen_methods(
     here: Workspace, experiment: Experiment, methods: list[str] | None, every: bool
 ) -> Sequence[str]:
-    """The methods named, or all that can run here, else those of bench.toml."""
-    from bench.engine.overview import runnable
+    """Return the named methods, all that can run here, or those of bench.toml."""
+    from bench.engine.availability import runnable
 
     if every:
         plan = experiment.plan
@@ -113,36 +112,32 @@ def chosen_methods(
     return methods or here.config.methods
 
 
-def merged_settings(
-    settings: Mapping[str, Mapping[str, Any]], changes: list[str]
-) -> dict[str, dict[str, Any]]:
-    """bench.toml's settings with those of --set, whose values are read as TOML.
+def changed_settings(changes: list[str]) -> dict[str, dict[str, Any]]:
+    """Return method -> setting -> value of --set, whose values are read as TOML.
 
     Raises:
         WrongUsage: a change that is not METHOD.NAME=VALUE.
     """
-    merged = {method: dict(values) for method, values in settings.items()}
+    settings: dict[str, dict[str, Any]] = {}
     for change in changes:
         target, equals, text = change.partition("=")
         method, dot, name = target.partition(".")
         if not (equals and dot and method and name):
             raise WrongUsage(f"--set {change} is not of the form METHOD.NAME=VALUE.")
-        merged.setdefault(method, {})[name] = value_of(text)
-    return merged
+        settings.setdefault(method, {})[name] = value_of(text)
+    return settings
 
 
-def _weights(weights: Weights, choices: list[str], **options: str | None) -> Weights:
-    """bench.toml's checkpoints, with those of the options and of --weights in their place.
+def chosen_weights(choices: list[str], **options: str | None) -> dict[str, str]:
+    """Return kind -> checkpoint of --weights and of the options for single kinds.
 
     Raises:
-        WrongUsage: a choice that is not KIND=FILE, or an unknown kind.
+        WrongUsage: a choice that is not KIND=FILE.
     """
-    from bench.typed import override
-
     chosen = {kind: file for kind, file in options.items() if file}
     for choice in choices:
         kind, equals, file = choice.partition("=")
         if not (equals and kind and file):
             raise WrongUsage(f"--weights {choice} is not of the form KIND=FILE.")
         chosen[kind] = file
-    return override(weights, chosen, "--weights")
+    return chosen

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench.cli.shared import prepared, say, testset_folder
+from bench.cli.shared import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.config import Workspace
+    from bench.core.config import Workspace
     from bench.metrics import Measure
     from bench.report.page import Section
-    from bench.testset.manifest import TestSet
+    from bench.testsets.manifest import TestSet
 
 
 def save_page(
@@ -25,6 +25,7 @@ def save_page(
     metrics: Sequence[Measure],
     folder: Path,
     show: bool,
+    reference: str | None = None,
 ) -> None:
     """Write the page of these methods, or of all, and say where it is; `show` opens it.
 
@@ -34,13 +35,14 @@ def save_page(
         BenchError: there are no results, a test set is not what was prepared, or the folder can't
             be written.
     """
+    from bench.api.testsets import testset_folder
     from bench.report.page import write_page
-    from bench.testset.manifest import open_testset
+    from bench.testsets.manifest import open_testset
 
     name = on or here.config.testset
     names = [name] if name else _with_results(here, methods)
     testsets = [open_testset(testset_folder(here, name)) for name in names]
-    sections = [_section(here, testset, methods, metrics) for testset in testsets]
+    sections = [_section(here, testset, methods, metrics, reference) for testset in testsets]
     index = write_page(folder, sections)
     say(f"The page: {index}", err=True)
     if show:
@@ -48,27 +50,33 @@ def save_page(
 
 
 def _with_results(here: Workspace, methods: Sequence[str]) -> list[str]:
-    """The test sets that all of these methods, or any, have results on."""
-    from bench.store import list_runs
+    """Return the test sets on which all of these methods (default: any) have results."""
+    from bench.api.testsets import prepared_testsets
+    from bench.store.run import list_runs
 
     there = {
-        name: {run.spec.method for run in list_runs(here.results, name)} for name in prepared(here)
+        name: {run.spec.method for run in list_runs(here.results, name)}
+        for name in prepared_testsets(here)
     }
     return [name for name, found in there.items() if found and found.issuperset(methods)]
 
 
 def _section(
-    here: Workspace, testset: TestSet, methods: Sequence[str], metrics: Sequence[Measure]
+    here: Workspace,
+    testset: TestSet,
+    methods: Sequence[str],
+    metrics: Sequence[Measure],
+    reference: str | None,
 ) -> Section:
-    """A test set with its runs, and its tables by every protocol by which any was measured."""
+    """Return a test set with its runs and a table per measured protocol."""
+    from bench.api.results import columns_of
+    from bench.core.paths import resource
     from bench.metrics.protocol import protocols
-    from bench.metrics.scoring import as_measured
     from bench.report import read_published
-    from bench.report.beside import with_published
-    from bench.report.collect import table_of
     from bench.report.page import Section
-    from bench.report.runs import find_runs, repeated
-    from bench.resources import resource
+    from bench.report.tables.beside import with_published
+    from bench.report.tables.collect import table_of
+    from bench.report.tables.runs import find_runs, repeated
 
     runs = find_runs(testset, here.results, methods, here.config.methods)
     groups = repeated(runs)
@@ -76,7 +84,7 @@ def _section(
     printed = read_published(resource("results/published")).tables
     tables = []
     for protocol in protocols("both", testset.manifest.plan.recipe):
-        columns = as_measured(metrics, testset, [protocol])
+        columns = columns_of(here, testset, metrics, protocol.name, reference)
         table = table_of(testset, runs, columns, protocol.name, costs=True)
         tables.append(with_published(table, testset, first, printed))
     names = {metric.name for metric in metrics}

@@ -40,7 +40,7 @@ def plan(
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
 ) -> None:
-    """Say what `bench run` will cost: network calls, time, disk; what is done costs nothing.
+    """Say what `bench run` will cost: NFE, time, disk; what is done costs nothing.
 
     Calls are counted exactly. Times come from a rehearsal on this machine, in which networks
     compute a few calls only; scoring and compiling are not in them. With several GPUs it is the
@@ -69,14 +69,14 @@ def plan(
 
 
 def _print(forecasts: list[Forecast], device: str) -> None:
-    """A row per method, and the sums of what is known."""
+    """Print a row per method and the known totals."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("Method")
-    for heading in ("Images", "Network calls", "s/image", "Time", "Disk"):
+    for heading in ("Images", "NFE", "s/image", "Time", "Disk"):
         table.add_column(heading, justify="right")
     for item in forecasts:
         each = None if item.seconds is None else (item.seconds - item.loading) / (item.images or 1)
@@ -95,7 +95,7 @@ def _print(forecasts: list[Forecast], device: str) -> None:
     disk = sum(item.disk for item in forecasts) / 2**20
     unit = "GPU hours" if device == "cuda" else "hours on the CPU"
     console.print(
-        f"Together {calls:,} network calls, {_duration(seconds)} ({seconds / 3600:.3g} {unit}), "
+        f"Together {calls:,} NFE, {_duration(seconds)} ({seconds / 3600:.3g} {unit}), "
         f"{disk:,.1f} MiB, without scoring."
     )
     if unknown := [item.title for item in forecasts if item.seconds is None]:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.page import save_page
-from bench.cli.shared import TestsetOption, open_testset_named, prepared, say, workspace
-from bench.cli.suite import MetricOption, chosen_metrics
-from bench.errors import WrongUsage
+from bench.cli.reference import ReferenceOption
+from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.suite import MetricOption
+from bench.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.config import Workspace
+    from bench.core.config import Workspace
     from bench.report import Table
 
 OFF = 3  # the exit code of --check
@@ -54,8 +55,9 @@ def report(
     faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
     protocol: Annotated[Shown, typer.Option(help="By which it was measured.")] = Shown.STRICT,
     names: MetricOption = None,
+    reference: ReferenceOption = None,
     costs: Annotated[
-        bool, typer.Option("--costs", help="Add seconds, network calls and peak memory.")
+        bool, typer.Option("--costs", help="Add seconds, NFE and peak memory.")
     ] = False,
     html: Annotated[
         Path | None,
@@ -82,18 +84,20 @@ def report(
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
     if number is None:
-        tables = [own_table(here, on, methods or (), names, protocol, costs)]
+        tables = [own_table(here, on, methods or (), names, protocol, costs, reference)]
     elif methods or names or costs or strip:
         raise WrongUsage("--table has methods and metrics of its own: leave yours and --strip out.")
     else:
-        tables = _paper_tables(here, on, number, protocol)
+        tables = _paper_tables(here, on, number, protocol, reference)
     many = number is not None
     _print(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
     if strip:
         _save_strip(here, on, methods or (), strip, faces)
     if html or show:
+        from bench.api.results import chosen_metrics
+
         metrics = chosen_metrics(here, names)
-        save_page(here, on, methods or (), metrics, html or here.results / "page", show)
+        save_page(here, on, methods or (), metrics, html or here.results / "page", show, reference)
     if check:
         _check(tables)
 
@@ -105,41 +109,34 @@ def own_table(
     names: Sequence[str] | None,
     protocol: Shown,
     costs: bool,
+    reference: str | None,
 ) -> Table:
-    """The runs of these methods, or all, by these metrics, or those of bench.toml."""
-    from bench.metrics.protocol import protocols
-    from bench.metrics.scoring import as_measured
-    from bench.report import collect, read_published
-    from bench.report.beside import with_published
-    from bench.report.runs import find_runs, repeated
-    from bench.resources import resource
+    """Return the table of these methods (default: all) by these metrics (default: bench.toml's)."""
+    from bench.api.results import chosen_metrics, collected
 
-    metrics = chosen_metrics(here, names)
     testset = open_testset_named(here, on)
-    runs = find_runs(testset, here.results, methods, here.config.methods)
-    columns = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
-    table = collect.table_of(testset, runs, columns, protocol, costs)
-    first = [group[0] for group in repeated(runs)]
-    return with_published(
-        table, testset, first, read_published(resource("results/published")).tables
-    )
+    metrics = chosen_metrics(here, names)
+    return collected(here, testset, methods, metrics, protocol, costs, reference)
 
 
-def _paper_tables(here: Workspace, on: str | None, number: int, protocol: Shown) -> list[Table]:
-    """A table of the paper on the test set named, or on all that it has values for."""
-    from bench.metrics.protocol import protocols
-    from bench.metrics.scoring import as_measured
-    from bench.report import paper, read_published
-    from bench.resources import resource
-    from bench.testset.manifest import read_manifest
+def _paper_tables(
+    here: Workspace, on: str | None, number: int, protocol: Shown, reference: str | None
+) -> list[Table]:
+    """Return a table of the paper on the named test set, or on all that it has values for."""
+    from bench.api.results import chosen_metrics, columns_of
+    from bench.api.testsets import prepared_testsets
+    from bench.core.paths import resource
+    from bench.report import read_published
+    from bench.report.tables import paper
+    from bench.testsets.manifest import read_manifest
 
     printed = paper.find_printed(read_published(resource("results/published")), number)
     metrics = chosen_metrics(here, [metric.measure for metric in printed.metrics.values()])
-    plans = {name: read_manifest(here.testsets / name).plan for name in prepared(here)}
+    plans = {name: read_manifest(here.testsets / name).plan for name in prepared_testsets(here)}
     tables = []
     for name in [on] if on else paper.choose_testsets(printed, plans):
         testset = open_testset_named(here, name)
-        columns = as_measured(metrics, testset, protocols(protocol, testset.manifest.plan.recipe))
+        columns = columns_of(here, testset, metrics, protocol, reference)
         tables.append(paper.paper_table(printed, testset, here.results, columns, protocol))
     return tables
 
@@ -147,10 +144,10 @@ def _paper_tables(here: Workspace, on: str | None, number: int, protocol: Shown)
 def _save_strip(
     here: Workspace, on: str | None, methods: Sequence[str], file: Path, faces: int
 ) -> None:
-    from bench.files import write_bytes
+    from bench.core.files import write_bytes
     from bench.images import encode_png
-    from bench.report import collect
-    from bench.report.runs import find_runs
+    from bench.report.tables import collect
+    from bench.report.tables.runs import find_runs
 
     testset = open_testset_named(here, on)
     runs = find_runs(testset, here.results, methods, here.config.methods)
@@ -164,23 +161,23 @@ def _print(
     from rich.console import Console
 
     from bench import report
-    from bench.report.table import Table
+    from bench.report.tables.table import Table
 
     if kind is Format.CSV or kind is Format.JSON:
         write = report.to_csv if kind is Format.CSV else report.to_json
-        typer.echo(write(tables), nl=False)
+        echo(write(tables), nl=False)
         return
     console = Console()
     for i, table in enumerate([tables] if isinstance(tables, Table) else tables):
         if i:
-            typer.echo()
+            echo()
         if kind is None:
             styled = console.is_terminal
             drawn = report.to_terminal(table, intervals=intervals, beside=beside, styled=styled)
             console.print(drawn, soft_wrap=True)
         else:
             render = report.to_latex if kind is Format.LATEX else report.to_markdown
-            typer.echo(render(table, intervals=intervals, beside=beside), nl=False)
+            echo(render(table, intervals=intervals, beside=beside), nl=False)
 
 
 def _check(tables: Sequence[Table]) -> None:
@@ -189,12 +186,12 @@ def _check(tables: Sequence[Table]) -> None:
     Raises:
         typer.Exit: there is one.
     """
-    from bench.report.check import claims
+    from bench.report.tables.check import claims
 
     found = list(claims(tables))
     off = [claim for claim in found if claim.off]
     for claim in off:
-        typer.echo(str(claim), err=True)
+        echo(str(claim), err=True)
     say(f"{len(found)} values are comparable with published ones, {len(off)} off.", err=True)
     if off:
         raise typer.Exit(OFF)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
+import sys
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-from bench.errors import BenchError, WrongUsage
-
 if TYPE_CHECKING:
-    from bench.config import Workspace
-    from bench.testset.manifest import TestSet
+    from bench.core.config import Workspace
+    from bench.testsets.manifest import TestSet
 
 TestsetOption = Annotated[
     str | None,
@@ -23,10 +20,17 @@ TestsetOption = Annotated[
 
 
 def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
-    """Print a text that may hold names from outside, none of which can steer the terminal."""
-    from bench.report.escape import visible
+    """Print a text whose names may come from outside; control characters are shown."""
+    from bench.report.renderers.escape import visible
 
-    typer.secho(visible(text), err=err, fg=fg)
+    stream = sys.stderr if err else sys.stdout
+    shown = visible(text)
+    echo(typer.style(shown, fg=fg) if fg and stream.isatty() else shown, err=err)
+
+
+def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print a text of ours in the terminal's encoding; typer's own would force UTF-8."""
+    print(text, end="\n" if nl else "", file=sys.stderr if err else sys.stdout, flush=True)
 
 
 class ManyValues(TyperCommand):
@@ -43,7 +47,7 @@ class ManyValues(TyperCommand):
 
 
 def value_of(text: str) -> Any:
-    """What an option's value means: it is read as TOML, and a bare word is a text."""
+    """Parse an option's value as TOML; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):  # such as a date that there is not, or [[[[ and so on
@@ -51,90 +55,39 @@ def value_of(text: str) -> Any:
 
 
 def workspace() -> Workspace:
-    """The workspace around the current folder; from now on its methods are found too."""
-    from bench.config import open_workspace
+    """Open the workspace around the current folder."""
+    from bench.api.workspace import workspace as opened
 
-    here = open_workspace(Path.cwd())
-    _find_methods_in(here.baselines)
-    return here
-
-
-def _find_methods_in(folder: Path) -> None:
-    """Make `baselines` extend over a folder beside the one that ships, and over no other."""
-    import baselines
-
-    shipped = Path(str(baselines.__file__)).parent
-    own = folder.is_dir() and folder.resolve() != shipped.resolve()
-    baselines.__path__[:] = [str(shipped), *([str(folder)] if own else [])]
-
-
-def remember_testset(here: Workspace, testset: TestSet) -> None:
-    """Make a test set the one that commands work on when none is named."""
-    from bench.files import write_bytes
-
-    write_bytes(_last(here), testset.name.encode())
+    return opened()
 
 
 def open_testset_named(here: Workspace, name: str | None) -> TestSet:
-    """The test set of this name, else bench.toml's, else the last one prepared, verified.
+    """Open the test set of this name, else bench.toml's, else the last one prepared.
 
     Raises:
-        BenchError: there is none, or it is not what was prepared.
+        BenchError: there is none, or a file has changed.
     """
-    from bench.testset.manifest import open_testset
+    from bench.api.testsets import choose_testset, testset_folder
+    from bench.testsets.manifest import open_testset
 
-    why = ""
-    if name is None and here.config.testset is not None:
-        name, why = here.config.testset, f" ({here.config_file})"
-    if name is None and (last := _remembered(here)):
-        name, why = last, " (the last one prepared)"
-    if name is None:
-        raise BenchError("No test set is prepared: start with `bench prepare sample --scale 8`.")
-    folder = testset_folder(here, name)
-    if why:
-        say(f"Test set: {name}{why}", err=True)
+    chosen, origin = choose_testset(here, name)
+    folder = testset_folder(here, chosen)
+    if origin:
+        say(f"Test set: {chosen} ({origin})", err=True)
     return open_testset(folder)
 
 
 def size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
-    """Of the test set named, else of that which commands work on, else of the first to be made.
+    """Return size and scale of the test set to work on, or of the one to be prepared first.
 
     Raises:
-        BenchError: the test set that is named is not there, or a manifest is wrong.
+        BenchError: the named test set does not exist, or a manifest is wrong.
     """
-    from bench.testset.manifest import read_manifest
+    from bench.api.testsets import last_prepared, prepared_testsets, testset_folder
+    from bench.testsets.manifest import read_manifest
 
     name = name or here.config.testset
-    if name is None and (name := _remembered(here)) not in prepared(here):
+    if name is None and (name := last_prepared(here)) not in prepared_testsets(here):
         return here.config.size or 256, 8
     plan = read_manifest(testset_folder(here, name)).plan
     return plan.size, plan.scale
-
-
-def testset_folder(here: Workspace, name: str) -> Path:
-    """The folder of a prepared test set.
-
-    Raises:
-        BenchError: there is none of this name, with the nearest one.
-    """
-    there = prepared(here)
-    if name not in there:
-        near = difflib.get_close_matches(name, there, n=1)
-        known = f"did you mean {near[0]!r}?" if near else f"prepared are {', '.join(there)}."
-        hint = known if there else "none is prepared; `bench prepare` makes one."
-        raise WrongUsage(f"There is no test set {name!r}: {hint}")
-    return here.testsets / name
-
-
-def prepared(here: Workspace) -> list[str]:
-    """Names of the test sets that are prepared here."""
-    return sorted(path.parent.name for path in here.testsets.glob("*/manifest.json"))
-
-
-def _remembered(here: Workspace) -> str | None:
-    """The name of the last test set prepared."""
-    return _last(here).read_text(errors="replace").strip() if _last(here).is_file() else None
-
-
-def _last(here: Workspace) -> Path:
-    return here.testsets / ".last"

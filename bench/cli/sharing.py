@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.report import Shown, own_table
-from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
-from bench.errors import BenchError, WrongUsage
+from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.config import Workspace
+    from bench.core.config import Workspace
     from bench.metrics import Measure
-    from bench.report.results import Result
+    from bench.sharing.results import Result
 
 
 def export(
@@ -32,16 +32,18 @@ def export(
     The test set's own pictures stay here.
     """
     from bench.report import to_csv, to_json, to_markdown
-    from bench.report.bundle import write_bundle
-    from bench.report.export import export_files
-    from bench.report.runs import find_runs
+    from bench.report.tables.runs import find_runs
+    from bench.sharing.bundle import write_bundle
+    from bench.sharing.export import export_files
 
     if out.suffix != ".tar":
         raise WrongUsage(f"--out {out} is no name of an archive: call it {out.stem}.tar.")
     here = workspace()
     testset = open_testset_named(here, on)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
-    table = own_table(here, testset.name, methods or (), None, Shown.STRICT, costs=True)
+    table = own_table(
+        here, testset.name, methods or (), None, Shown.STRICT, costs=True, reference=None
+    )
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
     files = export_files(testset, runs, texts, pictures)
     write_bundle(out, files)
@@ -68,9 +70,9 @@ def compare(
     """
     from rich.console import Console
 
-    from bench.report import side_by_side
-    from bench.report.compare import compare as set_beside
-    from bench.report.results import pairs
+    from bench.sharing import side_by_side
+    from bench.sharing.compare import compare as set_beside
+    from bench.sharing.results import pairs
 
     if markdown and json:
         raise WrongUsage("--markdown and --json exclude each other: choose one.")
@@ -79,19 +81,19 @@ def compare(
     comparisons = [set_beside(a, b, _metrics(here, a)) for a, b in found]
     if json or markdown:
         to = side_by_side.comparisons_to_json if json else side_by_side.comparisons_to_markdown
-        typer.echo(to(comparisons, alone), nl=False)
+        echo(to(comparisons, alone), nl=False)
     else:
         drawn = side_by_side.comparisons_to_terminal(comparisons, alone)
         Console().print(drawn, soft_wrap=True)
 
 
 def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
-    """What a name on the command line means: archive, folder, either with a run, or a run.
+    """Resolve a name on the command line: archive, folder, either with a run, or a run.
 
     Raises:
         BenchError: nothing, or it can't be read.
     """
-    from bench.report.results import choose, folder_result
+    from bench.sharing.results import choose, folder_result
 
     place, run = Path(name), ""
     if not place.exists() and ":" in name:
@@ -102,7 +104,7 @@ def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
         return choose(results, run, str(place)) if run else results
     if place.suffix == ".tar" and not place.exists():
         raise WrongUsage(f"{place} is not there: give an archive that `bench export` wrote.")
-    from bench.report.runs import find_runs
+    from bench.report.tables.runs import find_runs
 
     testset = open_testset_named(here, on)
     runs = find_runs(testset, here.results, (name,), ())
@@ -110,14 +112,14 @@ def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
 
 
 def _results_at(place: Path, here: Workspace) -> list[Result]:
-    """The results in an archive or a folder; none where there is neither.
+    """Return the results in an archive or folder; none if there is neither.
 
     Raises:
         BenchError: they can't be read, or the archive has none.
     """
-    from bench.report.bundle import open_bundle
-    from bench.report.results import bundle_results, folder_result
-    from bench.store import runs_within
+    from bench.sharing.bundle import open_bundle
+    from bench.sharing.results import bundle_results, folder_result
+    from bench.store.run import runs_within
 
     if place.is_file():
         if results := bundle_results(open_bundle(place)):

@@ -32,17 +32,18 @@ from bench.cli.options import (
     chosen_experiment,
     chosen_methods,
 )
-from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
-from bench.errors import BenchError
+from bench.cli.reference import ReferenceOption
+from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.config import Workspace
+    from bench.core.concurrency import OrderedMap
+    from bench.core.config import Workspace
     from bench.engine.run import Finished
     from bench.metrics import Measure
-    from bench.parallel import Spread
-    from bench.testset.manifest import TestSet
+    from bench.testsets.manifest import TestSet
 
 
 class Choice(StrEnum):
@@ -87,6 +88,7 @@ def run(
     An image that a method fails on is recorded with the reason and the rest goes on; the same
     command tries it again.
     """
+    from bench.api.results import chosen_metrics
     from bench.engine.run import run_suite
 
     check_methods(methods, every)
@@ -117,7 +119,7 @@ def run(
         for reason in item.run.description["provenance"].get("not_promised", ()):
             say(f"{item.run.spec.method}: run again it may differ. {reason}", err=True)
     score(here, experiment.testset, metrics, protocol)
-    typer.echo("`bench report` prints the table.")
+    echo("`bench report` prints the table.")
     tell_failures(finished)
 
 
@@ -138,6 +140,7 @@ def evaluate(
     on: TestsetOption = None,
     protocol: ProtocolOption = Choice.STRICT,
     names: MetricOption = None,
+    reference: ReferenceOption = None,
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Fail where a metric can't be computed.")
     ] = False,
@@ -145,38 +148,31 @@ def evaluate(
     workers: WorkersOption = None,
 ) -> None:
     """Score every result on a test set by the metrics that it lacks."""
+    from bench.api.results import chosen_metrics
+
     machines = opened(place, workers)
     here = workspace()
     metrics = chosen_metrics(here, names)
     testset = open_testset_named(here, on)
-    if require_all and (reasons := _reasons(testset, metrics, protocol)):
+    if require_all and (reasons := _reasons(here, testset, metrics, protocol, reference)):
         raise BenchError(" ".join(reasons))
     with machines as cluster:
-        score(here, testset, metrics, protocol, cluster.map if cluster else None)
+        score(here, testset, metrics, protocol, cluster.map if cluster else None, reference)
 
 
-def chosen_metrics(here: Workspace, names: Sequence[str] | None = None) -> list[Measure]:
-    """The metrics of these names, or those that bench.toml names.
+def _reasons(
+    here: Workspace,
+    testset: TestSet,
+    metrics: Sequence[Measure],
+    protocol: Choice,
+    reference: str | None,
+) -> list[str]:
+    """Return a sentence per reason why metrics cannot be computed here."""
+    from bench.api.results import columns_of
+    from bench.report.tables.collect import impossible
 
-    Raises:
-        WrongUsage: there is no such metric.
-    """
-    from bench import metrics
-    from bench.metrics.recognition import configured
-
-    own = configured(here.config.recognition, f"{here.config_file}.recognition")
-    return [own.get(name) or metrics.find_measure(name) for name in names or here.config.metrics]
-
-
-def _reasons(testset: TestSet, metrics: Sequence[Measure], protocol: Choice) -> list[str]:
-    """A sentence for each reason for which metrics can't be computed here."""
-    from bench.metrics.protocol import protocols
-    from bench.metrics.scoring import as_measured
-    from bench.report.collect import impossible
-
-    chosen = protocols(protocol, testset.manifest.plan.recipe)
     titles: dict[str, dict[str, None]] = {}
-    for metric in as_measured(metrics, testset, chosen):
+    for metric in columns_of(here, testset, metrics, protocol, reference):
         if reason := impossible(metric, testset):
             titles.setdefault(reason, {})[metric.title] = None
     return [f"No {', '.join(lost)}: {reason}" for reason, lost in titles.items()]
@@ -187,13 +183,16 @@ def score(
     testset: TestSet,
     metrics: Sequence[Measure],
     protocol: Choice,
-    spread: Spread | None = None,
+    spread: OrderedMap | None = None,
+    reference: str | None = None,
 ) -> None:
     """Score all runs on a test set; say which metrics can't be computed here."""
+    from bench.api.references import reference_of
+    from bench.metrics.evaluate import score_runs
     from bench.metrics.protocol import protocols
-    from bench.metrics.scoring import score_runs
 
     chosen = protocols(protocol, testset.manifest.plan.recipe)
-    score_runs(testset, here.results, metrics, chosen, spread)
-    for reason in _reasons(testset, metrics, protocol):
+    compared = reference_of(here, testset, reference)
+    score_runs(testset, here.results, metrics, chosen, spread, compared)
+    for reason in _reasons(here, testset, metrics, protocol, reference):
         say(reason, err=True)

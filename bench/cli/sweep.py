@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,14 +33,14 @@ from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, w
 from bench.cli.suite import (
     Choice,
     ProtocolOption,
-    chosen_metrics,
     score,
     tell_failures,
 )
-from bench.errors import WrongUsage
+from bench.core.errors import WrongUsage
+from bench.core.suggest import suggestion
 
 if TYPE_CHECKING:
-    from bench.method import Method
+    from bench.methods import Method
 
 SWEPT = "bench.swept"
 """Where the parsed settings lie in a command's context."""
@@ -102,11 +101,13 @@ def sweep(
     is done already is kept.
     """
     from bench.engine.sweep import Point, combinations, one_at_a_time, run_sweep, variants_of
-    from bench.method import find_method
+    from bench.methods import find_method
 
     machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
     here = workspace()
     chosen = find_method(method)
+    from bench.api.results import chosen_metrics
+
     metrics = chosen_metrics(here)
     testset = open_testset_named(here, on)
     values = _values(chosen, testset.manifest.plan.scale, ctx)
@@ -141,7 +142,7 @@ def sweep(
 
 
 def _values(method: Method[Any], scale: int, ctx: typer.Context) -> dict[str, list[Any]]:
-    """Setting -> values of each option that named a setting.
+    """Return setting -> values of each option that names a setting.
 
     Raises:
         WrongUsage: an option that is neither a setting nor the command's, or has no values.
@@ -154,8 +155,8 @@ def _values(method: Method[Any], scale: int, ctx: typer.Context) -> dict[str, li
         name = option.removeprefix("--").replace("-", "_")
         if name not in settings:
             known = [*(f"--{name}" for name in settings), *own]
-            near = difflib.get_close_matches(option, known, n=1) or [f"--{', --'.join(settings)}"]
-            raise WrongUsage(f"{method.name} has no setting {name!r}: did you mean {near[0]}?")
+            hint = suggestion(option, known, f"it has --{', --'.join(settings)}.")
+            raise WrongUsage(f"{method.name} has no setting {name!r}: {hint}")
         if not texts:
             raise WrongUsage(f"{option} needs values behind it, such as {option} 1 2.")
         values[name] = [value_of(text) for text in texts]

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -122,7 +122,7 @@ def _train(
 
 
 def _command(task_of: Callable[..., "Task"]) -> Callable[..., None]:
-    """The command that trains the task which a function of its own options describes."""
+    """Return the command that trains the task described by a function of its options."""
     own = inspect.signature(task_of).parameters
     shared = dict(inspect.signature(_train).parameters)
     del shared["task"]
@@ -143,11 +143,16 @@ def _command(task_of: Callable[..., "Task"]) -> Callable[..., None]:
 
 
 @_command
-def prior(size: Size = 64) -> "Task":
-    """Train a diffusion prior; stopped or killed, the same command goes on."""
+def prior(
+    size: Size = 64,
+    prediction: Annotated[
+        Literal["eps", "v"], typer.Option(help="What the network predicts: eps or the velocity v.")
+    ] = "v",
+) -> "Task":
+    """Train a diffusion prior. The same command resumes an interrupted training."""
     from bench.training.tasks import prior_task
 
-    return prior_task(size)
+    return prior_task(size, prediction)
 
 
 @_command

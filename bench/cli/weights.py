@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.shared import say
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
-    from bench.registry.records import Record
+    from bench.networks.registry.records import PublicCheckpoint
 
 LPIPS = "lpips"
 """Not a file but two networks that `get` makes; everything else is a record."""
@@ -22,10 +22,10 @@ def show(
     name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
 ) -> None:
     """List the networks that ship, and the public ones with whether they are here."""
+    from bench.core.paths import checkpoints
     from bench.metrics.backbones import BACKBONES, missing_backbones
-    from bench.registry.places import place
-    from bench.registry.records import find_record, records
-    from bench.resources import checkpoints
+    from bench.networks.registry.places import place
+    from bench.networks.registry.records import find_record, records
 
     if name is not None:
         parts = [backbone.record for backbone in BACKBONES.values()] if name == LPIPS else [name]
@@ -41,9 +41,9 @@ def show(
         say(f"{record.name:24} {here:9} {record.title} ({size}{record.licence})")
 
 
-def _describe(record: Record) -> None:
-    from bench.registry.hashes import expected
-    from bench.registry.places import place, remedy
+def _describe(record: PublicCheckpoint) -> None:
+    from bench.networks.registry.hashes import expected
+    from bench.networks.registry.places import place, remedy
 
     digest = expected(record)
     note = " (of the first use; none is published)" if digest and not record.sha256 else ""
@@ -76,8 +76,8 @@ def get(
         for path in fetch_backbones():
             say(f"Ready: {path}")
         return
-    from bench.registry.obtain import accept, accepted, get_weights
-    from bench.registry.records import find_record
+    from bench.networks.registry.obtain import accept, accepted, get_weights
+    from bench.networks.registry.records import find_record
 
     record = find_record(name)
     if record.sources and not accepted(record):
@@ -88,7 +88,7 @@ def get(
     say(f"Ready: {path}")
 
 
-def _ask(record: Record, accept_licence: bool) -> None:
+def _ask(record: PublicCheckpoint, accept_licence: bool) -> None:
     say(f"{record.file} is under this licence: {record.licence}. {record.terms}".rstrip())
     if accept_licence:
         return
@@ -107,16 +107,16 @@ def add(
     file: Annotated[Path, typer.Argument(help="The file that you downloaded.")],
 ) -> None:
     """Add a checkpoint that was downloaded by hand, after checking its hash."""
-    from bench.registry.obtain import add_weights
-    from bench.registry.records import find_record
+    from bench.networks.registry.obtain import add_weights
+    from bench.networks.registry.records import find_record
 
     path = add_weights(name, file)
     _tell_first_use(find_record(name))
     say(f"Added {path}")
 
 
-def _tell_first_use(record: Record) -> None:
-    from bench.registry.hashes import expected
+def _tell_first_use(record: PublicCheckpoint) -> None:
+    from bench.networks.registry.hashes import expected
 
     if record.sha256 is None:
         say(
@@ -128,9 +128,9 @@ def _tell_first_use(record: Record) -> None:
 def verify() -> None:
     """Hash all weights again, those that ship and those in the cache, and report differences."""
     from bench.metrics.backbones import BACKBONES, damaged_backbones, missing_backbones
-    from bench.registry.hashes import differences
+    from bench.networks.registry.hashes import changed_weights
 
-    hashed, found = differences()
+    hashed, found = changed_weights()
     hashed += len(BACKBONES) - len(missing_backbones())
     found += damaged_backbones()
     for line in found:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bench.files import sha256, sha256_json
+from bench.core.files import sha256, sha256_json
 
 
 def code() -> str:

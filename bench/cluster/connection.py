@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from bench.cluster.crew import PATIENCE, Crew, Make, answer, tell_to_wait
-from bench.errors import BenchError, WrongUsage
-from bench.parallel import processors
-from bench.resources import missing_packages
+from bench.core.concurrency import processors
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.paths import missing_packages
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -104,7 +104,7 @@ class Cluster:
         }
 
     def ask(self, function: Callable[[], Result]) -> Result:
-        """What a function returns in a process that has what a worker has.
+        """Run a function in a process with a worker's resources and return its value.
 
         Raises:
             BenchError: what the function raised, or the process ended.
@@ -150,7 +150,7 @@ class Cluster:
         return {"num_cpus": self.cpus, "num_gpus": gpus}
 
     def _nodes(self) -> list[dict[str, float]]:
-        """The resources of every machine."""
+        """Return the resources of every machine."""
         return [node["Resources"] for node in self._connected().nodes() if node["Alive"]]
 
     def _connected(self) -> Any:
@@ -195,7 +195,7 @@ def carried(node: Mapping[str, float], cpus: int, gpus: float) -> int:
 
 
 def in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:
-    """A crew's results in the order of the items."""
+    """Yield a crew's results in the order of the items."""
     held: dict[int, Any] = {}
     following = 0
 
@@ -210,7 +210,7 @@ def in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Find out at once whether anything is there: Ray itself would try for a minute.
+    """Find out at once if a cluster is there: Ray itself would try for a minute.
 
     Raises:
         BenchError: nothing is.

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.cluster.code import code
-from bench.errors import BenchError
-from bench.files import sha256, sha256_file, write_bytes
-from bench.progress import notice
-from bench.resources import cache_folder
+from bench.core.errors import BenchError
+from bench.core.files import sha256, sha256_file, write_bytes
+from bench.core.paths import cache_folder
+from bench.core.progress import notice
 
 Make = Callable[[Mapping[str, Path]], Callable[[Any], Any]]
 """Runs in a worker: given where files lie, by hash, it returns what is called with every item."""
@@ -136,7 +136,7 @@ class Crew:
         self._waiting.clear()
 
     def map(self, items: Iterable[Any], lost: "Lost | None" = None) -> Iterator[Any]:
-        """Results in whatever order; items are taken as they are needed, two per worker.
+        """Yield results in any order; items are taken as they are needed, two per worker.
 
         Raises:
             BenchError: what a worker raised, or workers end again and again.
@@ -223,7 +223,7 @@ class Crew:
             worker.loaded = True
 
     def _result(self, reference: Any, worker: _Worker, lost: Lost) -> Iterator[tuple[int, Any]]:
-        """What a worker gave: a result, or with its end what `lost` makes of that."""
+        """Return a worker's result; if the worker died, what `lost` makes of the item."""
         from ray.exceptions import RayError, RayTaskError
 
         try:
@@ -268,7 +268,7 @@ class Crew:
 
 def _must_not_be_lost(item: Any, why: str) -> tuple[list[Any], list[Any]]:
     raise BenchError(
-        f"A worker was ended twice at the same work, perhaps for want of memory "
+        f"A worker was ended twice at the same work, perhaps out of memory "
         f"({_first_line(why)}); the same command goes on."
     )
 
@@ -297,7 +297,7 @@ def tell_to_wait(resources: Mapping[str, float]) -> None:
 
 
 def answer(ray: Any, reference: Any) -> Any:
-    """What Ray answers.
+    """Return Ray's answer.
 
     Raises:
         BenchError: what was raised on the other side, or that has ended.

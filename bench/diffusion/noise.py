@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 _WORTH_THREADS = 2**18  # draws: some 3 ms of one core, a little more than an image of 256 px
 
@@ -27,7 +27,7 @@ class Noise(Protocol):
     """Where a sampler's random draws come from."""
 
     def normal_like(self, x: Tensor) -> Tensor:
-        """Standard normal draws of the shape [B, ...], type and device of `x`."""
+        """Draw standard normal noise with the shape [B, ...], type and device of `x`."""
         ...
 
     def bernoulli(self, probability: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ class StreamKey:
     repetition: int = 0
 
     def generator(self) -> np.random.Generator:
-        """The stream from its start: Philox, whose draws are the same on every machine."""
+        """Return the stream from its start: Philox, which draws alike on every machine."""
         name = f"{self.seed}/{self.repetition}/{self.image}".encode()
         key = int.from_bytes(hashlib.sha256(name).digest()[:16])
         return np.random.Generator(np.random.Philox(key=key))

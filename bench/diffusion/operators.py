@@ -29,15 +29,15 @@ class SeparableOperator:
         return cls(torch.from_numpy(matrix).float(), torch.from_numpy(inverse).float())
 
     def __call__(self, x: Tensor) -> Tensor:
-        """A x: images [B, C, H, H] to measurements [B, C, h, h]."""
+        """Apply A: images [B, C, H, H] to measurements [B, C, h, h]."""
         return _apply(self.matrix, x)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """A^T y: [B, C, h, h] to [B, C, H, H]."""
+        """Apply A^T: [B, C, h, h] to [B, C, H, H]."""
         return _apply(self.matrix, y, transposed=True)
 
     def pseudo_inverse(self, y: Tensor) -> Tensor:
-        """A^+ y: [B, C, h, h] to the smallest image [B, C, H, H] with that measurement."""
+        """Apply A^+: [B, C, h, h] to the smallest image [B, C, H, H] with that measurement."""
         return _apply(self.inverse, y)
 
     def singular_values(self) -> Tensor:
@@ -46,7 +46,7 @@ class SeparableOperator:
         return torch.outer(one_axis, one_axis).flatten().sort(descending=True).values
 
     def svd(self) -> "SeparableSVD":
-        """A = U S V^T, computed once, in float64 from one axis."""
+        """Return A = U S V^T, computed once in float64 from one axis."""
         return self._svd
 
     @cached_property
@@ -76,7 +76,7 @@ class SeparableSVD:
         return torch.outer(self.values, self.values)
 
     def singular_on(self, x: Tensor) -> Tensor:
-        """The same of x's type, where x is."""
+        """Return the singular values with x's type and device."""
         return _on(self.singular, x.device, x.dtype)
 
     def spectrum(self, x: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def _apply(matrix: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _on(matrix: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The matrix where it is used, copied once: a copy in every step would make a GPU wait."""
+    """Return the matrix on a device, copied once: a copy per step would stall a GPU."""
     return matrix.to(device, dtype)
 
 
@@ -152,3 +152,7 @@ def average_pooling(size: int, scale: int) -> SeparableOperator:
 def bicubic_up(size: int, scale: int) -> SeparableOperator:
     """Bicubic enlargement to size x size images by an integer scale (no inverse of `bicubic`)."""
     return SeparableOperator.from_matrix(resize_matrix(size // scale, size))
+
+
+OPERATORS = {"bicubic": bicubic, "average": average_pooling}
+"""Name of a setting -> operator of (size, scale)."""

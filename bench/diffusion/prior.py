@@ -1,11 +1,12 @@
-"""The prior: a noise-predicting network on a schedule, and the steps that sample from it.
+"""The prior: a denoising network on a schedule, and the steps that sample from it.
 
-Steps are free functions of tensors and an index into the schedule; what they draw is passed in.
+Steps are free functions of tensors and an index into the schedule; random draws are passed in.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +16,14 @@ from bench.diffusion.noise import Noise
 from bench.diffusion.schedule import Schedule
 
 Network = Callable[[Tensor, Tensor], Tensor]
-"""(x [B, 3, H, W], timesteps [B]) -> eps [B, 3, H, W], or [B, 6, H, W] with learned variance."""
+"""(x [B, 3, H, W], timesteps [B]) -> eps or v [B, 3, H, W], or [B, 6, H, W] with variance."""
+
+Parametrisation = Literal["eps", "v"]
+"""What a network predicts: the noise eps, or v = sqrt(abar) eps - sqrt(1 - abar) x0.
+
+v is the velocity of Salimans and Ho 2022. Computing x0_hat from eps divides by sqrt(abar), which
+amplifies errors 157 times at t = 999 of the linear schedule; from v it does not.
+"""
 
 ConditionalNetwork = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x [B, 3, H, W], timesteps [B], condition [B, 3, H, W]) -> [B, 3, H, W]."""
@@ -23,10 +31,10 @@ ConditionalNetwork = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the prior says of x_t; every field is [B, 3, H, W].
+    """Estimates from one network call on x_t; every field is [B, 3, H, W].
 
-    `eps` is the network's own; `mean` belongs to `x0_hat`, so that after clipping the three need
-    not agree. `log_variance` is that of the ancestral step.
+    `eps` is the network's own estimate. `mean` belongs to `x0_hat`, which may be clipped, so eps
+    and x0_hat need not agree. `log_variance` is that of the ancestral step.
     """
 
     eps: Tensor
@@ -41,31 +49,53 @@ class Prior:
 
     network: Network
     schedule: Schedule
+    prediction: Parametrisation = "eps"
 
     def respaced(self, steps: int, spacing: str = "even") -> "Prior":
-        """The same model on fewer steps; see `Schedule.respaced`."""
+        """Return the same model on fewer steps; see `Schedule.respaced`."""
         return replace(self, schedule=self.schedule.respaced(steps, spacing))
 
     def predict(self, x: Tensor, index: int, clip: bool = True) -> Prediction:
-        """One network call on x_t [B, 3, H, W] at an index of the schedule.
+        """Call the network once on x_t [B, 3, H, W] at an index of the schedule.
 
-        With `clip` the clean estimate is clipped to [-1, 1] before the mean is formed, as
-        guided-diffusion does. A network without variance channels gets the fixed small variance.
+        With `clip`, x0_hat is clipped to [-1, 1] before the mean is formed, as guided-diffusion
+        does. A network without variance channels gets the fixed small variance.
         """
         schedule = self.schedule
         timesteps = torch.full((len(x),), int(schedule.timesteps[index]), device=x.device)
         output = self.network(x, timesteps)
-        eps = output[:, :3]
         low = float(schedule.posterior_log_variance[index])
         if output.shape[1] == 6:
             share = (output[:, 3:] + 1) / 2
             log_variance = low + share * (math.log(schedule.betas[index]) - low)  # Eq. 5
         else:
             log_variance = torch.full_like(x, low)
-        x0_hat = x0_from_eps(schedule, x, eps, index)
+        if self.prediction == "eps":
+            eps = output[:, :3]
+            x0_hat = x0_from_eps(schedule, x, eps, index)
+        else:
+            eps, x0_hat = eps_and_x0_from_v(schedule, x, output[:, :3], index)
         if clip:
             x0_hat = x0_hat.clamp(-1, 1)
         return Prediction(eps, x0_hat, posterior_mean(schedule, x0_hat, x, index), log_variance)
+
+    def denoise(self, x: Tensor, sigma: float) -> Tensor:
+        """Return the denoised image D(x; sigma) of x = x0 + sigma n (Karras et al. 2022, VP).
+
+        The network gets the continuous time at which the variance-preserving SDE of Song et al.
+        2021 (beta from 0.1 to 20) has this noise level. The schedule is not used, nothing clipped.
+
+        Args:
+            x: [B, 3, H, W], in units of x0.
+            sigma: standard deviation of the noise in x, up to 100.
+        """
+        scale = 1 / math.sqrt(1 + sigma**2)  # sqrt(alpha_bar)
+        time = (math.sqrt(0.01 + 39.8 * math.log1p(sigma**2)) - 0.1) / 19.9
+        times = torch.full((len(x),), 999 * time, device=x.device)
+        output = self.network(scale * x, times)[:, :3]
+        if self.prediction == "eps":
+            return x - sigma * output
+        return scale * (scale * x - sigma * output)
 
 
 def sample(prior: Prior, x: Tensor, noise: Noise) -> Tensor:
@@ -89,6 +119,15 @@ def eps_from_x0(schedule: Schedule, x: Tensor, x0: Tensor, index: int) -> Tensor
     """Noise estimate that belongs to a clean estimate; both [B, 3, H, W]."""
     alpha_bar = schedule.alpha_bar[index]
     return (x - math.sqrt(alpha_bar) * x0) / math.sqrt(1 - alpha_bar)
+
+
+def eps_and_x0_from_v(
+    schedule: Schedule, x: Tensor, v: Tensor, index: int
+) -> tuple[Tensor, Tensor]:
+    """Return the eps and x0 that belong to a velocity (Salimans and Ho 2022, App. D)."""
+    alpha_bar = schedule.alpha_bar[index]
+    signal, level = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
+    return signal * v + level * x, signal * x - level * v
 
 
 def noised(schedule: Schedule, x0: Tensor, eps: Tensor, index: int) -> Tensor:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 
 Table = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ class Schedule:
 
     @classmethod
     def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> "Schedule":
-        """The linear schedule of Ho et al. 2020, which every prior here was trained with."""
+        """Return the linear schedule of Ho et al. 2020, which every prior here was trained with."""
         return cls(np.linspace(first, last, steps, dtype=np.float64), np.arange(steps))
 
     def __len__(self) -> int:
@@ -102,7 +102,7 @@ class Schedule:
         return self.keep(kept)
 
     def keep(self, indices: npt.NDArray[np.int64]) -> "Schedule":
-        """The schedule of these indices alone, ascending."""
+        """Return the schedule of these ascending indices alone."""
         alpha_bar = self.alpha_bar[indices]
         betas = 1.0 - alpha_bar / np.append(1.0, alpha_bar[:-1])
         return Schedule(betas, self.timesteps[indices])
@@ -113,13 +113,13 @@ def gather(table: Table, t: Tensor) -> Tensor:
     return torch.from_numpy(table).to(t.device)[t].float()[:, None, None, None]
 
 
-def noised(schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-    """A draw of q(x_t | x_0), Eq. 2: images [B, 3, H, W] at per-image indices [B]."""
+def q_sample(schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+    """Draw from q(x_t | x_0), Eq. 2: images [B, 3, H, W] at per-image indices [B]."""
     alpha_bar = schedule.alpha_bar
     return gather(np.sqrt(alpha_bar), t) * x0 + gather(np.sqrt(1.0 - alpha_bar), t) * noise
 
 
-def posterior_mean(schedule: Schedule, x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+def q_posterior_mean(schedule: Schedule, x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
     """Mean of q(x_{t-1} | x_t, x_0), Eq. 4, at per-image indices [B]."""
     return (
         gather(schedule.posterior_x0_weight, t) * x0 + gather(schedule.posterior_xt_weight, t) * x_t

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.core.errors import BenchError
 from bench.diffusion.doubling import doubled
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import ConditionalNetwork, ancestral_step, posterior_mean, x0_from_eps
 from bench.diffusion.schedule import Schedule
-from bench.errors import BenchError
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SR3Config:
 
 
 def sr3_schedule(steps: int = 2000) -> Schedule:
-    """The released schedule: 2000 linear steps, betas from 1e-6 to 1e-2."""
+    """Return the released schedule: 2000 linear steps, betas from 1e-6 to 1e-2."""
     return Schedule.linear(steps, 1e-6, 1e-2)
 
 
@@ -256,8 +256,8 @@ def sample_sr3(
 ) -> Tensor:
     """Algorithm 2 of the paper with the released variance: condition and result [B, 3, H, W].
 
-    The paper's variance is beta, the code's the smaller one of the posterior; the clean estimate
-    is clipped. The last step is the clean estimate, and draws nothing.
+    The paper's variance is beta, the code's the smaller one of the posterior; x0_hat is
+    clipped. The last step is x0_hat, and draws nothing.
     """
     x = noise.normal_like(condition)
     for index in reversed(range(len(schedule))):

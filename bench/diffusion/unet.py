@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.core.errors import BenchError
 from bench.diffusion.doubling import doubled
-from bench.errors import BenchError
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ Layer = TypeVar("Layer", nn.Conv1d, nn.Conv2d)
 
 
 def _zeroed(layer: Layer) -> Layer:
-    """A last layer that starts at zero, so that every block starts as the identity."""
+    """Zero a last layer, so that every block starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer

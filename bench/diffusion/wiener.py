@@ -51,7 +51,7 @@ class WienerFilter:
         return float((self.power * variance / (self.power + variance)).mean())
 
     def eps_error(self, schedule: Schedule) -> Table:
-        """The error of the noise estimate that belongs to it, per index of a schedule."""
+        """Return the squared error of its eps estimate per index of a schedule."""
         ratio = (1.0 - schedule.alpha_bar) / schedule.alpha_bar  # noise to signal, of x_t
         return np.array([self.error(float(r)) / r for r in ratio])
 

@@ -45,7 +45,7 @@ def edge_probability(y: Tensor, k: int, s: float) -> Tensor:
 
 
 def released_edge_probability(y: Tensor, k: int, s: float) -> Tensor:
-    """The same map as the released code makes it: |Laplacian|, extremes over the whole batch.
+    """Return the released code's map: |Laplacian|, normalised by the extremes of the batch.
 
     An image's mask then depends on its batch mates; kept for parity with recorded behaviour only.
     """

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
+from bench.core.validation import Positive
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import (
     ConditionalNetwork,
@@ -26,8 +28,14 @@ from bench.dpi.masks import (
     released_edge_probability,
 )
 from bench.images import resize_bicubic_batch
-from bench.settings import TRAINING_STEPS, Fraction, NotNegative, Steps, check_spacing
-from bench.typed import Positive, Range
+from bench.methods.settings import (
+    TRAINING_STEPS,
+    Fraction,
+    NotNegative,
+    PositiveFloat,
+    Steps,
+    check_spacing,
+)
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,9 @@ class DPISettings:
     Without stage II is tau = 0.
     """
 
-    tau: Annotated[float, Range(0, TRAINING_STEPS)]
+    tau: Annotated[float, Interval(ge=0, le=TRAINING_STEPS)]
     s: NotNegative
-    omega: Annotated[float, Range(above=0)]
+    omega: PositiveFloat
     k: Positive = 2
     steps: Steps = 1000
     sampler: Literal["ddpm", "ddim"] = "ddpm"
@@ -122,7 +130,7 @@ def step(
     settings: DPISettings,
     noise: Noise,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One pass of Algorithm 1's loop: x_t, y_t to x_{t-1}, y_{t-1}, and the clean estimate.
+    """One pass of Algorithm 1's loop: x_t, y_t to x_{t-1}, y_{t-1}, and x0_hat.
 
     The released form differs: one noise for x' and y' (line 3 and 6), no condition in the last
     step, t counted from 0, the mask's normalisation, and a Corrector that is told
@@ -163,7 +171,7 @@ def step(
 
 
 def _told(prior: Prior, index: int, settings: DPISettings) -> int:
-    """The timestep that the Corrector is told, which was trained to see x_{t-1} at t.
+    """Return the Corrector's timestep; it was trained to see x_{t-1} at t.
 
     On a respaced schedule x_{t-1} is as noisy as the next step taken, so it is told the one
     after that; the released code counts on without regard to this.

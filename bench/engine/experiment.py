@@ -1,4 +1,4 @@
-"""What is run: all that the runs of a comparison share, and what follows from it for each."""
+"""What is run: the settings that all runs of a comparison share, and each method made ready."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,29 +7,33 @@ from typing import Any
 
 import torch
 
-from bench.config import Precision, Weights
-from bench.description import RunSpec
+from bench.core.config import Precision
+from bench.core.files import sha256_unchanged
+from bench.engine.executors.work import Assignment
 from bench.engine.models import default_batch, find_checkpoints
-from bench.engine.work import Assignment, find_configured
-from bench.files import sha256_file
-from bench.method import Configured
-from bench.testset.manifest import Plan, TestSet
+from bench.methods import Configured, configure
+from bench.store.run import Run
+from bench.store.schema import RunSpec
+from bench.testsets.manifest import Plan, TestSet
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What methods are run on and with, the same for all of them, and where their results go.
+    """A test set, and everything that the methods run on it share.
 
-    `settings` is method -> setting -> value, and may name methods that are not run; `weights` are
-    the user's choices among checkpoints. Each method is run `repetitions` times, with noise of its
-    own. Without `batch` the device decides, see `default_batch`. `batch` and `compiled` are how
-    the work is done: they make no other run.
+    Attributes:
+        results: folder of all results.
+        settings: method -> setting -> value; may name methods that are not run.
+        weights: kind of network -> checkpoint chosen by the user.
+        repetitions: runs per method, each with its own noise.
+        batch: images at a time; None leaves it to the device, see `default_batch`.
+        compiled: compile networks. Like `batch`, it does not change a run's identity.
     """
 
     testset: TestSet
     results: Path
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    weights: Weights = field(default_factory=Weights)
+    weights: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
     repetitions: int = 1
     precision: Precision = "float32"
@@ -38,57 +42,82 @@ class Experiment:
 
     @property
     def plan(self) -> Plan:
-        """What the test set was made by: its size and scale are those of every run."""
+        """Plan of the test set, with the size and scale of every run."""
         return self.testset.manifest.plan
 
     def images_at_a_time(self, device: torch.device) -> int:
-        """The batch that was asked for, else what suits the device."""
+        """Return the chosen batch size, else the device's default."""
         return self.batch or default_batch(self.plan.size, device)
 
     def configured(self, name: str) -> Configured:
-        """The method of this name with its settings.
+        """Return the method of this name with its settings.
 
         Raises:
             BenchError: an unknown method or setting.
         """
-        return find_configured(name, self.plan.scale, self.plan.size, self.settings)
+        return configure(name, self.plan.scale, self.plan.size, self.settings)
+
+    def resolve(self, method: str | Configured) -> "ResolvedMethod":
+        """Find and hash everything that a method's results depend on.
+
+        Raises:
+            BenchError: an unknown method or setting, or something missing, with how to get it.
+        """
+        configured = self.configured(method) if isinstance(method, str) else method
+        paths = find_checkpoints(configured, self.plan.size, self.weights)
+        outside = configured.fingerprint(self.plan.size)
+        files = {need: sha256_unchanged(path) for need, path in paths.items()}
+        return ResolvedMethod(self, configured, paths, {**files, **outside}, bool(outside))
 
 
-def assign(name: str, experiment: Experiment, repetition: int = 0) -> Assignment:
-    """What workers are told of a method.
+@dataclass(frozen=True)
+class ResolvedMethod:
+    """A method of an experiment, ready to run: resolved once, then carried to where it is needed.
 
-    A method without a network has one precision, so that its runs are one.
-
-    Raises:
-        BenchError: an unknown method or setting, or something is missing that it needs.
+    Attributes:
+        checkpoints: kind of network -> file.
+        hashes: name -> hash of each checkpoint and of everything else outside of bench.
+        external: True if a program outside of bench takes part.
     """
-    plan, configured = experiment.plan, experiment.configured(name)
-    paths = find_checkpoints(configured, plan.size, experiment.weights)
-    files: dict[str, str] = {need: sha256_file(path) for need, path in paths.items()}
-    return Assignment(
-        method=name,
-        settings=experiment.settings,
-        scale=plan.scale,
-        size=plan.size,
-        weights=Weights(**{need: str(path) for need, path in paths.items()}),
-        hashes={**files, **configured.fingerprint(plan.size)},
-        seed=experiment.seed,
-        repetition=repetition,
-        precision=experiment.precision if paths else "float32",
-        compiled=experiment.compiled and bool(paths),
-    )
 
+    experiment: Experiment
+    configured: Configured
+    checkpoints: Mapping[str, Path]
+    hashes: Mapping[str, str]
+    external: bool = False
 
-def identify(assignment: Assignment, testset: TestSet) -> RunSpec:
-    """The run that an assignment makes on a test set."""
-    configured = assignment.configured()
-    return RunSpec(
-        method=assignment.method,
-        revision=configured.method.revision,
-        settings=configured.facts(),
-        testset=testset.manifest.sha256,
-        weights=assignment.hashes,
-        seed=assignment.seed,
-        repetition=assignment.repetition,
-        precision=assignment.precision,
-    )
+    def assignment(self, repetition: int = 0) -> Assignment:
+        """Return what a worker needs to know of a run.
+
+        A method without networks always runs at float32, so that its runs have one identity.
+        """
+        experiment, networks = self.experiment, bool(self.checkpoints)
+        return Assignment(
+            method=self.configured.method.name,
+            settings=experiment.settings,
+            scale=experiment.plan.scale,
+            size=experiment.plan.size,
+            weights={need: str(path) for need, path in self.checkpoints.items()},
+            hashes=self.hashes,
+            seed=experiment.seed,
+            repetition=repetition,
+            precision=experiment.precision if networks else "float32",
+            compiled=experiment.compiled and networks,
+        )
+
+    def spec(self, repetition: int = 0) -> RunSpec:
+        """Return what identifies a run."""
+        return RunSpec(
+            method=self.configured.method.name,
+            revision=self.configured.method.revision,
+            settings=self.configured.facts(),
+            testset=self.experiment.testset.manifest.sha256,
+            weights=self.hashes,
+            seed=self.experiment.seed,
+            repetition=repetition,
+            precision=self.experiment.precision if self.checkpoints else "float32",
+        )
+
+    def run(self, spec: RunSpec) -> Run:
+        """Return the run with this identity; it may not exist yet."""
+        return Run.of(self.experiment.results, self.experiment.testset.name, spec)

@@ -16,17 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bench.core.errors import BenchError
+from bench.core.memory import keep_freed_memory
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.experiment import Experiment, assign, identify
+from bench.engine.executors.local import lacks_memory, reason_of
+from bench.engine.executors.work import Assignment
+from bench.engine.experiment import Experiment
 from bench.engine.models import choose_device, load_models
-from bench.engine.work import Assignment
-from bench.engine.worker import lacks_memory, reason_of
-from bench.errors import BenchError
 from bench.images import Pixels, encode_png, to_model, to_pixels
-from bench.memory import keep_freed_memory
-from bench.method import Problem
-from bench.store import Run
-from bench.testset.manifest import TestSet
+from bench.methods import Method, Problem
+from bench.testsets.manifest import TestSet
 
 COMPUTED = 5
 """Calls of a network, for each size of its batch, that a rehearsal computes."""
@@ -74,7 +73,7 @@ class _Clock:
         self._begun.append((call, computed, self.now()))
 
     def seconds(self, started: float, ended: float) -> float:
-        """What everything would have taken from start to end, had every call been computed."""
+        """Return the time from start to end as if every call had been computed."""
         if not self._begun:
             return ended - started
         times = [begun for _, _, begun in self._begun[1:]] + [ended]
@@ -160,7 +159,7 @@ def _rehearse_what_fits(
 
 
 def forecast_suite(names: Sequence[str], experiment: Experiment) -> list[Forecast]:
-    """What `run_suite` would cost for each method, of what is not done yet.
+    """Estimate the cost of `run_suite` per method, for images that are not done yet.
 
     Raises:
         BenchError: as `run_suite`.
@@ -170,28 +169,28 @@ def forecast_suite(names: Sequence[str], experiment: Experiment) -> list[Forecas
     forecasts = []
     for name in dict.fromkeys(names):
         images: list[str] = []
+        resolved = experiment.resolve(name)
         for repetition in range(experiment.repetitions):
-            assignment = assign(name, experiment, repetition)
-            spec = identify(assignment, testset)
-            done = Run.of(experiment.results, testset.name, spec).records()
+            done = resolved.run(resolved.spec(repetition)).records()
             images += [image for image in testset.entries if image not in done]
-        forecasts.append(forecast(assignment, testset, images, batch, device))
+        method = resolved.configured.method
+        forecasts.append(forecast(method, resolved.assignment(), testset, images, batch, device))
     return forecasts
 
 
 def forecast(
+    method: Method[Any],
     assignment: Assignment,
     testset: TestSet,
     images: Sequence[str],
     batch: int,
     device: torch.device,
 ) -> Forecast:
-    """What restoring these images of a test set will cost, `batch` at a time.
+    """Estimate the cost of restoring these images of a test set, `batch` at a time.
 
     Raises:
         BenchError: a checkpoint does not fit.
     """
-    method = assignment.configured().method
     disk = len(images) * _picture_bytes(testset)
     if not images or method.fingerprint:
         known = None if images else 0

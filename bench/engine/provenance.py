@@ -34,8 +34,9 @@ def provenance(device: torch.device) -> dict[str, Any]:
 def not_promised(device: torch.device) -> list[str]:
     """Why the same run on the same machine may give other bytes, a sentence each.
 
-    On a CPU with the same number of threads there is no reason: `tests/test_determinism.py` holds
-    the methods to it. A program outside of bench may be one more: `OUTSIDE`.
+    On a CPU with the same number of threads there is no reason:
+    `tests/engine/test_determinism.py` holds the methods to it. A program outside of bench
+    may be one more: `OUTSIDE`.
     """
     reasons = []
     if device.type != "cpu" and not torch.are_deterministic_algorithms_enabled():

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.files import sha256_json
+from bench.core.progress import notice
+from bench.engine.executors.work import Executor
 from bench.engine.experiment import Experiment
 from bench.engine.models import load_models
-from bench.engine.run import Finished, require, run_suite
-from bench.engine.work import Executor
-from bench.errors import BenchError, WrongUsage
-from bench.files import sha256_json
-from bench.method import Method, find_method
-from bench.progress import notice
+from bench.engine.run import Finished, check_prerequisites, run_suite
+from bench.methods import Method, find_method
 
 Point = Mapping[str, Any]
 """What is changed of a method's settings: setting -> value."""
@@ -26,17 +26,17 @@ CPU = torch.device("cpu")
 
 
 def one_at_a_time(values: Mapping[str, Sequence[Any]]) -> list[Point]:
-    """The settings as they are, then each value of each setting with all others as they are."""
+    """Vary one setting at a time, after the unchanged settings."""
     return [{}, *({name: value} for name, given in values.items() for value in given)]
 
 
 def combinations(values: Mapping[str, Sequence[Any]]) -> list[Point]:
-    """The settings as they are, then every combination of the values."""
+    """Combine all values of all settings, after the unchanged settings."""
     return [{}, *(dict(zip(values, of, strict=True)) for of in itertools.product(*values.values()))]
 
 
 def variants_of(method: Method[Any]) -> list[Point]:
-    """The settings as they are, then those of each variant that the method's file names.
+    """Return the unchanged settings, then those of each variant in the method's file.
 
     Raises:
         WrongUsage: it names none.
@@ -80,7 +80,7 @@ def run_sweep(
 def _planned(
     method: Method[Any], points: Sequence[Point], experiment: Experiment
 ) -> dict[str, Experiment]:
-    """What is to be run, in words -> with which settings; once where points come to the same."""
+    """Return label -> settings of each point; points with equal settings are merged."""
     planned: dict[str, Experiment] = {}
     met = set()
     for point in points:
@@ -99,7 +99,7 @@ def _impossible(name: str, experiment: Experiment) -> str | None:
     """Why a method can't be run here; None when it can."""
     configured, size = experiment.configured(name), experiment.plan.size
     try:
-        require(configured, size, experiment.weights)
+        check_prerequisites(configured, size, experiment.weights)
         # Whether networks fit shows in their files alone.
         load_models(configured, size, experiment.weights, CPU)
     except BenchError as error:

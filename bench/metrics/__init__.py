@@ -1,12 +1,12 @@
 """Metrics, found by looking: a module of this folder with a tuple `METRICS` adds its metrics."""
 
-import difflib
 import importlib
 import pkgutil
 from functools import cache
 
-from bench.errors import BenchError, WrongUsage
-from bench.metrics.metric import Measure, Metric
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.suggest import suggestion
+from bench.metrics.base import Measure, Metric
 
 __all__ = ["Measure", "Metric", "all_metrics", "find", "find_measure"]
 
@@ -21,7 +21,7 @@ def all_metrics() -> dict[str, Measure]:
 
 
 def find(name: str) -> Metric:
-    """The metric called exactly `name`, which compares pictures with their references.
+    """Return the metric of this name, which compares images with their references.
 
     Raises:
         BenchError: there is none, or it is one of features or of whole sets.
@@ -33,7 +33,7 @@ def find(name: str) -> Metric:
 
 
 def find_measure(name: str) -> Measure:
-    """The metric called exactly `name`, of any kind.
+    """Return the metric of this name, of any kind.
 
     Raises:
         BenchError: there is none; the sentence names the nearest one, or all.
@@ -41,9 +41,8 @@ def find_measure(name: str) -> Measure:
     metrics = all_metrics()
     if name in metrics:
         return metrics[name]
-    nearest = difflib.get_close_matches(name.lower(), metrics, n=1)
-    hint = f"did you mean '{nearest[0]}'?" if nearest else f"choose from {', '.join(metrics)}."
-    raise WrongUsage(f"There is no metric '{name}': {hint}")
+    hint = suggestion(name, metrics, "`bench doctor` lists all.")
+    raise WrongUsage(f"There is no metric {name!r}: {hint}")
 
 
 @cache

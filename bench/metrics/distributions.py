@@ -4,7 +4,9 @@ Everything is float64 and reads features a piece at a time, so that memory grows
 and not with the number of pictures.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,16 @@ import numpy.typing as npt
 from bench.metrics.features import FeatureTable
 
 Array = npt.NDArray[np.float64]
+
+
+class Pieces(Protocol):
+    """Features of a set of images, read a piece at a time."""
+
+    def __len__(self) -> int: ...
+
+    def pieces(self, name: str) -> Iterator[Array]:
+        """One of the features of all images, [n, D] at a time with n bounded."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -40,25 +52,35 @@ def gaussian(mean: Array, covariance: Array) -> Gaussian:
     return Gaussian(mean, np.sqrt(values[kept])[:, None] * vectors.T[kept])
 
 
-def fitted(features: FeatureTable, name: str) -> Gaussian:
-    """The sample mean and covariance, divided by n - 1, of one of the features.
+def fitted(features: Pieces, name: str) -> Gaussian:
+    """Return the sample mean and covariance (divided by n - 1) of one of the features.
 
     Of no more pictures than D the centred features themselves are the root; of more of them the
     covariance is summed up in a second reading.
     """
-    count = len(features)
-    mean = sum(piece.sum(axis=0) for piece in features.pieces(name)) / count
-    if count <= len(mean):
+    mean = _mean(features, name)
+    if len(features) <= len(mean):
         centred = np.concatenate([piece - mean for piece in features.pieces(name)])
-        return Gaussian(mean, centred / np.sqrt(count - 1))
+        return Gaussian(mean, centred / np.sqrt(len(features) - 1))
+    return gaussian(*moments(features, name))
+
+
+def moments(features: Pieces, name: str) -> tuple[Array, Array]:
+    """Return mean [D] and covariance [D, D] (divided by n - 1) of one of the features."""
+    mean = _mean(features, name)
     covariance = np.zeros((len(mean), len(mean)))
     for piece in features.pieces(name):
         covariance += (piece - mean).T @ (piece - mean)
-    return gaussian(mean, covariance / (count - 1))
+    return mean, covariance / (len(features) - 1)
+
+
+def _mean(features: Pieces, name: str) -> Array:
+    total = sum(piece.sum(axis=0) for piece in features.pieces(name))
+    return np.asarray(total / len(features))
 
 
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
-    """The squared Frechet distance of two normal distributions (Dowson and Landau, 1982).
+    """Return the squared Frechet distance of two Gaussians (Dowson and Landau, 1982).
 
         |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2))
 
@@ -76,8 +98,8 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     return max(0.0, apart + one.variance + other.variance - 2 * float(shared))
 
 
-def kernel_distance(one: FeatureTable, other: FeatureTable, name: str) -> float:
-    """The unbiased estimate of the squared maximum mean discrepancy, by (x'y / D + 1)^3.
+def kernel_distance(one: Pieces, other: Pieces, name: str) -> float:
+    """Return the unbiased estimate of the squared MMD with the kernel (x'y / D + 1)^3.
 
     Binkowski, Sutherland, Arbel, Gretton: Demystifying MMD GANs (2018). Every pair of pictures
     counts once; the usual mean over random subsets estimates the same number with more noise. Being
@@ -89,7 +111,7 @@ def kernel_distance(one: FeatureTable, other: FeatureTable, name: str) -> float:
     return within - 2 * _kernel_sum(one, other, name) / (n * m)
 
 
-def _kernel_sum(one: FeatureTable, other: FeatureTable, name: str) -> float:
+def _kernel_sum(one: Pieces, other: Pieces, name: str) -> float:
     """Over all pairs; of a set with itself without the pairs of a picture and itself."""
     total = 0.0
     for i, x in enumerate(one.pieces(name)):
@@ -102,7 +124,7 @@ def _kernel_sum(one: FeatureTable, other: FeatureTable, name: str) -> float:
 
 
 def inception_score(features: FeatureTable, name: str, splits: int) -> float:
-    """The exponential of the mean divergence of p(y|x) from p(y), the mean over consecutive splits.
+    """Return exp of the mean divergence of p(y|x) from p(y), averaged over consecutive splits.
 
     Salimans and others: Improved Techniques for Training GANs (2016). `name` are logits [C].
     """

@@ -1,196 +1,147 @@
-"""Measures pictures on disk by any metrics, computing only what earlier tables lack.
+"""Scoring what lies in the store: every run on a test set, by the metrics it lacks."""
 
-Pictures come in chunks, the results of all runs for an image side by side, because they share its
-original. What a chunk gives is handed over at once, so that a killed command loses one chunk, and
-then its pictures are forgotten, so that memory does not grow with their number.
-"""
+from __future__ import annotations
 
-import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
-from bench.errors import BenchError
-from bench.metrics.chunk import Key, Scored, Task, Value, made_by, noted, score
-from bench.metrics.features import FeatureCache, FeatureTable
-from bench.metrics.metric import Measure, SetMetric
-from bench.parallel import Spread
-from bench.progress import progress
+from bench.core.locks import locked
+from bench.core.memory import keep_freed_memory
+from bench.core.progress import notice
+from bench.metrics.batching import Wanted, evaluate
+from bench.metrics.compute import Picture, Task
+from bench.metrics.features import FeatureCache
+from bench.metrics.protocol import STRICT
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
-    import pandas as pd
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-COLUMNS = ("image", "metric", "identity", "sr_sha256", "reference_sha256", "value", "note")
-"""`image` is empty where a value is of a whole set, and both hashes are then those of sets; `note`
-says why a value that was computed is none, and `value` is then not a number."""
-
-Rows = list[dict[str, Any]]
-
-_Asked = tuple[int, Task]  # with the number of the table that asks for it
-
-_FILES = 64  # at a time: results and what they are measured against
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A table that is asked for, such as that of a run.
-
-    Both functions are called twice, so that no table lies in memory while pictures are measured.
-
-    Attributes:
-        tasks: what to measure, in the order of the rows.
-        known: the table so far, with all rows that `keep` was given. A value is taken from it where
-            the metric's key and both hashes agree, whatever the image is called.
-        keep: is given the rows of every chunk as soon as they are there.
-    """
-
-    tasks: Callable[[], Iterable[Task]]
-    known: "Callable[[], pd.DataFrame | None]"
-    keep: Callable[[Rows], None]
+    from bench.core.concurrency import OrderedMap
+    from bench.metrics.base import Measure
+    from bench.metrics.protocol import Protocol
+    from bench.metrics.reference_set import ReferenceSet
+    from bench.store.run import Run
+    from bench.store.schema import Record
+    from bench.testsets.manifest import TestSet
 
 
-def evaluate(
-    tables: Sequence[Wanted], features: FeatureCache, spread: Spread | None = None
-) -> "Iterator[pd.DataFrame]":
-    """Measure what is asked for and not known yet, in one pass over the pictures of all tables.
+def score_runs(
+    testset: TestSet,
+    results: Path,
+    metrics: Sequence[Measure],
+    protocols: Sequence[Protocol] = (STRICT,),
+    spread: OrderedMap | None = None,
+    reference: ReferenceSet | None = None,
+) -> None:
+    """Bring the scores of all runs on a test set up to date.
 
-    Args:
-        tables: what is wanted.
-        features: where features are kept.
-        spread: does the work on pictures elsewhere; else it is done here.
-
-    Returns:
-        The tables when all is measured, each made as it is taken: one row per task, then one per
-        set, with `COLUMNS`. `value` is float64; PSNR may be infinite.
+    Scores by metrics that aren't asked for, or can't be computed today, stay as they are. Metrics
+    of a whole set are computed where a run has every image of the test set. `spread` does the work
+    on pictures elsewhere; `reference` is as in `as_measured`.
 
     Raises:
-        BenchError: a file can't be read, a picture differs in size from its original or is too
-            small for a metric, or what is known isn't such a table.
+        BenchError: a picture can't be read or does not fit its original.
     """
-    pending: list[_Asked] = []
-    sets: list[tuple[int, Key, list[Task]]] = []
-    for number, table in enumerate(tables):
-        known = _known(table.known())
-        single, of_sets = _kinds(table.tasks())
-        lacking = {key: members for key, members in of_sets.items() if key not in known}
-        sets += [(number, key, members) for key, members in lacking.items()]
-        wanted = chain((t for t in single if t.key not in known), *lacking.values())
-        pending += [(number, task) for task in wanted]
-    with progress("Scoring", _results(pending)) as advance:
-        chunks = list(_chunks(pending))
-        for chunk, found in zip(chunks, _scored(chunks, features, spread), strict=True):
-            rows: defaultdict[int, Rows] = defaultdict(list)
-            for number, task in chunk:
-                if task.key in found:
-                    rows[number].append(_row(task.key, task.image, task.measure, found[task.key]))
-            for number, of_table in rows.items():
-                tables[number].keep(of_table)
-            advance(_results(chunk))
-        for number, key, members in sets:
-            measure = members[0].measure
-            advance(0, measure.title)
-            tables[number].keep([_row(key, "", measure, _measure(members, features))])
-    return map(_table, tables)
+    keep_freed_memory()
+    with locked(results / testset.name, notice):  # what two measure, each would write over
+        _score_runs(testset, results, as_measured(metrics, testset, protocols, reference), spread)
 
 
-def _table(wanted: Wanted) -> "pd.DataFrame":
+def _score_runs(
+    testset: TestSet, results: Path, adapted: Sequence[Measure], spread: OrderedMap | None
+) -> None:
     import pandas as pd
 
-    known = _known(wanted.known())
-    single, sets = _kinds(wanted.tasks())
-    rows = [_row(task.key, task.image, task.measure, known[task.key]) for task in single]
-    rows += [_row(key, "", members[0].measure, known[key]) for key, members in sets.items()]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
-        {column: "float64" if column == "value" else "str" for column in COLUMNS}
-    )
+    from bench.store.run import list_runs, set_sha256
 
-
-def _row(key: Key, image: str, measure: Measure, value: Value) -> dict[str, Any]:
-    return dict(zip(COLUMNS, (image, measure.name, *key, *value), strict=True))
-
-
-def _known(table: "pd.DataFrame | None") -> Scored:
-    """The values of a table; an absent one without a note doesn't count as known."""
-    if table is None:
-        return {}
-    if absent := [column for column in COLUMNS if column not in table.columns]:
-        raise BenchError(
-            f"The earlier metrics lack {', '.join(absent)}: delete them to compute them anew."
+    measures = {
+        measure.key: measure
+        for metric in adapted
+        for measure in (metric, metric.error)
+        if measure is not None and measure.unavailable() is None
+    }
+    runs = [
+        (run, run.records())
+        for run in list_runs(results, testset.name)
+        if run.spec.testset == testset.manifest.sha256
+    ]
+    features = FeatureCache(results / testset.name / "features")
+    tables = [
+        Wanted(
+            partial(_tasks, testset, run, records, measures, _earlier(run, runs)),
+            run.scores,
+            run.note_scores,
         )
-    columns = (table[column] for column in COLUMNS[2:])
-    return {
-        (key, sr, reference): (float(value), note)
-        for key, sr, reference, value, note in zip(*columns, strict=True)
-        if note or not math.isnan(value)
-    }
+        for run, records in runs
+    ]
+    found = evaluate(tables, features, spread)
+    for (run, records), scores in zip(runs, found, strict=True):
+        if (known := run.scores()) is not None:
+            other = ~known["identity"].isin(scores["identity"])
+            files = [record.sha256 for record in records.values()]
+            current = known["sr_sha256"].isin([*files, set_sha256(files)])
+            run.write_scores(pd.concat([scores, known[other & current]], ignore_index=True))
+        else:
+            run.write_scores(scores)
 
 
-def _kinds(tasks: Iterable[Task]) -> tuple[list[Task], dict[Key, list[Task]]]:
-    """Tasks with a value each, and those of each set's metric by the key of its value."""
-    from bench.store import set_sha256
+def as_measured(
+    metrics: Sequence[Measure],
+    testset: TestSet,
+    protocols: Sequence[Protocol],
+    reference: ReferenceSet | None = None,
+) -> list[Measure]:
+    """Return the metrics as each of these protocols measures a test set.
 
-    single: list[Task] = []
-    members: defaultdict[str, list[Task]] = defaultdict(list)
-    for task in tasks:
-        (members[task.identity] if isinstance(task.measure, SetMetric) else single).append(task)
-    return single, {
-        (key, set_sha256(t.sr.sha256 for t in of), set_sha256(t.reference.sha256 for t in of)): of
-        for key, of in members.items()
-    }
-
-
-def _results(asked: Iterable[_Asked]) -> int:
-    """How many pictures are measured."""
-    return len({task.sr.path for _, task in asked})
+    `reference` is what set metrics compare with (default: the originals).
+    """
+    degradation = testset.manifest.plan.degradation
+    adapted = [metric.of_degradation(degradation) for metric in metrics]
+    if reference:
+        adapted = [metric.against(reference) for metric in adapted]
+    return [metric.under(protocol) for protocol in protocols for metric in adapted]
 
 
-def _chunks(asked: Iterable[_Asked]) -> Iterator[list[_Asked]]:
-    """All tasks, those of so many files at a time; an image's stay together where they can."""
-    by_image: defaultdict[str, defaultdict[Path, list[_Asked]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for number, task in asked:
-        by_image[task.image][task.sr.path].append((number, task))
-    of_images = (_packed(results.values()) for results in by_image.values())
-    return _packed(chain.from_iterable(of_images))
+def _tasks(
+    testset: TestSet,
+    run: Run,
+    records: Mapping[str, Record],
+    measures: Mapping[str, Measure],
+    earlier: Sequence[tuple[Run, Mapping[str, Record]]],
+) -> Iterator[Task]:
+    whole = len(records) == len(testset.manifest.images)
+    for entry in testset.manifest.images:
+        if entry.id not in records:
+            continue
+        sr = Picture(run.picture(entry.id), records[entry.id].sha256)
+        originals = []
+        if entry.hr is not None and entry.hr_sha256 is not None:
+            originals.append(Picture(testset.folder / entry.hr, entry.hr_sha256))
+        references = {
+            "hr": originals,
+            "lr": [Picture(testset.folder / entry.lr, entry.lr_sha256)],
+            "itself": [sr],
+            "repetitions": [
+                Picture(other.picture(entry.id), theirs[entry.id].sha256)
+                for other, theirs in earlier
+                if entry.id in theirs
+            ],
+        }
+        for identity, measure in measures.items():
+            if measure.per == "image" or whole:
+                for reference in references[measure.reference]:
+                    yield Task(entry.id, measure, identity, sr, reference)
 
 
-def _packed(portions: Iterable[Sequence[_Asked]]) -> Iterator[list[_Asked]]:
-    """Neighbours in one list as long as that is of few enough files."""
-    packed: list[_Asked] = []
-    files: set[Path] = set()
-    for portion in portions:
-        theirs = {picture.path for _, task in portion for picture in (task.sr, task.reference)}
-        if packed and len(files | theirs) > _FILES:
-            yield packed
-            packed, files = [], set()
-        packed += portion
-        files |= theirs
-    if packed:
-        yield packed
-
-
-def _scored(
-    chunks: Iterable[Sequence[_Asked]], features: FeatureCache, spread: Spread | None
-) -> Iterator[Scored]:
-    """The values of each chunk, in their order."""
-    tasks = ([task for _, task in chunk] for chunk in chunks)
-    if spread is None:
-        return (score(of_chunk, features) for of_chunk in tasks)
-    from bench.metrics.away import score_away
-
-    return score_away(spread, tasks, features)
-
-
-def _measure(members: list[Task], cache: FeatureCache) -> Value:
-    """The value of a set."""
-    metric = members[0].measure
-    assert isinstance(metric, SetMetric)
-    sr, hr = zip(*sorted((task.sr.sha256, task.reference.sha256) for task in members), strict=True)
-    restored, originals = made_by(metric)
-    return noted(
-        metric.measure(FeatureTable(cache, restored, sr), FeatureTable(cache, originals, hr))
-    )
+def _earlier(
+    run: Run, runs: Sequence[tuple[Run, Mapping[str, Record]]]
+) -> list[tuple[Run, Mapping[str, Record]]]:
+    """Return the earlier repetitions of a run, so that no pair comes twice."""
+    return [
+        (other, records)
+        for other, records in runs
+        if other.spec.repetition < run.spec.repetition
+        and replace(other.spec, repetition=run.spec.repetition) == run.spec
+    ]

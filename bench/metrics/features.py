@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import BenchError
-from bench.files import sha256, write_bytes
+from bench.core.errors import BenchError
+from bench.core.files import sha256, write_bytes
 from bench.metrics.protocol import jpeg_identity
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
@@ -36,8 +36,13 @@ class Extractor(ABC):
     def identity(self) -> str:
         """All that features depend on: network, hash of its weights, resizing, versions."""
 
+    @property
+    def label(self) -> str:
+        """Short name, for files and people."""
+        return type(self).__name__.lower()
+
     def unavailable(self) -> str | None:
-        """What it lacks and how to mend it, without the subject; None when it can run."""
+        """Return what is missing and the remedy, without a subject; None if it can run."""
         return None
 
     @abstractmethod
@@ -74,7 +79,7 @@ class FeatureCache:
         write_bytes(self._path(extractor, picture), buffer.getvalue())
 
     def read(self, extractor: str, picture: str) -> Features:
-        """The features of a picture.
+        """Return the features of an image.
 
         Raises:
             BenchError: they are absent or damaged.

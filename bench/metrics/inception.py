@@ -1,36 +1,34 @@
-"""FID, KID and IS: how far what Inception sees in all pictures is from what it sees in originals.
+"""The Inception network of FID, KID and IS, fed as each of three packages feeds it.
 
-The network of 2015 in two conversions, as two packages read them, because how pictures are enlarged
-to its 299 px changes values by more than methods differ:
+How images are resized to its 299 px changes values by more than methods differ:
 
-clean: PIL's bicubic filter on floating point, then the network (Parmar, Zhang, Zhu: On Aliased
-Resizing and Surprising Subtleties in GAN Evaluation, 2022), as clean-fid does.
+clean: PIL's bicubic filter on floating point (Parmar, Zhang, Zhu: On Aliased Resizing and
+Surprising Subtleties in GAN Evaluation, 2022), as clean-fid does.
 legacy: bilinear as TensorFlow 1 had it, inside the network, as torch-fidelity does.
+pytorch-fid: bilinear by PyTorch without antialiasing, on the same weights as legacy.
 """
 
 import importlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError
-from bench.metrics import distributions, resampling
+from bench.core.errors import BenchError
+from bench.core.paths import missing_packages
+from bench.metrics.base import batches, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
-from bench.metrics.features import Extractor, Features, FeatureTable
-from bench.metrics.metric import Measure, Reference, SetMetric, batches, package_version
-from bench.resources import missing_packages
-from bench.torchvision_guard import import_torchvision
+from bench.metrics.features import Extractor, Features
+from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
     from bench.images import Pixels
-    from bench.metrics.protocol import Protocol
 
 _SIZE = 299
 _BATCH_PIXELS = 8 * _SIZE * _SIZE  # at most; the network has each at 299 px
@@ -54,6 +52,10 @@ class NetworkExtractor(Extractor):
     package: str
     module: str
     weights: str
+
+    @property
+    def label(self) -> str:
+        return self.package
 
     @property
     def identity(self) -> str:
@@ -87,7 +89,7 @@ class NetworkExtractor(Extractor):
 
     @abstractmethod
     def network(self) -> Network:
-        """The network, loaded once."""
+        """Return the network, loaded once."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,29 @@ class Clean(NetworkExtractor):
 
 
 @dataclass(frozen=True)
+class PytorchFid(NetworkExtractor):
+    """Bilinear by PyTorch without antialiasing, as pytorch-fid and BasicSR resize."""
+
+    @property
+    def label(self) -> str:
+        return "pytorch-fid"
+
+    @property
+    def identity(self) -> str:
+        return f"{super().identity}, resized as pytorch-fid does"
+
+    def resized(self, pictures: "Sequence[Pixels]") -> "Tensor":
+        import torch
+        from torch.nn.functional import interpolate
+
+        unit = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+        return 255 * interpolate(unit, (_SIZE, _SIZE), mode="bilinear", align_corners=False)
+
+    def network(self) -> Network:
+        return _pytorch_fid_network(self.weights)
+
+
+@dataclass(frozen=True)
 class Legacy(NetworkExtractor):
     """Left to the network, which enlarges to 299 px as TensorFlow 1 did."""
 
@@ -117,7 +142,7 @@ class Legacy(NetworkExtractor):
 
 
 def clean_resized(pixels: "Pixels") -> "npt.NDArray[np.float32]":
-    """A picture [H, W, 3] to [3, 299, 299] float32 in 0 to 255, each channel as floating point."""
+    """Resize an image [H, W, 3] to float32 [3, 299, 299] in 0 to 255, channel by channel."""
     from PIL import Image
 
     channels = [
@@ -154,144 +179,25 @@ def _legacy_network(weights: str) -> Network:
     return found
 
 
-@dataclass(frozen=True)
-class InceptionMetric(SetMetric):
-    """A metric of the features of all pictures.
+@cache
+def _pytorch_fid_network(weights: str) -> Network:
+    """Return torch-fidelity's network without its resizing, on pytorch-fid's range [-1, 1]."""
+    import torch
 
-    Attributes:
-        source: what makes the features.
-        least: pictures that it is defined for.
-    """
+    network: Any = _legacy_network(weights)
 
-    source: NetworkExtractor
-    least: int
+    def see(resized: "Tensor") -> "Sequence[Tensor]":
+        signed = resized / 127.5 - 1  # torch-fidelity's own is (x - 128) / 128
+        hook = network.Conv2d_1a_3x3.register_forward_pre_hook(lambda *_: (signed,))
+        try:
+            found: Sequence[Tensor] = network(torch.zeros(1, 3, _SIZE, _SIZE, dtype=torch.uint8))
+        finally:
+            hook.remove()
+        return found
 
-    @property
-    def extractor(self) -> NetworkExtractor:
-        return self.source
-
-    @property
-    def identity(self) -> str:
-        return f"{self.name}: {self._arithmetic()}, on {self.source.identity}"
-
-    def unavailable(self) -> str | None:
-        return self.source.unavailable()
-
-    def under(self, protocol: "Protocol") -> Self:
-        """The released scripts leave resizing to torch-fidelity."""
-        source = LEGACY if protocol.name == "paper" else self.source
-        return replace(super().under(protocol), source=source)
-
-    def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
-        if len(sr) < self.least:
-            return f"{self.title} needs at least {self.least} pictures, and there are {len(sr)}."
-        return self._value(sr, hr)
-
-    @abstractmethod
-    def _arithmetic(self) -> str:
-        """What is computed, for the identity."""
-
-    @abstractmethod
-    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        """`measure` of enough pictures."""
-
-
-@dataclass(frozen=True)
-class StandardError(SetMetric):
-    """How much a metric owes to the choice of images, by drawing them again.
-
-    Attributes:
-        of: the metric.
-        statistic: its value for parts of the images, from features of pictures and originals.
-    """
-
-    of: InceptionMetric
-    statistic: resampling.OfFeatures
-
-    @property
-    def extractor(self) -> NetworkExtractor:
-        return self.of.source
-
-    @property
-    def identity(self) -> str:
-        return (
-            f"standard error over {resampling.RESAMPLES} halves of the images, {self.of.identity}"
-        )
-
-    def unavailable(self) -> str | None:
-        return self.of.unavailable()
-
-    def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
-        least = 2 * self.of.least  # for a half of them
-        if not least <= len(sr) <= _RESAMPLED:
-            return f"It is computed of {least} to {_RESAMPLED} pictures, and there are {len(sr)}."
-        # In the originals' order, so that every method has the same images drawn.
-        order = sorted(range(len(hr)), key=lambda i: hr.pictures[i])
-        x, y = (table.rows("pooled", order) for table in (sr, hr))
-        return resampling.standard_error(self.statistic(x, y), len(order))
-
-
-def _error_of(metric: InceptionMetric, statistic: resampling.OfFeatures) -> StandardError:
-    return StandardError(
-        f"{metric.name}-error",
-        f"Standard error of {metric.title}",
-        higher_is_better=False,
-        unit=metric.unit,
-        digits=metric.digits,
-        place=metric.place,
-        jpeg=metric.jpeg,
-        of=metric,
-        statistic=statistic,
-    )
-
-
-class Frechet(InceptionMetric):
-    """Heusel and others: GANs Trained by a Two Time-Scale Update Rule (2017)."""
-
-    @property
-    def error(self) -> StandardError:
-        return _error_of(self, resampling.frechet_statistic)
-
-    def _arithmetic(self) -> str:
-        return "Frechet distance of pooled features, float64, covariance by n - 1, to the originals"
-
-    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        one, other = (distributions.fitted(table, "pooled") for table in (sr, hr))
-        return distributions.frechet_distance(one, other)
-
-
-class Kernel(InceptionMetric):
-    """Binkowski and others: Demystifying MMD GANs (2018)."""
-
-    @property
-    def error(self) -> StandardError:
-        return _error_of(self, resampling.kernel_statistic)
-
-    def _arithmetic(self) -> str:
-        return "unbiased polynomial MMD of degree 3 over all pairs, float64, to the originals"
-
-    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        return distributions.kernel_distance(sr, hr, "pooled")
-
-
-class Score(InceptionMetric):
-    """Salimans and others: Improved Techniques for Training GANs (2016); weak for faces."""
-
-    reference: ClassVar[Reference] = "itself"
-
-    def _arithmetic(self) -> str:
-        return f"Inception Score of logits without bias, {_SPLITS} splits in the order of hashes"
-
-    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        return distributions.inception_score(sr, "logits", _SPLITS)
+    return see
 
 
 CLEAN = Clean("clean-fid", "cleanfid", "inception-clean-fid")
 LEGACY = Legacy("torch-fidelity", "torch_fidelity", "inception-torch-fidelity")
-
-METRICS: tuple[Measure, ...] = (
-    Frechet("fid", "FID", False, "", 2, 40, source=CLEAN, least=2),
-    Frechet("fid-legacy", "FID-legacy", False, "", 2, 41, source=LEGACY, least=2),
-    Kernel("kid", "KID", False, "", 5, 42, source=LEGACY, least=2),
-    Score("is", "IS", True, "", 3, 43, source=LEGACY, least=_SPLITS),
-)
+PYTORCH_FID = PytorchFid("torch-fidelity", "torch_fidelity", "inception-torch-fidelity")

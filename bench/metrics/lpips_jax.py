@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.errors import BenchError
-from bench.files import sha256_file
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file
 
 Convolution = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
@@ -129,7 +129,7 @@ def unpickle_arrays(data: bytes) -> Any:
 
 
 def _blank_array(*_: object) -> npt.NDArray[Any]:
-    """What NumPy's own reconstruction starts from; the pickle then sets its state."""
+    """Return the empty array that NumPy's reconstruction starts from."""
     return np.empty(0, np.int8)
 
 

@@ -15,11 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.errors import BenchError
-from bench.files import sha256_file
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file
 from bench.metrics.backbones import BACKBONES, GET, backbone_path, load_backbone
-from bench.metrics.metric import Metric, batches, package_version
-from bench.torchvision_guard import import_torchvision
+from bench.metrics.base import Metric, batches, package_version
+from bench.metrics.inputs import SIGNED, TO_509
+from bench.metrics.inputs import batch as input_batch
+from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,15 +77,12 @@ class Lpips(Metric):
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
         import torch
 
-        from bench.images import to_model
-
         if reason := self.unavailable():
             raise BenchError(reason)
         network = _network(replace(self, to_509=False, jpeg=False))
 
         def seen(pictures: "list[Pixels]") -> "Iterator[Tensor]":
-            planes = to_model(pictures)
-            return _directions(network, (planes + 1) * 255 - 1 if self.to_509 else planes)
+            return _directions(network, input_batch(pictures, TO_509 if self.to_509 else SIGNED))
 
         distinct = list({id(original): original for original in hr}.values())  # runs share them
         values: dict[int, float] = {}
@@ -102,7 +101,7 @@ class Lpips(Metric):
 
 
 def _directions(network: Any, pictures: "Tensor") -> "Iterator[Tensor]":
-    """What each layer sees in [B, 3, H, W]: [B, h, w, C], at every place a vector of length 1."""
+    """Yield each layer's features of [B, 3, H, W] as unit vectors [B, h, w, C]."""
     import torch
 
     features = network.scaling_layer(pictures)
@@ -130,7 +129,7 @@ def _distances(network: Any, sr: "Iterable[Tensor]", hr: "Iterable[Sequence[Tens
 
 @cache
 def _network(metric: Lpips) -> Any:
-    """The `lpips` package's module with its heads and our backbone, kept for the process.
+    """Load the `lpips` package's module with its heads and our backbone, once per process.
 
     Raises:
         BenchError: the heads or the backbone are not the ones that the identity names.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.metrics.metric import Metric, package_version
+from bench.metrics.base import Metric, package_version
 
 if TYPE_CHECKING:
     from bench.images import Pixels

@@ -2,7 +2,7 @@
 
 strict: pictures are measured as they lie on disk, each metric gets what its authors define.
 paper: what the scripts released with DPI do, for comparison with printed tables and nothing else.
-What that changes is explained in docs/metrics.md, with figures.
+What that changes is explained in docs/reference/metrics.md, with figures.
 """
 
 import io
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import WrongUsage
+from bench.core.errors import WrongUsage
 
 if TYPE_CHECKING:
     from bench.images import Pixels
@@ -35,7 +35,7 @@ STRICT = Protocol("strict")
 
 
 def protocols(choice: str, recipe: str) -> Sequence[Protocol]:
-    """The protocols that "strict", "paper" or "both" names, for a test set of a recipe.
+    """Return the protocols named by "strict", "paper" or "both" for a test set of a recipe.
 
     Raises:
         WrongUsage: another name.
@@ -55,7 +55,7 @@ def jpeg_identity() -> str:
 
 
 def through_jpeg(pixels: "Pixels") -> "Pixels":
-    """A picture [H, W, 3] after it was kept as JPEG, quality 75 and 4:2:0."""
+    """Return an image [H, W, 3] after JPEG at quality 75 and 4:2:0."""
     import numpy as np
     from PIL import Image
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.paths import missing_packages
+from bench.metrics.base import Measure, Metric, Reference, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
-from bench.metrics.metric import Measure, Metric, Reference, package_version
-from bench.resources import missing_packages
-from bench.torchvision_guard import import_torchvision
+from bench.metrics.inputs import UNIT, batch
+from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from bench.images import Pixels
@@ -30,7 +31,7 @@ class Quality(Metric):
         smallest: the least height and width.
     """
 
-    reference: ClassVar[Reference] = "itself"
+    compared_with: ClassVar[Reference] = "itself"
 
     weights: str | None
     option: str
@@ -40,7 +41,7 @@ class Quality(Metric):
     def identity(self) -> str:
         weights = checkpoint_sha256(self.weights) if self.weights else "none"
         return (
-            f"{self.name}: pyiqa {package_version('pyiqa')}, RGB in [0, 1], float32, "
+            f"{self.name}: pyiqa {package_version('pyiqa')}, RGB as bytes / 255, float32, "
             f"weights {weights}"
         )
 
@@ -55,14 +56,12 @@ class Quality(Metric):
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
         import torch
 
-        from bench.images import to_model
-
         if reason := self.unavailable():
             raise BenchError(f"{self.title}: {reason}")
         network = _network(replace(self, jpeg=False))
         with torch.inference_mode():
             # One at a time: what pyiqa gives for a batch is not promised to be the same.
-            return [float(network((to_model([pixels]) + 1) / 2).item()) for pixels in sr]
+            return [float(network(batch([pixels], UNIT)).item()) for pixels in sr]
 
 
 @cache

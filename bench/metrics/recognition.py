@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.core.concurrency import pooled_map, threads
+from bench.core.errors import BenchError
+from bench.core.paths import cache_folder, dlib_models, missing_packages
+from bench.core.validation import build
+from bench.metrics.base import FeatureMetric, Measure, Reference, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
 from bench.metrics.features import Extractor, Features
-from bench.metrics.metric import FeatureMetric, Measure, Reference, package_version
-from bench.parallel import kept_map, threads
-from bench.resources import cache_folder, dlib_models, missing_packages
-from bench.typed import build
 
 if TYPE_CHECKING:
     from bench.images import Pixels
@@ -109,7 +109,7 @@ class Faces(Extractor):
         # dlib computes on one core and holds the lock; onnxruntime takes all cores by itself.
         several = self.model == "Dlib" and len(pictures) >= _WORTH_PROCESSES
         workers = min(threads(), _PROCESSES) if several else 1
-        return list(kept_map(self._faces, pictures, workers))
+        return list(pooled_map(self._faces, pictures, workers))
 
     def _faces(self, pixels: "Pixels") -> Features:
         package = deepface(self.weights)
@@ -135,7 +135,7 @@ class Faces(Extractor):
 
 
 def deepface(weights: Path | None) -> Any:
-    """The package on onnxruntime, in a home of its own where these weights are."""
+    """Import the package on onnxruntime, in a home of its own with these weights."""
     home = cache_folder() / "deepface"
     os.environ["DEEPFACE_HOME"] = str(home)
     os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"
@@ -176,7 +176,7 @@ class FaceMetric(FeatureMetric):
         return self.extractor.unavailable()
 
     def under(self, protocol: "Protocol") -> Self:
-        """The paper's setting in place of the metrics without another name."""
+        """Use the paper's setting for the metrics without a suffix."""
         plain = protocol.name == "paper" and self.setting == SETTINGS[""]
         return replace(super().under(protocol), setting=PAPER if plain else self.setting)
 
@@ -215,7 +215,7 @@ class Verified(FaceMetric):
 class Found(FaceMetric):
     """FACES: 100 where a face is found in the picture, else 0; of the original nothing is asked."""
 
-    reference: ClassVar[Reference] = "itself"
+    compared_with: ClassVar[Reference] = "itself"
 
     def compare(self, sr: Features, hr: Features) -> float | str:
         return 100.0 * float(sr["found"][0])
@@ -232,7 +232,7 @@ def measures(suffix: str, setting: Recognition) -> tuple[Measure, ...]:
 
 
 def configured(tables: Mapping[str, Mapping[str, Any]], where: str) -> dict[str, Measure]:
-    """The metrics of a user's own settings, by name: cs-NAME, acc-NAME and faces-NAME.
+    """Return the metrics of a user's settings by name: cs-NAME, acc-NAME and faces-NAME.
 
     Raises:
         WrongUsage: an unknown field, or a value of the wrong type.

@@ -13,6 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from bench.metrics.distributions import Gaussian
+
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Statistic = Callable[[Indices], float]
@@ -50,6 +52,23 @@ def frechet_statistic(x: Array, y: Array) -> Statistic:
         apart = x[part].mean(axis=0) - y[part].mean(axis=0)
         variances = (table[part].var(axis=0, ddof=1).sum() for table in (x, y))
         return float(np.square(apart).sum() + sum(variances) - 2 * shared)
+
+    return distance
+
+
+def frechet_to(x: Array, other: Gaussian) -> Statistic:
+    """Frechet distances of parts of features [N, D] to one Gaussian, see `frechet_statistic`."""
+    x = x - other.mean
+    products = x @ other.root.T
+
+    def distance(part: Indices) -> float:
+        import scipy.linalg
+
+        product = products[part] - products[part].mean(axis=0)
+        shared = scipy.linalg.svdvals(product).sum() / np.sqrt(len(part) - 1)
+        apart = x[part].mean(axis=0)
+        variance = x[part].var(axis=0, ddof=1).sum() + other.variance
+        return float(np.square(apart).sum() + variance - 2 * shared)
 
     return distance
 

@@ -5,19 +5,19 @@ and `terminal`, `latex` and `plain` each draw what these two say, so that every 
 same numbers.
 """
 
-from bench.report.latex import to_latex
-from bench.report.plain import to_csv, to_json, to_markdown
-from bench.report.published import (
+from bench.report.published.tables import (
     Published,
     PublishedMetric,
     PublishedTable,
     PublishedValue,
     read_published,
 )
+from bench.report.renderers.latex import to_latex
+from bench.report.renderers.plain import to_csv, to_json, to_markdown
+from bench.report.renderers.terminal import to_terminal
 from bench.report.statistics import Interval
 from bench.report.strip import picture_strip
-from bench.report.table import Cell, Column, Mark, Row, Table
-from bench.report.terminal import to_terminal
+from bench.report.tables.table import Cell, Column, Mark, Row, Table
 from bench.report.verdict import Departure, Verdict
 
 __all__ = [

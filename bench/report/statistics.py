@@ -129,7 +129,7 @@ def standings_by_error(
 
 
 def around(value: float, error: float) -> Interval:
-    """The interval of a value with a standard error, by the normal distribution."""
+    """Return the 95 % interval of a value with a standard error, assuming a normal distribution."""
     return Interval(value - _NORMAL * error, value + _NORMAL * error)
 
 

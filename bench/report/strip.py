@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bench.errors import BenchError
-from bench.report.escape import one_line
+from bench.core.errors import BenchError
+from bench.report.renderers.escape import one_line
 
 if TYPE_CHECKING:
     # At run time it would bring in torch, which a report has no use for.
@@ -25,7 +25,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def picture_strip(
     columns: "Sequence[tuple[str, Sequence[Pixels | None]]]", tile: int = 128, gap: int = 4
 ) -> "Pixels":
-    """A grid of pictures under a row of labels, on white.
+    """Draw a grid of images under a row of labels, on white.
 
     Args:
         columns: label and pictures of each column; picture i of every column is of face i. They
@@ -68,7 +68,7 @@ def scaled(
     largest: int,
     box: tuple[float, float, float, float] = (0, 0, 1, 1),
 ) -> Image.Image:
-    """A picture [S, S, 3] as a square of `side` pixels, grey where there is none.
+    """Resize an image [S, S, 3] to `side` pixels; return grey if there is none.
 
     One smaller than the `largest` of its row keeps its pixels as visible squares. Of it all, or of
     a `box` (left, top, right, bottom, as fractions of the picture).

@@ -35,7 +35,7 @@ class Departure:
 def judge(
     value: float, interval: Interval | None, printed: str, departures: Sequence[Departure]
 ) -> Verdict:
-    """The verdict on a value beside a number as it is printed.
+    """Return the agreement of a value with a published number.
 
     The tolerance is half a unit of the last printed digit, for the number stands for all that round
     to it, and as far as our interval, where there is one, reaches on that side: so much the value

@@ -53,14 +53,14 @@ SR3_64 = SR3Config(
 
 
 def prior_architecture(size: int) -> UNetConfig:
-    """The prior's network for images of this size, in pixels."""
+    """Return the prior's architecture for images of this size in pixels."""
     if size <= 64:
         return PRIOR_64
     return PRIOR_128 if size <= 128 else PRIOR_256
 
 
 def corrector_architecture(size: int) -> UNetConfig:
-    """The Corrector's network for images of this size, in pixels."""
+    """Return the Corrector's architecture for images of this size in pixels."""
     return CORRECTOR_64 if size <= 64 else CORRECTOR_256
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from bench.errors import BenchError
-from bench.files import replacing
+from bench.core.errors import BenchError
+from bench.core.files import replacing
 
 BYTES_PER_PARAMETER = 16  # weights, their average, and AdamW's two moments, in float32
 
@@ -29,7 +29,7 @@ class TrainingCheckpoint:
     facts: Mapping[str, Any]
 
     def load(self, changed_data: bool = False) -> dict[str, Any] | None:
-        """The state that is there, None without one; `changed_data` allows for other images.
+        """Load the saved state, if any; `changed_data` allows other images.
 
         Raises:
             BenchError: it is damaged, or of a training with other facts, which are named.

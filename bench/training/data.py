@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
+from bench.core.progress import track
 from bench.images import IMAGE_SUFFIXES, decode
-from bench.progress import track
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import BenchError, Terminated
-from bench.progress import progress
+from bench.core.errors import BenchError, Terminated
+from bench.core.progress import progress
 from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages
 from bench.training.monitor import ErrorCurve, Monitor
@@ -206,7 +206,7 @@ class Run:
         )
 
     def _part(self, part: int) -> tuple[Tensor, torch.Generator]:
-        """This process's part of the step's images, flipped at random; and their other draws."""
+        """Return this process's randomly flipped images of a step, and their generator."""
         settings, pixels = self._settings, self._images.pixels
         epoch, position = divmod(self.step, len(pixels) // settings.batch)
         shuffle = torch.Generator().manual_seed(_seed(settings.seed, "epoch", epoch))
@@ -223,5 +223,5 @@ class Run:
 
 
 def _seed(*parts: object) -> int:
-    """A seed that differs wherever one of the parts does."""
+    """Return a seed that differs wherever one of the parts does."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7])

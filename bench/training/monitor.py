@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from bench.core.files import write_bytes
 from bench.diffusion.schedule import Table
-from bench.files import write_bytes
 from bench.images import Pixels, encode_png, to_pixels
 
 TIMESTEPS = 1000
@@ -38,7 +38,7 @@ class ErrorCurve:
         return [total / count if count else float("nan") for total, count in pairs]
 
     def state(self) -> dict[str, Any]:
-        """What `ErrorCurve(**state)` takes."""
+        """Return the arguments of `ErrorCurve(**state)`."""
         return asdict(self)
 
 
@@ -90,7 +90,7 @@ class Monitor:
             self._writer.close()
 
     def _open(self, step: int) -> Any:
-        """The log; what it holds from after `step`, of a run that was cut off, is taken back."""
+        """Open the log and drop entries after `step`, which an interrupted run left."""
         if self._writer is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # TensorBoard's own, of the packages that it has
@@ -102,7 +102,7 @@ class Monitor:
 
 
 def curve_figure(curve: ErrorCurve, preview: Preview) -> bytes:
-    """The curve as PNG, with logarithmic error."""
+    """Draw the curve as PNG, with logarithmic error."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.2), layout="constrained", dpi=150)

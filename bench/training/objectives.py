@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.diffusion.prior import ConditionalNetwork, Network
-from bench.diffusion.schedule import Schedule, Table, gather, noised, posterior_mean
+from bench.diffusion.prior import ConditionalNetwork, Network, Parametrisation
+from bench.diffusion.schedule import Schedule, Table, gather, q_posterior_mean, q_sample
 from bench.dpi.masks import fixed_mask, on_grid
 
 
@@ -28,7 +28,7 @@ def draw_timesteps(count: int, schedule: Schedule, generator: torch.Generator) -
 
 
 def draw_noise(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard normal noise in the shape of x, from a generator on its device."""
+    """Draw standard normal noise in the shape of x, from a generator on its device."""
     return torch.randn(x.shape, generator=generator, device=x.device)
 
 
@@ -39,16 +39,26 @@ def prior_loss(
     t: Tensor,
     noise: Tensor,
     weight: Table | None = None,
+    prediction: Parametrisation = "eps",
 ) -> Losses:
-    """Hybrid loss of Nichol and Dhariwal 2021, L_simple and a weighted L_vlb.
+    """Return the hybrid loss of Nichol and Dhariwal 2021, L_simple and a weighted L_vlb.
 
     The variational term trains the variance alone: the mean enters it detached. Its weight is
-    `variance_weight`. `weight` holds that of the noise-prediction error per index, 1 without it.
+    `variance_weight`. `weight` multiplies the squared error of the prediction per index (default:
+    1). `error` is that of eps for either parametrisation.
     """
-    x_t = noised(schedule, x0, t, noise)
-    eps, variance = network(x_t, t).float().chunk(2, dim=1)
+    x_t = q_sample(schedule, x0, t, noise)
+    output, variance = network(x_t, t).float().chunk(2, dim=1)
+    signal = gather(np.sqrt(schedule.alpha_bar), t)
+    level = gather(np.sqrt(1.0 - schedule.alpha_bar), t)
+    if prediction == "eps":
+        eps, target = output, noise
+    else:
+        eps, target = signal * output + level * x_t, signal * noise - level * x0
+    simple = (output - target).square().mean(dim=(1, 2, 3))
     error = (eps - noise).square().mean(dim=(1, 2, 3))
-    simple = error if weight is None else gather(weight, t).flatten() * error
+    if weight is not None:
+        simple = gather(weight, t).flatten() * simple
     variational = _variational_bound(schedule, x0, x_t, t, eps.detach(), variance)
     objective = simple + gather(variance_weight(schedule), t).flatten() * variational
     return Losses(objective, t, error.detach())
@@ -83,11 +93,11 @@ def _variational_bound(
     """One term of the variational bound, in bits per dimension [B]."""
     alpha_bar = gather(schedule.alpha_bar, t)
     x0_hat = ((x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()).clamp(-1, 1)
-    mean = posterior_mean(schedule, x0_hat, x_t, t)
+    mean = q_posterior_mean(schedule, x0_hat, x_t, t)
     low = gather(schedule.posterior_log_variance, t)
     high = gather(np.log(schedule.betas), t)
     log_variance = low + (variance + 1) / 2 * (high - low)  # Eq. 5
-    true_mean = posterior_mean(schedule, x0, x_t, t)
+    true_mean = q_posterior_mean(schedule, x0, x_t, t)
     divergence = 0.5 * (
         log_variance
         - low
@@ -119,7 +129,7 @@ def released_corrector_loss(
     noise: Tensor,
     posterior_noise: Tensor,
 ) -> Tensor:
-    """The released code's Corrector loss, one value per image [B].
+    """Return the released code's Corrector loss, one value per image [B].
 
     The Corrector sees the noised low-resolution condition y_T, never the ground truth x0
     [B, 3, H, W], whose grid it must predict. `base` is I_L^bc [B, 3, H / k, W / k]. The mean runs
@@ -141,7 +151,7 @@ def corrector_loss(
     generator: torch.Generator,
     prior: Network | None = None,
 ) -> Tensor:
-    """The paper's Corrector loss, Omega L_prior + (1 - Omega) L_gap (Eq. 15 to 18) [B].
+    """Return the paper's Corrector loss, Omega L_prior + (1 - Omega) L_gap (Eq. 15 to 18) [B].
 
     L_prior shows the Corrector the posterior sample of the ground truth x0 [B, 3, H, W]; L_gap
     that of its own answer to y_T, which is what it meets while sampling. The paper's Omega is
@@ -159,7 +169,7 @@ def corrector_loss(
         noise, posterior_noise = (draw_noise(x0, generator) for _ in range(2))
         if prior is not None:
             with torch.no_grad():
-                noise = prior(noised(schedule, x0, t, noise), t)[:, :3].float()
+                noise = prior(q_sample(schedule, x0, t, noise), t)[:, :3].float()
         sample = _posterior_sample(schedule, clean, t, noise, posterior_noise)
         return corrector(sample * m_f, t, y_T) * m_f
 
@@ -174,7 +184,7 @@ def corrector_loss(
 def corrector_answers(
     corrector: ConditionalNetwork, schedule: Schedule, x0: Tensor, base: Tensor
 ) -> Tensor:
-    """What a Corrector makes of noised conditions, to be looked at: [5 N, 3, H / k, W / k].
+    """Return a Corrector's results on noised conditions, for viewing: [5 N, 3, H / k, W / k].
 
     Rows of N pictures on the grid: the base condition, the answers to the posterior samples of
     the ground truth where the noise is strong, middling and weak, and the ground truth itself.
@@ -196,7 +206,7 @@ def _posterior_sample(
     schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor, posterior_noise: Tensor
 ) -> Tensor:
     """x_{t-1} drawn from x0 by way of x_t, with the fixed small variance [B, 3, H, W]."""
-    mean = posterior_mean(schedule, x0, noised(schedule, x0, t, noise), t)
+    mean = q_posterior_mean(schedule, x0, q_sample(schedule, x0, t, noise), t)
     deviation = gather(np.exp(0.5 * schedule.posterior_log_variance), t)
     return mean + (t > 0)[:, None, None, None] * deviation * posterior_noise
 
@@ -214,7 +224,7 @@ def draw_noise_levels(count: int, schedule: Schedule, generator: torch.Generator
 
 
 def timesteps_of(level: Tensor, schedule: Schedule) -> Tensor:
-    """Indices of the schedule's first steps that are as noisy as levels sqrt(alpha_bar) [B]."""
+    """Return indices of the first steps as noisy as levels sqrt(alpha_bar) [B]."""
     noisiness = torch.from_numpy(-np.sqrt(schedule.alpha_bar)).to(level)  # ascending
     return torch.searchsorted(noisiness, -level).clamp_max(len(schedule) - 1)
 

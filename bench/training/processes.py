@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from bench.errors import BenchError, Terminated
-from bench.locks import locked
-from bench.progress import notice
+from bench.core.errors import BenchError, Terminated
+from bench.core.locks import locked
+from bench.core.progress import notice
 from bench.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def accelerated(settings: TrainingSettings) -> Iterator["Accelerator"]:
 
 
 def alone(folder: Path) -> AbstractContextManager[None]:
-    """Hold a training's folder against other trainings; see `bench.locks`.
+    """Hold a training's folder against other trainings; see `bench.core.locks`.
 
     Of several processes that train together the first holds it, and does not wait: the others have
     read the state by then that the training before it is still changing.

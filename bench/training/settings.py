@@ -13,7 +13,7 @@ class TrainingSettings:
     `batch` counts the images of an optimiser step over all processes and all `accumulate` passes.
     The learning rate warms up linearly over `warmup` steps, stays, and falls linearly to zero over
     the last `decay_share` of the steps. Until it falls nothing depends on `steps`, so that a run
-    may be taken up again with another number of them. `ema` is the decay of the averaged weights,
+    may be resumed with another number of them. `ema` is the decay of the averaged weights,
     which are what a training gives.
     """
 
@@ -64,5 +64,5 @@ PRESETS = {"small": SMALL, "paper": PAPER}
 
 
 def preset(name: str, **changes: Any) -> TrainingSettings:
-    """A named configuration with the changes that are not None."""
+    """Return a named configuration with the changes that are not None."""
     return replace(PRESETS[name], **{key: v for key, v in changes.items() if v is not None})

@@ -8,20 +8,21 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.memory import keep_freed_memory
+from bench.core.paths import missing_packages
+from bench.diffusion.corrector import Corrector
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.diffusion.prior import Prior, sample
+from bench.diffusion.prior import Parametrisation, Prior, sample
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.sr3 import SR3UNet, sample_sr3, sr3_schedule
 from bench.diffusion.unet import UNet
 from bench.diffusion.wiener import WienerFilter
-from bench.dpi.corrector import Corrector
-from bench.errors import BenchError, WrongUsage
 from bench.images import resize_bicubic_batch
-from bench.kinds import network_name
-from bench.memory import keep_freed_memory
-from bench.resources import missing_packages
-from bench.testset.degradation import RANGES
-from bench.testset.degradation_batch import degrade_batch, draw_batch
+from bench.networks.checkpoints import Card, read_checkpoint, write_checkpoint
+from bench.networks.kinds import find_kind
+from bench.testsets.degradation import RANGES
+from bench.testsets.degradation_batch import degrade_batch, draw_batch
 from bench.training.architectures import (
     corrector_architecture,
     prior_architecture,
@@ -45,7 +46,6 @@ from bench.training.objectives import (
 )
 from bench.training.processes import alone
 from bench.training.settings import TrainingSettings
-from bench.weights import Card, read_checkpoint, write_checkpoint
 
 SCHEDULE = Schedule.linear()
 PREVIEW_STEPS = 50
@@ -69,26 +69,28 @@ class Task:
     @property
     def name(self) -> str:
         """Name of the file that it gives, without suffix."""
-        return network_name(self.card.kind, self.card.size, self.card.scale)
+        return find_kind(self.card.kind).file_stem(self.card.size, self.card.scale)
 
 
-def prior_task(size: int) -> Task:
-    """A prior for images of this size, with learned variance.
+def prior_task(size: int, prediction: Parametrisation = "v") -> Task:
+    """Describe a prior for images of this size, with learned variance.
+
+    A network that predicts eps weights its error by `even_weight`; v needs no weight.
 
     Raises:
         WrongUsage: the size does not fit the network.
     """
-    weight = even_weight(SCHEDULE)
+    weight = even_weight(SCHEDULE) if prediction == "eps" else None
 
     def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
         t = draw_timesteps(len(x0), SCHEDULE, generator)
-        return prior_loss(network, SCHEDULE, x0, t, draw_noise(x0, generator), weight)
+        return prior_loss(network, SCHEDULE, x0, t, draw_noise(x0, generator), weight, prediction)
 
     def samples(network: nn.Module) -> Tensor:
         device = next(network.parameters()).device
         noise = KeyedNoise([StreamKey(0, f"preview {i}") for i in range(16)])
         x = noise.normal_like(torch.empty(16, 3, size, size, device=device))
-        return sample(Prior(network, SCHEDULE).respaced(PREVIEW_STEPS), x, noise)
+        return sample(Prior(network, SCHEDULE, prediction).respaced(PREVIEW_STEPS), x, noise)
 
     def preview(images: TrainingImages) -> Preview:
         some = images.batch(
@@ -97,8 +99,9 @@ def prior_task(size: int) -> Task:
         linear = WienerFilter.fit(some).eps_error(SCHEDULE)
         return Preview(samples, 4, "squared error of the noise estimate", linear, "Wiener filter")
 
-    card = Card("prior", size, prior_architecture(size))
-    return _checked(Task(card, UNet, objective, preview, {"objective": "even"}))
+    card = Card("prior", size, prior_architecture(size), prediction=prediction)
+    facts = {"objective": "even" if prediction == "eps" else "v"}
+    return _checked(Task(card, UNet, objective, preview, facts))
 
 
 def corrector_task(
@@ -109,7 +112,7 @@ def corrector_task(
     degradation: str = "bicubic",
     prior: Path | None = None,
 ) -> Task:
-    """A Corrector for images of this size, of which it sees every k-th pixel.
+    """Describe a Corrector for images of this size, of which it sees every k-th pixel.
 
     Its condition is made by a bicubic reduction at a scale, or at scale 1 by another degradation
     of `bench prepare`, whose inputs have the size of the result. With a prior's checkpoint it
@@ -120,7 +123,9 @@ def corrector_task(
             fit the rest, or a size that does not fit the network.
         BenchError: the checkpoint is no prior that can be read.
     """
-    facts = {"objective": form, "degradation": degradation}
+    facts: dict[str, Any] = {"objective": form, "degradation": degradation}
+    if degradation in RANGES:
+        facts["ranges_for"] = RANGES[degradation].size
     if form == "released" and prior is not None:
         raise WrongUsage("--prior and --form released exclude each other: choose one.")
     estimate = None
@@ -142,7 +147,7 @@ def corrector_task(
         if degradation == "bicubic":
             low = resize_bicubic_batch(x0, size // scale)
         else:
-            low = degrade_batch(x0, draw_batch(RANGES[degradation], len(x0), generator))
+            low = degrade_batch(x0, draw_batch(RANGES[degradation], len(x0), generator, size))
         return resize_bicubic_batch(low, size // k)
 
     def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
@@ -248,7 +253,7 @@ def _train(
         network.requires_grad_(True).train()
         facts |= {"start": start.stem, "start_sha256": beginning.sha256}
     images = load_training_images(data, task.card.size)
-    own = asdict(task.card) | settings.facts() | facts | {"data_sha256": images.sha256}
+    own = task.card.to_json() | settings.facts() | facts | {"data_sha256": images.sha256}
     trained = train(
         network,
         task.objective,

@@ -1,1 +1,1 @@
-"""What people and the internet hand to bench, and what it must say: a table, in a few files."""
+"""Bad and untrusted input: a table of cases, by kind of input, and what bench must answer."""

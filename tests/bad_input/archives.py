@@ -1,4 +1,4 @@
-"""Archives of results: torn, edited, of another version, or no archive at all."""
+"""Archives of results: truncated, edited, from another version, or no archive."""
 
 import io
 import tarfile
@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.files import sealed_json, write_bytes
-from bench.report.bundle import Contents, Member
+from bench.core.files import sealed_json, write_bytes
+from bench.sharing.bundle import Contents, Member
 from tests.bad_input.case import Arrange, Refused
 from tests.command import good
 
@@ -16,7 +16,7 @@ ARCHIVE = "odd.tar"
 
 
 def exported(change: Callable[[bytes], bytes]) -> Arrange:
-    """An export of all that is here, after a change to its bytes."""
+    """Export everything, then change the bytes."""
 
     def make(home: Path) -> None:
         good("export", "--out", home / ARCHIVE)
@@ -26,7 +26,7 @@ def exported(change: Callable[[bytes], bytes]) -> Arrange:
 
 
 def listing(*members: Member, **changes: Any) -> Arrange:
-    """An archive that is nothing but a sealed list of files."""
+    """Make an archive with only a sealed list of files."""
     data = sealed_json({**asdict(Contents(1, members)), **changes})
 
     def make(home: Path) -> None:
@@ -47,7 +47,7 @@ def half(data: bytes) -> bytes:
 
 
 def flipped(data: bytes) -> bytes:
-    """Another byte within the first scores."""
+    """Change a byte of the first scores."""
     place = data.index(b"ARROW:schema", data.index(b"scores.parquet", 4096))
     return data[:place] + b"a" + data[place + 1 :]
 

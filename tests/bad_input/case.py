@@ -1,37 +1,37 @@
-"""What a case is, and the workspace that each of them spoils a copy of."""
+"""The types of a case, and the workspace whose copy each case spoils."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.core.files import sha256_file, write_bytes
 from bench.diffusion.unet import UNet
-from bench.files import sha256_file, write_bytes
 from bench.images import encode_png
-from bench.weights import Card, write_checkpoint
+from bench.networks.checkpoints import Card, write_checkpoint
 from tests.command import good
 from tests.small import TINY_PRIOR, photos, picture
 
 CONFIGURATION = 'metrics = ["psnr"]\nmethods = ["bicubic"]\nsize = 16\nbatch = 2\n'
 
 PREPARE = "prepare celeba --source photos --scale 4 --name new"
-"""Of the folder that most cases of images and archives put something into."""
+"""Prepares the folder into which most cases of images and archives put a file."""
 
 RESTORE = "run ddnm --set ddnm.steps=2 --prior"
-"""With a checkpoint behind it."""
+"""Wants the path of a checkpoint at its end."""
 
 Arrange = Callable[[Path], object]
 
 
 def as_it_is(home: Path) -> None:
-    """Of a case that is wrong by its command line alone."""
+    """Change nothing, where the command line alone is wrong."""
 
 
 @dataclass(frozen=True)
 class Refused:
     """A command that must fail and leave everything as it was.
 
-    `says` are parts of the sentence: what is wrong, and the way out. `code` is 1 for what lies on
-    disk and 2 for what was typed on the command line or into bench.toml.
+    `says` are parts of the sentence: what is wrong and what to do. `code` is 1 for files on disk
+    and 2 for the command line or bench.toml.
     """
 
     command: str
@@ -42,7 +42,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A command that succeeds by a stated rule; `holds` asserts what came out of it."""
+    """A command that succeeds by a documented rule; `holds` checks its result."""
 
     command: str
     make: Arrange
@@ -50,7 +50,7 @@ class Accepted:
 
 
 def workspace(home: Path) -> None:
-    """Two photographs, a test set of them, two runs on it, pictures to import, and a checkpoint.
+    """Make two photographs, a test set, two runs, images to import, and a checkpoint.
 
     The current folder is `home`.
     """
@@ -65,7 +65,7 @@ def workspace(home: Path) -> None:
 
 
 def contents(folder: Path) -> dict[str, tuple[str, object]]:
-    """Everything below a folder: path -> kind, and what it holds or leads to."""
+    """Map every path below a folder to its kind and its contents."""
     found: dict[str, tuple[str, object]] = {}
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
@@ -75,12 +75,12 @@ def contents(folder: Path) -> dict[str, tuple[str, object]]:
             found[name] = ("folder", None)
         else:
             size = path.stat().st_size
-            # Of the one large file, which is a hole, the size will do.
+            # The one large file is sparse: its size is enough.
             found[name] = ("file", (size, sha256_file(path) if size < 2**20 else None))
     return found
 
 
 def run_folder(home: Path, method: str = "bicubic") -> Path:
-    """The folder of the only run of a method."""
+    """Return the folder of the only run of a method."""
     (folder,) = (home / "results" / "tiny").glob(f"{method}-*")
     return folder

@@ -1,8 +1,8 @@
-"""What is typed: names, numbers and options that can't be meant."""
+"""Command lines: impossible names, numbers and options."""
 
 from pathlib import Path
 
-from bench.files import write_bytes
+from bench.core.files import write_bytes
 from bench.images import encode_png
 from tests.bad_input.case import Arrange, Refused, as_it_is
 from tests.small import picture
@@ -43,7 +43,7 @@ REFUSED = {
     "an argument too few": typed("prepare", "Missing argument", "bench prepare --help"),
     "an option without its value": typed("run --seed", "--seed", "requires an argument"),
     "a word for a number": typed(f"{NEW} --scale x4", "'--scale'", "valid integer"),
-    "an unknown dataset": typed("prepare celebba", "'celebba'", "did you mean celeba?"),
+    "an unknown dataset": typed("prepare celebba", "'celebba'", "did you mean 'celeba'?"),
     "a dataset without its source": typed("prepare ffhq", "--source DIR", "Origin"),
     "scale 3": typed(f"{NEW} --scale 3", "Scale 3 does not divide 16 px", *UNDIVIDED),
     "scale 1": typed(f"{NEW} --scale 1", "Scale 1", *UNDIVIDED),
@@ -78,7 +78,7 @@ REFUSED = {
     ),
     "an unknown test set": typed("run --testset tny", "'tny'", "did you mean 'tiny'?"),
     "a test set elsewhere": typed("run --testset ../testsets/tiny", "There is no test set"),
-    "an unknown method": typed("run bicubik", "'bicubik'", "did you mean bicubic?"),
+    "an unknown method": typed("run bicubik", "'bicubik'", "did you mean 'bicubic'?"),
     "a method with a way out": typed("run ../baselines/bicubic", "There is no method"),
     "a method that is a module": typed("run os.path", "There is no method 'os.path'"),
     "a batch of none": typed("run --batch 0", *OPTION, "'--batch'", "bench run --help"),
@@ -114,7 +114,7 @@ REFUSED = {
     "datasets add: a way out": typed("datasets add ../x photos", "'../x' can't be a recipe's name"),
     "datasets add: a name that is taken": typed("datasets add celeba photos", "choose another"),
     "datasets add: no folder": failed("datasets add odd nothing", "nothing is not there"),
-    "weights get: an unknown name": typed("weights get prior-265", "did you mean prior-256?"),
+    "weights get: an unknown name": typed("weights get prior-265", "did you mean 'prior-256' or"),
     "weights get: a way out": typed("weights get ../x", "no public weights '../x'"),
     "weights add: no file": failed("weights add prior-256 x.pt", "There is no file x.pt"),
     "external setup: no program": typed("external setup dpi", "runs no program of others"),
@@ -124,12 +124,12 @@ REFUSED = {
     "export: what did not run": failed("export ddnm --out x.tar", "no results of ddnm"),
     "figure: another format": typed("figure grid --out x.docx", "x.docx", ".pdf"),
     "figure: no such face": typed(
-        "figure grid --out x.png --image nobody", "no image 'nobody'", "did you"
+        "figure grid --out x.png --image nobody", "no image 'nobody'", "the first is"
     ),
     "figure: no such part": typed("figure grid --out x.png --zoom 0,0", "--zoom"),
     "figure: a part outside of the face": typed("figure grid --out x.png --zoom 1,1,1", "--zoom"),
     "figure: of no width": typed("figure grid --out x.png --width 0", *OPTION, "'--width'"),
-    "plan: an unknown method": typed("plan bicubik", "'bicubik'", "did you mean bicubic?"),
+    "plan: an unknown method": typed("plan bicubik", "'bicubik'", "did you mean 'bicubic'?"),
     "sweep: no method": typed("sweep --grid", "method"),
     "sweep: an unknown setting": typed("sweep ddnm --step 1 2", "--step"),
     "sweep: a wrong value": typed("sweep ddnm --steps many", "many"),

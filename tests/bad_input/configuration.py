@@ -1,10 +1,10 @@
-"""bench.toml, and recipes and descriptions of the user's own."""
+"""bench.toml, and the user's own recipes and program descriptions."""
 
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.files import write_bytes
+from bench.core.files import write_bytes
 from tests.bad_input.case import CONFIGURATION, Accepted, Refused
 
 RECIPE = """
@@ -66,8 +66,8 @@ REFUSED = {
     "no methods": suite("methods = []", "bench.toml.methods is empty", "name at least one"),
     "no metrics": suite("metrics = []", "bench.toml.metrics is empty", "name at least one"),
     "an unknown metric": suite('metrics = ["psrn"]', "'psrn'", "did you mean 'psnr'?"),
-    "an unknown method": suite('methods = ["bicubik"]', "'bicubik'", "did you mean bicubic?"),
-    "settings of an unknown method": suite("[settings.dppi]", "'dppi'", "did you mean dpi"),
+    "an unknown method": suite('methods = ["bicubik"]', "'bicubik'", "did you mean 'bicubic'?"),
+    "settings of an unknown method": suite("[settings.dppi]", "'dppi'", "did you mean 'dpi'"),
     "an unknown setting": suite("[settings.ddnm]\nstep = 1", "no 'step'", "did you mean 'steps'?"),
     "a setting of a wrong type": suite('[settings.ddnm]\nsteps = "9"', "is '9'", "a whole number"),
     "a test set that is not here": suite('testset = "tny"', "'tny'", "did you mean 'tiny'?"),

@@ -1,4 +1,4 @@
-"""Folders and archives of photographs: names, links, and paths that lead out."""
+"""Folders and archives of photographs: names, links, and paths that lead outside."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.files import write_bytes
+from bench.core.files import write_bytes
 from bench.images import encode_png
 from tests.bad_input.case import PREPARE, Accepted, Refused
 from tests.small import picture
@@ -22,7 +22,7 @@ FROM = "prepare celeba --scale 4 --name new --source"
 
 
 def named(*names: str) -> Callable[[Path], None]:
-    """Photographs of these names in a folder of their own."""
+    """Write photographs of these names into a folder of their own."""
 
     def make(home: Path) -> None:
         for name in names:
@@ -48,7 +48,7 @@ def zip_link(home: Path) -> None:
 
 
 def locked_zip(home: Path) -> None:
-    """A zip that says of its member that it is encrypted."""
+    """Return a zip whose member is marked as encrypted."""
     zipped("a.png")(home)
     data = bytearray((home / "odd.zip").read_bytes())
     for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
@@ -213,7 +213,7 @@ REFUSED = {
 
 
 def images_are(*expected: str) -> Callable[[Path], None]:
-    """The ids of the test set's images; their pictures were verified when it was made."""
+    """Check the ids of the test set's images."""
 
     def holds(home: Path) -> None:
         manifest = json.loads((home / "testsets" / "new" / "manifest.json").read_text())

@@ -1,4 +1,4 @@
-"""Photographs that are not what they seem."""
+"""Image files that are damaged, oversized or not what their name says."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.files import write_bytes
+from bench.core.files import write_bytes
 from bench.images import MAX_BYTES, encode_png, read_image
 from tests.bad_input.case import PREPARE, Accepted, Refused
 from tests.small import picture
@@ -28,7 +28,7 @@ def noise(size: int = 16, width: int | None = None) -> Image.Image:
 
 
 def png(width: int, height: int, rows: bytes, depth: int = 8, *further: bytes) -> bytes:
-    """A PNG whose header says what we like, beside pixels that may be anything."""
+    """Return a PNG with an arbitrary header and arbitrary pixel data."""
     header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
     parts = (chunk(b"IHDR", header), *further, chunk(b"IDAT", zlib.compress(rows)))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + chunk(b"IEND", b"")
@@ -119,7 +119,7 @@ REFUSED = {
 def becomes(
     image: Image.Image, kind: str, shown: Image.Image, name: str = "odd.png", **options: Any
 ) -> Accepted:
-    """A photograph that is taken for what a viewer shows; lossless, so that it is exact."""
+    """Return a case whose photograph is read as a viewer shows it, without loss."""
 
     def holds(home: Path) -> None:
         made = read_image(home / "testsets" / "new" / "hr" / "odd.png")
@@ -128,14 +128,25 @@ def becomes(
     return Accepted(PREPARE, put(lambda: encoded(image, kind, **options), name), holds)
 
 
+def cmyk_jpeg(home: Path) -> None:
+    image = Image.new("CMYK", (16, 16), CMYK_GREY)
+    write_bytes(home / "photos" / "odd.jpg", encoded(image, "JPEG", quality=100))
+
+
+def is_grey(home: Path) -> None:
+    made = read_image(home / "testsets" / "new" / "hr" / "odd.png")
+    # A level or two: JPEG rounds, and each of four channels once more on the way back.
+    np.testing.assert_allclose(made.astype(int), 90, atol=2)
+
+
 def turned() -> Image.Exif:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned to the right by a quarter
+    exif[0x0112] = 6  # a quarter turn to the right
     return exif
 
 
 def half_clear() -> tuple[Image.Image, Image.Image]:
-    """A black picture whose left half is transparent, and what it is over white."""
+    """Return a black picture whose left half is transparent, and the same over white."""
     shown = np.zeros((16, 16, 3), np.uint8)
     shown[:, :8] = 255
     alpha = Image.fromarray(255 - shown[:, :, 0])
@@ -147,6 +158,8 @@ def half_clear() -> tuple[Image.Image, Image.Image]:
 GREY = noise().convert("L")
 TWO_LEVELS = noise().convert("1")
 PALETTE = noise().quantize(16)
+CMYK_GREY = (165, 165, 165, 0)
+"""Which is 90 of 255 in RGB."""
 CMYK = Image.new("CMYK", (16, 16), (0, 255, 255, 0))
 
 ACCEPTED = {
@@ -156,6 +169,7 @@ ACCEPTED = {
     "a PNG called .jpg": becomes(noise(), "PNG", noise(), "odd.jpg"),
     "a suffix in capitals": becomes(noise(), "PNG", noise(), "odd.PNG"),
     "CMYK": becomes(CMYK, "TIFF", CMYK.convert("RGB"), "odd.tif"),
+    "CMYK in a JPEG": Accepted(PREPARE, cmyk_jpeg, is_grey),
     "grey": becomes(GREY, "PNG", GREY.convert("RGB")),
     "black and white": becomes(TWO_LEVELS, "PNG", TWO_LEVELS.convert("RGB")),
     "a palette": becomes(PALETTE, "PNG", PALETTE.convert("RGB")),

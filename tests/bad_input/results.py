@@ -1,4 +1,4 @@
-"""Results that were edited, torn, or written by another version."""
+"""Results that were edited, truncated or written by another version."""
 
 import json
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.files import write_bytes, write_json
-from bench.tables import read_table, write_table
+from bench.core.files import write_bytes, write_json
+from bench.core.tables import read_table, write_table
 from tests.bad_input.case import Arrange, Refused, run_folder
 
 
@@ -19,7 +19,7 @@ def written(name: str, data: bytes) -> Arrange:
 
 
 def described(change: Callable[[dict[str, Any]], object]) -> Arrange:
-    """run.json after a change to its values."""
+    """Change the values of run.json."""
 
     def make(home: Path) -> None:
         file = run_folder(home) / "run.json"
@@ -39,7 +39,7 @@ def table(name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Arrange:
 
 
 def bomb(home: Path) -> None:
-    """One long note in a million rows, without any of them being made here."""
+    """Write one long note in a million rows, without materialising them."""
     notes = pa.DictionaryArray.from_arrays(pa.array(bytes(2**20), pa.uint8()), ["x" * 1000])
     pq.write_table(pa.table({"note": notes}), run_folder(home) / SCORES, store_schema=False)
 

@@ -1,18 +1,18 @@
-"""Test sets that were edited, moved, or written by another version."""
+"""Test sets that were edited, moved or written by another version."""
 
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.files import write_bytes, write_json
+from bench.core.files import write_bytes, write_json
 from tests.bad_input.case import Arrange, Refused
 
 FOLDER = Path("testsets/tiny")
 
 
 def edited(change: Callable[[dict[str, Any]], object]) -> Arrange:
-    """The manifest after a change to its values."""
+    """Change the values of the manifest."""
 
     def make(home: Path) -> None:
         file = home / FOLDER / "manifest.json"
@@ -40,7 +40,7 @@ def picture(data: bytes) -> Arrange:
 
 
 def swapped(home: Path) -> None:
-    """A picture becomes a link to one of the same bytes outside."""
+    """Replace an image by a link to an equal one outside."""
     file = home / FOLDER / "hr" / "face-0.png"
     file.rename(home / "elsewhere.png")
     file.symlink_to(home / "elsewhere.png")
@@ -88,7 +88,7 @@ REFUSED = {
     "an id with Windows' way out": refused(entry(id="..\\..\\x"), "separator", TRUST),
     "an id with NUL": refused(entry(id="a\0b"), "'a\\x00b'", "control character", TRUST),
     "an id with a line break": refused(entry(id="a\nb"), "'a\\nb'", "control character", TRUST),
-    "an id that is no text": refused(entry(id="\ud800"), "'\\ud800'", "UTF-8", TRUST),
+    "an id that is no text": refused(entry(id="\ud800"), "has text that is not UTF-8", "damaged"),
     "no id": refused(entry(id=""), "is blank", TRUST),
     "a picture elsewhere": refused(entry(lr="../../photos/face-0.png"), "outside", TRUST),
     "a picture at the root": refused(entry(hr="/etc/passwd"), "'/etc/passwd'", "outside", TRUST),

@@ -1,4 +1,4 @@
-"""Checkpoints: torn, of other networks, lying about themselves, or holding a program."""
+"""Checkpoints: truncated, of other networks, with wrong metadata, or with code inside."""
 
 import io
 import json
@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
+from bench.core.files import write_bytes
 from bench.diffusion.unet import UNet
-from bench.files import write_bytes
-from bench.weights import Card, write_checkpoint
+from bench.networks.checkpoints import Card, write_checkpoint
 from tests.bad_input.case import RESTORE, Refused
 from tests.small import TINY_CORRECTOR, TINY_PRIOR
 
@@ -25,7 +25,7 @@ RAN = "a-program-ran"
 
 
 class Program:
-    """A pickle of this runs a command that leaves a file behind."""
+    """Runs a command that leaves a file behind when it is unpickled."""
 
     def __reduce__(self) -> Any:
         return os.system, (f"touch {RAN}",)
@@ -42,17 +42,17 @@ def state() -> dict[str, torch.Tensor]:
 
 
 def header(text: bytes, length: int | None = None, data: bytes = b"") -> bytes:
-    """A safetensors file of this header, which may lie about its own length."""
+    """Return a safetensors file with this header and possibly a wrong length."""
     return struct.pack("<Q", len(text) if length is None else length) + text + data
 
 
 def tensor(offsets: tuple[int, int], shape: tuple[int, ...] = (4,)) -> bytes:
-    """A header with one tensor of float32 that claims these bytes."""
+    """Return a header with one float32 tensor at these offsets."""
     return json.dumps({"x": {"dtype": "F32", "shape": shape, "data_offsets": offsets}}).encode()
 
 
 def described(**changes: Any) -> bytes:
-    """A checkpoint whose card has some values replaced."""
+    """Return a checkpoint with some values of its card replaced."""
     text = json.dumps({**asdict(CARD), **changes})
     return save(state(), {"bench": text})
 
@@ -87,7 +87,7 @@ def pytorch(data: Callable[[], bytes], *says: str) -> Refused:
 
 
 def zip_of_code() -> bytes:
-    """The layout of PyTorch with a pickle of ours in it."""
+    """Return a zip in PyTorch's layout with our pickle in it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(Program()))
@@ -124,7 +124,7 @@ REFUSED = {
         lambda: save(state(), {"bench": "[" * 100_000}), *CARD_DAMAGED
     ),
     "a card of a later version": safetensors(lambda: described(form=2), *CARD_DAMAGED, "'form'"),
-    "a card of an unknown kind": safetensors(lambda: described(kind="gan"), *CARD_DAMAGED, "'gan'"),
+    "a card of an unknown kind": safetensors(lambda: described(kind="gan"), "holds a gan, but a"),
     "a card of no channels": safetensors(lambda: network(channels=0), "odd.safetensors"),
     "a card of negative channels": safetensors(lambda: network(channels=-32)),
     "a card of a billion channels": safetensors(

@@ -1,5 +1,4 @@
-"""Bytes that nobody meant, for everything that parses: targets, seeds, and what once broke.
+"""Fuzzing of everything that parses: Hypothesis damages the seeds of each target.
 
-`tests/test_fuzz.py` gives them to Hypothesis; `make fuzz` to atheris, which watches the branches
-taken. An input that broke something is kept in `kept/TARGET/`, and tried again by each of them.
+An input that once broke a parser is kept in `kept/TARGET/` and tried again by the tests.
 """

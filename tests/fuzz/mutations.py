@@ -1,4 +1,4 @@
-"""Strategies of Hypothesis: seeds with some damage, to bytes or to the values of JSON."""
+"""Hypothesis strategies: seeds with damaged bytes or JSON values."""
 
 import copy
 import json
@@ -41,7 +41,7 @@ VALUES: tuple[Any, ...] = (
 
 @st.composite
 def damaged(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
-    """One of the seeds after a few cuts, flips and insertions."""
+    """Draw one of the seeds after a few cuts, flips and insertions."""
     data = draw(st.sampled_from(seeds))
     for _ in range(draw(st.integers(1, 6))):
         start = draw(st.integers(0, len(data)))
@@ -68,7 +68,7 @@ def damaged(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
 
 @st.composite
 def altered(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
-    """One of the seeds, which are JSON, with some values replaced, added or left out."""
+    """Draw one of the seeds, which are JSON, with values replaced, added or removed."""
     value = json.loads(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 3))):
         inner = draw(st.sampled_from(list(containers(value))))
@@ -85,7 +85,7 @@ def altered(draw: st.DrawFn, seeds: Sequence[bytes]) -> bytes:
 
 
 def containers(value: Any) -> Iterator[Any]:
-    """A value's tables and lists, itself among them."""
+    """Yield all dicts and lists in a value, itself included."""
     if isinstance(value, dict | list):
         yield value
         for inner in value.values() if isinstance(value, dict) else value:

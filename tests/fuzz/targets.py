@@ -1,4 +1,4 @@
-"""What is fuzzed: a function of bytes that gives a value or a BenchError, and its seeds."""
+"""What is fuzzed: functions that turn bytes into a value or a BenchError, and their seeds."""
 
 import io
 import json
@@ -15,30 +15,30 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from bench.cli.options import merged_settings
-from bench.config import read_config
-from bench.description import FORMAT, Record, RunSpec
+from bench.cli.options import changed_settings
+from bench.core.config import read_config
+from bench.core.errors import BenchError
+from bench.core.files import sealed_json, write_bytes
+from bench.core.names import invalid_filename_reason, stays_below
 from bench.diffusion.unet import UNet, UNetConfig
-from bench.errors import BenchError
-from bench.external.program import read_program
-from bench.files import sealed_json, sha256, write_bytes
 from bench.images import decode, encode_png
-from bench.names import objection, stays_below
-from bench.report.audit import differences_of
-from bench.report.bundle import Contents, Member, open_bundle, write_bundle
-from bench.report.compare import compare
-from bench.report.escape import csv_text, latex_text, markdown_text, one_line, visible
-from bench.report.export import audit_bundle
-from bench.report.published import read_published_table
-from bench.report.results import bundle_results
-from bench.report.side_by_side import comparisons_to_json, comparisons_to_markdown
-from bench.store import Run
-from bench.testset.archives import open_archive
-from bench.testset.manifest import Entry, Manifest, Plan, differences, read_manifest
-from bench.testset.parquet import ParquetSource
-from bench.testset.recipe import find_recipe, plan_testset
-from bench.testset.sources import Source, identified
-from bench.weights import Card, read_checkpoint
+from bench.methods.external.program import read_program
+from bench.networks.checkpoints import Card, read_checkpoint
+from bench.report.published.tables import read_published_table
+from bench.report.renderers.escape import csv_text, latex_text, markdown_text, one_line, visible
+from bench.sharing.audit import differences_of
+from bench.sharing.bundle import Contents, Member, open_bundle, write_bundle
+from bench.sharing.compare import compare
+from bench.sharing.export import audit_bundle
+from bench.sharing.results import bundle_results
+from bench.sharing.side_by_side import comparisons_to_json, comparisons_to_markdown
+from bench.store.run import Run
+from bench.store.schema import FORMAT, Record, RunSpec
+from bench.testsets.archives import open_archive
+from bench.testsets.manifest import Entry, Manifest, Plan, differences, read_manifest
+from bench.testsets.parquet import ParquetSource
+from bench.testsets.photographs import Source, identified
+from bench.testsets.recipe import find_recipe, plan_testset
 from tests.small import picture
 
 KEPT = Path(__file__).parent / "kept"
@@ -54,7 +54,7 @@ SCORE = dict.fromkeys(("image", "metric", "identity", "sr_sha256", "reference_sh
 
 @dataclass(frozen=True)
 class Target:
-    """`parse` is given bytes and an empty folder; whatever but a BenchError it raises is a bug."""
+    """`parse` takes bytes and an empty folder; any error but a BenchError is a bug."""
 
     parse: Callable[[bytes, Path], object]
     seeds: Callable[[], list[bytes]]
@@ -65,7 +65,7 @@ class Target:
 
 
 def at(name: str, parse: Callable[[Path], object]) -> Callable[[bytes, Path], object]:
-    """A parser of a file of this name; a suffix may decide what it is."""
+    """Turn a parser of files into one of bytes, which are written to a file of this name."""
 
     def parse_bytes(data: bytes, folder: Path) -> object:
         write_bytes(folder / name, data)
@@ -116,15 +116,15 @@ def scores(file: Path) -> None:
 
 
 def photographs(source: Source) -> None:
-    """The ids, and the first few photographs."""
+    """Read the ids and the first few photographs."""
     ids = source.ids(None)[:3]
     for photograph in source.photographs(set(ids)):
         assert photograph.id in ids
-        assert objection(photograph.id) is None
+        assert invalid_filename_reason(photograph.id) is None
 
 
 def names(data: bytes, folder: Path) -> None:
-    """Each line is a path within a source."""
+    """Read each line as a path within a source."""
     lines = data.decode(errors="surrogateescape").split("\n")
     for name in identified(lines, "the source"):
         assert (folder / f"{name}.png").parent == folder
@@ -184,7 +184,7 @@ def text_of(value: object) -> bytes:
 
 
 def shipped(folder: str) -> list[bytes]:
-    """Small files of the project of the kind that is fuzzed."""
+    """Return the small TOML files of a folder of the project."""
     files = sorted((Path(__file__).parents[2] / folder).glob("*.toml"))
     return [data for file in files if len(data := file.read_bytes()) < 4000]
 
@@ -207,7 +207,7 @@ def checkpoint(file: Path) -> None:
 
 
 def exported(file: Path) -> None:
-    """All that is done with a stranger's archive."""
+    """Do all that bench does with a stranger's archive."""
     bundle = open_bundle(file)
     for name in bundle.members:
         assert (file.parent / name).resolve().is_relative_to(file.parent.resolve())
@@ -226,7 +226,7 @@ def export_of(files: dict[str, bytes | Path]) -> bytes:
 
 
 def resealed(data: bytes) -> bytes:
-    """JSON as a stranger would seal it; what is no object stays as it is."""
+    """Seal JSON as a stranger would; anything but an object stays as it is."""
     with suppress(ValueError, RecursionError):
         if isinstance(value := json.loads(data), dict):
             return sealed_json(value)
@@ -234,7 +234,7 @@ def resealed(data: bytes) -> bytes:
 
 
 def export_of_run(data: bytes) -> bytes:
-    """An export of a run with this description."""
+    """Return an export of a run with this description."""
     inside = f"results/tiny/dpi-{SPEC.identity[:12]}"
     return export_of(
         {
@@ -246,7 +246,7 @@ def export_of_run(data: bytes) -> bytes:
 
 
 def export_with_manifest(data: bytes) -> bytes:
-    """An archive that begins with this manifest."""
+    """Return an archive that begins with this manifest."""
     sealed, buffer = resealed(data), io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         member = tarfile.TarInfo("manifest.json")
@@ -298,7 +298,7 @@ TARGETS = {
     "safetensors": Target(at("odd.safetensors", checkpoint), tensors),
     "pickle": Target(at("odd.pt", checkpoint), pickles),
     "settings": Target(
-        lambda data, folder: merged_settings({}, data.decode(errors="surrogateescape").split("\n")),
+        lambda data, folder: changed_settings(data.decode(errors="surrogateescape").split("\n")),
         lambda: [b"dpi.steps=50\ndr2.enhancer='x'\nddnm.eta=[1.5, {a = 1}]"],
     ),
     "names": Target(names, lambda: ["a.png\nb/c d.JPG\n\N{GRINNING FACE}.webp".encode(), b"..\\x"]),
@@ -307,13 +307,6 @@ TARGETS = {
 
 
 def seeds(name: str) -> list[bytes]:
-    """What a target's inputs are made of: its own seeds, and what once broke it."""
+    """Return a target's own seeds and the inputs that once broke it."""
     kept = [file.read_bytes() for file in sorted((KEPT / name).glob("*"))]
     return [*TARGETS[name].seeds(), *kept]
-
-
-def keep(name: str, data: bytes) -> Path:
-    """Keep an input that broke something, to be committed with what mends it."""
-    path = KEPT / name / sha256(data)[:12]
-    write_bytes(path, data)
-    return path

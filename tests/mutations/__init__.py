@@ -1,11 +1,11 @@
-"""Plausible mistakes in the mathematics, planted one at a time: the tests must notice each.
+"""Mutation tests: plausible mistakes are planted one at a time, and the tests must notice each.
 
     python -m tests.mutations              all of them, some minutes
     python -m tests.mutations ddrm fid-    those whose name contains one of these texts
-    python -m tests.mutations --check      only that the text of each still stands in its file
+    python -m tests.mutations --check      only check that each can be planted
 
-They are planted in a copy of the project, so that the work tree stays as it is. What lies beside
-the tree (`../shared`) is out of reach there: what the repository itself holds has to be enough.
+Mistakes are planted in a copy of the project, so the work tree stays as it is. The copy has no
+`../shared`: the tests have to notice every mistake with what the repository itself holds.
 """
 
 import multiprocessing
@@ -18,21 +18,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.config import read_toml
-from bench.errors import BenchError
-from bench.progress import progress
-from bench.typed import build
+from bench.core.config import read_toml
+from bench.core.errors import BenchError
+from bench.core.progress import progress
+from bench.core.validation import build
+from tests.mutations.code import find_code
 
 ROOT = Path(__file__).parents[2]
 TABLE = Path(__file__).with_name("mistakes.toml")
 
-# What tests need beside the code; results of runs and what is installed stay behind.
+# What the tests need: no results of runs, nothing that is installed.
 COPIED = (
     "baselines",
     "bench",
     "bench.toml",
     "datasets",
     "docs",
+    "tools",
     "pyproject.toml",
     "results/published",
     "tests",
@@ -40,53 +42,60 @@ COPIED = (
 
 PRELOADED = ("pandas", "pytest", "scipy.linalg", "skimage.metrics", "torch")
 
-PASSED, FAILED = 0, 1  # pytest's exit codes; any other says that the tests were not run
+PASSED, FAILED = 0, 1  # pytest's exit codes; any other means that the tests were not run
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake: the text `is` of a file becomes another one, and one of the tests must fail."""
+    """One mistake: the code `original` becomes `mutant`, and one of `tests` must fail.
+
+    Attributes:
+        name: the mistake's name.
+        where: `module:function`, as `schedule:Schedule.respaced`. The module may be shortened
+            to its last names; without a function the whole module is meant.
+        original: an expression, a keyword argument or statements, which occur there once.
+        mutant: the code that takes their place.
+        tests: arguments of pytest.
+    """
 
     name: str
-    file: str
-    is_: str
-    becomes: str
+    where: str
+    original: str
+    mutant: str
     tests: tuple[str, ...]
 
-    def plant(self, root: Path) -> str:
-        """The text of the file below `root` with the mistake in it.
+    def plant(self, root: Path) -> tuple[Path, str]:
+        """Return the file below `root` that the mistake changes, and its text with the mistake.
 
         Raises:
-            BenchError: the original text does not stand there exactly once.
+            BenchError: the original code does not occur exactly once.
         """
-        text = (root / self.file).read_text(encoding="utf-8")
-        if (times := text.count(self.is_)) != 1:
+        found = find_code(root, self.where, self.original)
+        if len(found) != 1:
+            places = ", ".join(f"{path.relative_to(root)}:{span.line}" for path, span in found)
             raise BenchError(
-                f"{self.name}: {self.is_!r} stands {times} times in {self.file}, not once: "
-                f"bring {TABLE.name} up to date."
+                f"{self.name}: {self.original!r} occurs {len(found)} times in {self.where}, not "
+                f"once{f' ({places})' if places else ''}: bring {TABLE.name} up to date."
             )
-        return text.replace(self.is_, self.becomes)
+        [(path, span)] = found
+        return path, span.replaced(path.read_text(encoding="utf-8"), self.mutant)
 
 
 def read_mistakes(table: Path = TABLE) -> list[Mistake]:
-    """All mistakes of a table.
+    """Read all mistakes of a table.
 
     Raises:
-        BenchError: a mistake lacks something, or has something unknown.
+        BenchError: a key of a mistake is missing or unknown.
     """
     return [
-        build(
-            Mistake,
-            {"name": name, **{"is_" if key == "is" else key: v for key, v in entry.items()}},
-            f"{table.name}: {name}",
-        )
+        build(Mistake, {"name": name, **entry}, f"{table.name}: {name}")
         for name, entry in read_toml(table).items()
     ]
 
 
 @contextmanager
 def copied_tree() -> Iterator[Path]:
-    """A copy of the project in a temporary folder, which is removed in the end."""
+    """Yield a copy of the project in a temporary folder, removed in the end."""
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
         root = Path(folder) / "project"
         for name in COPIED:
@@ -100,12 +109,12 @@ def copied_tree() -> Iterator[Path]:
 
 
 def survivors(mistakes: Sequence[Mistake], root: Path) -> list[Mistake]:
-    """The mistakes, planted one at a time in the project at `root`, that no test noticed.
+    """Return the mistakes that no test notices, planted one at a time in the project at `root`.
 
-    Each is printed as soon as it is known, for all of them take long.
+    Each is printed as soon as it is known, since all of them take long.
 
     Raises:
-        BenchError: a mistake can't be planted, or its tests fail without it, or can't be run.
+        BenchError: a mistake can't be planted, or its tests fail without it or can't be run.
     """
     for mistake in mistakes:
         mistake.plant(root)
@@ -118,15 +127,15 @@ def survivors(mistakes: Sequence[Mistake], root: Path) -> list[Mistake]:
     missed = []
     with progress("Mistakes", len(mistakes)) as advance:
         for mistake in mistakes:
-            file = root / mistake.file
-            original, wrong = file.read_bytes(), mistake.plant(root)
+            file, wrong = mistake.plant(root)
+            original = file.read_bytes()
             file.write_text(wrong, encoding="utf-8")
             code, said = run_tests(mistake.tests, root)
             file.write_bytes(original)
             if code == PASSED:
                 missed.append(mistake)
                 print(
-                    f"Survived: {mistake.name}: {mistake.becomes!r} in {mistake.file}", flush=True
+                    f"Survived: {mistake.name}: {mistake.mutant!r} in {mistake.where}", flush=True
                 )
             elif code != FAILED:
                 raise BenchError(f"{mistake.name}: its tests can't be run:\n{said}")
@@ -135,9 +144,9 @@ def survivors(mistakes: Sequence[Mistake], root: Path) -> list[Mistake]:
 
 
 def run_tests(tests: Sequence[str], root: Path) -> tuple[int, str]:
-    """pytest's exit code and what it said, on the project at `root`, up to the first failure.
+    """Run pytest on the project at `root` up to the first failure; return exit code and output.
 
-    In a process that is forked from one that has imported what takes long already.
+    The process is forked from one that has already imported the slow packages.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
@@ -150,7 +159,7 @@ def run_tests(tests: Sequence[str], root: Path) -> tuple[int, str]:
 
 
 def _run_pytest(tests: Sequence[str], root: Path, log: str) -> None:
-    """All that the process does: our modules are to come from `root`, whatever is imported yet."""
+    """Run pytest in this process, with our modules imported from `root`."""
     import pytest
     import torch
 
@@ -169,7 +178,7 @@ def _run_pytest(tests: Sequence[str], root: Path, log: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Plant the mistakes that are asked for; returns the exit code, 1 where one survives."""
+    """Plant the selected mistakes; return the exit code, 1 if one survives."""
     wanted = [argument for argument in arguments if not argument.startswith("-")]
     mistakes = [
         mistake

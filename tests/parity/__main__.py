@@ -1,4 +1,4 @@
-"""Command line: see the package."""
+"""Command line; see the package."""
 
 import sys
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The singular bases in which DDRM's reference drew its noise.
 
-They are part of the record, though not of the dump: a null space has many bases, and which one
-LAPACK returns depends on its rounding errors, and so on the processor.
+The record depends on them, but the dump lacks them: a null space has many bases, and which one
+LAPACK returns depends on rounding errors, hence on the processor.
 """
 
 import io
@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.core.errors import BenchError
 from bench.diffusion.operators import resize_matrix
-from bench.errors import BenchError
 
 INSTRUCTIONS = ("", "SSE4_2", "AVX2", "AVX512")
-"""Code paths of MKL: this processor's own, then others'. On AMD's it takes SSE4_2."""
+"""Code paths of MKL: the default of this CPU, then others. On AMD the default is SSE4_2."""
 
 PROGRAM = """
 import io, sys, numpy, torch
@@ -31,16 +31,16 @@ numpy.savez(sys.stdout.buffer, values=values, right=right)
 
 
 class RecordedBasis(Protocol):
-    """Orthonormal images, the measured ones first, in the reference's order."""
+    """Orthonormal images in the reference's order, the measured ones first."""
 
     def image(self, spectrum: Tensor) -> Tensor:
-        """Coefficients [B, 3 * H * H] to images [B, 3, H, H]."""
+        """Transform coefficients [B, 3 * H * H] to images [B, 3, H, H]."""
         ...
 
 
 @dataclass(frozen=True)
 class PatchBasis:
-    """Average pooling's: `right` [f * f, f * f] for each f x f square, its mean direction first.
+    """The basis of average pooling: [f * f, f * f] per f x f square, its mean direction first.
 
     The squares' means come first, channel by channel, then the rest of each square.
     """
@@ -60,7 +60,7 @@ class PatchBasis:
 
 @dataclass(frozen=True)
 class SeparableBasis:
-    """Bicubic's: `right` [H, H] along both axes, h of its vectors measured.
+    """The basis of bicubic downsampling: `right` [H, H] along both axes, h vectors measured.
 
     Coefficient (i, j) belongs to vectors i and j. First come those with both measured, row by
     row, then the rest of those rows, then the other rows; the three channels side by side.
@@ -71,7 +71,7 @@ class SeparableBasis:
 
     @classmethod
     def recorded(cls, size: int, scale: int, singular: Tensor) -> "SeparableBasis":
-        """The basis whose singular values equal the recorded ones to the last bit.
+        """Return the basis whose singular values equal the recorded ones bit by bit.
 
         Raises:
             BenchError: no code path of this machine's LAPACK gives them.
@@ -101,7 +101,7 @@ class SeparableBasis:
 
 @lru_cache
 def _one_axis(size: int, low: int, instructions: str) -> tuple[Tensor, Tensor]:
-    """Singular values [h] and right vectors [H, H] of the bicubic matrix, in float32.
+    """Return singular values [h] and right vectors [H, H] of the bicubic matrix, in float32.
 
     MKL settles its code path when it is first used, so that another takes a new process.
     """

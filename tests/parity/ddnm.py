@@ -15,7 +15,7 @@ OPERATORS = {"avg": average_pooling, "bic": bicubic}
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """DDNM's main path, its pseudo-inverse and time travel, DDNM+ where sigma_y is not 0."""
+    """Compare DDNM's main path, pseudo-inverse and time travel; DDNM+ where sigma_y is not 0."""
     size = dump["ref"].shape[-1]
     pattern = r"((avg|bic)(\d+)_T(\d+)L(\d+)R(\d+)_s([\d.e-]+))_out"
     for case, name, kind, scale, steps, length, repeat, sigma in dump.cases(pattern):
@@ -24,7 +24,7 @@ def check(dump: Dump) -> Iterator[Case]:
         y = dump[f"{name}_y"].reshape(-1, 3, low, low)
         draws = dump.draws(name)
         clean = operator(dump["ref"]).reshape(dump[f"{name}_y"].shape)
-        if draws[0][1].size == clean.numel():  # the measurement's noise is drawn first, if at all
+        if draws[0][1].size == clean.numel():  # measurement noise, if any, is drawn first
             clean = clean + float(sigma) * torch.from_numpy(draws.pop(0)[1]).reshape(clean.shape)
         yield f"{name}_y", dump.difference(f"{name}_y", clean)
         yield f"{name}_Apy", dump.difference(f"{name}_Apy", operator.pseudo_inverse(y))

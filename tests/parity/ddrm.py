@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from baselines import ddrm
+from bench.core.errors import BenchError
 from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.operators import average_pooling, bicubic
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
-from bench.errors import BenchError
 from tests.parity.basis import PatchBasis, RecordedBasis, SeparableBasis
 from tests.recorded import Case, Draw, Dump, convolution
 
@@ -22,7 +22,7 @@ OPERATORS = {"avg": average_pooling, "bic": bicubic}
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """DDRM's loop, with and without measurement noise."""
+    """Compare DDRM's loop, with and without measurement noise."""
     ref = dump["ref"]
     size = ref.shape[-1]
     for case, name, kind, factor, sigma in dump.cases(r"((avg|bic)(\d+)_s([\d.e-]+))_out"):
@@ -55,7 +55,7 @@ def check(dump: Dump) -> Iterator[Case]:
 
 
 def pixel_draws(draws: list[Draw], basis: RecordedBasis, singular: Tensor) -> list[Draw]:
-    """The recorded draws of x_T and each step as one image [B, 3, H, H] per step.
+    """Yield the recorded draws of x_T and of each step as one image [B, 3, H, H] per step.
 
     A step has a draw of all coefficients, one of those measured coefficients only that are cleaner
     than the measurement, and one of all measured coefficients; each coefficient uses one of them.
@@ -71,7 +71,7 @@ def pixel_draws(draws: list[Draw], basis: RecordedBasis, singular: Tensor) -> li
 
 
 def _smallest(singular: Tensor, count: int) -> Tensor:
-    """Positions of the `count` smallest singular values, ascending.
+    """Return the positions of the `count` smallest singular values, ascending.
 
     Raises:
         BenchError: there are equal values on both sides, so that it was no threshold.

@@ -1,4 +1,4 @@
-"""DifFace's dump: the way back from the noised estimate."""
+"""DifFace's dump: the reverse process from the noised estimate."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tests.recorded import Case, Dump, convolution, respacing_difference
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """DifFace's loop; `im_hq` is its estimator's result."""
+    """Compare DifFace's loop; `im_hq` is the result of its estimator."""
     for case, name, start, eta in dump.cases(r"(st(\d+)_eta([\d.e-]+))_out"):
         noise = dump.noise(name)
         prior = Prior(convolution(dump), dump.schedule(name))

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bench.diffusion.corrector import Corrector
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.unet import UNet, infer_config
 from bench.dpi import masks
-from bench.dpi.corrector import Corrector
 from bench.dpi.sampler import DPISettings, sample, step
 from bench.images import resize_bicubic
 from bench.metrics import find as find_metric
@@ -17,7 +17,7 @@ from tests.recorded import Case, Dump, damped_corrector, tiny_eps
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """The released form of DPI: networks, masks, ancestral steps, DDIM loops, Corrector loss."""
+    """Compare DPI's released form: networks, masks, ancestral steps, DDIM loops, Corrector loss."""
     prior_unet = UNet(infer_config(dump.state("sd_prior"), head_channels=16))
     prior_unet.load_state_dict(dump.state("sd_prior"))
     crt = Corrector(infer_config(dump.state("sd_crt"), head_channels=16))

@@ -12,7 +12,7 @@ from tests.recorded import Case, Dump, adm, respacing_difference
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """DPS's loop; what the reference saves (`saved`) is a stretched picture of it."""
+    """Compare DPS's loop; the reference saves a contrast-stretched image of it (`saved`)."""
     size = dump["ref"].shape[-1]
     pattern = r"((ddpm|ddim)_x(\d+)_s([\d.e-]+)_c([\d.e-]+)_T(\d+))_out"
     for case, name, sampler, factor, sigma, scale, _ in dump.cases(pattern):

@@ -9,9 +9,9 @@ from tests.recorded import Case, Dump, adm, respacing_difference
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """DR2's loop, up to the clean estimate that is handed to the enhancer."""
+    """Compare DR2's loop, up to x0_hat, the input of the enhancer."""
     for case, name, down, tau, start in dump.cases(r"(N(\d+)_tau(\d+)_om(\d+))_out"):
-        # The reference goes on to draw the step below tau, whose sample it throws away.
+        # The reference also draws for the step below tau, and discards the sample.
         noise = RecordedNoise(dump.draws(name)[:-1])
         prior = Prior(adm(dump), dump.schedule(name))
         out = dr2.sample(prior, dump["ref"], int(down), int(tau), int(start), noise)

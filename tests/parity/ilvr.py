@@ -9,7 +9,7 @@ from tests.recorded import Case, Dump, adm, respacing_difference
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """The low-pass filters and ILVR's loop."""
+    """Compare the low-pass filters and ILVR's loop."""
     size = dump["ref"].shape[-1]
     for case, down in dump.cases(r"down(\d+)"):
         yield case, dump.difference(case, bicubic(size, int(down))(dump["ref"]))

@@ -13,7 +13,7 @@ REPEATED = range(8, 1000)  # strictly between s_end and s_start, the same indice
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """PGDiff's loop; unlike the method's, the recorded target depends on x_t."""
+    """Compare PGDiff's loop; unlike the method's, the recorded target depends on x_t."""
     restorer = dump.state("sd_rest")
 
     def target(x: Tensor) -> Tensor:

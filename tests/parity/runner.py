@@ -1,31 +1,49 @@
-"""Runs the check of each dump and prints what it finds."""
+"""Run the check of each dump and print the differences."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 
-from bench.errors import BenchError
-from tests.parity import ddnm, ddrm, difface, dpi, dps, dr2, ilvr, pgdiff, sr3
+from bench.core.errors import BenchError
+from tests.parity import (
+    daps,
+    ddnm,
+    ddrm,
+    difface,
+    diffpir,
+    dpi,
+    dps,
+    dr2,
+    ilvr,
+    pgdiff,
+    pigdm,
+    reddiff,
+    sr3,
+)
 from tests.recorded import Case, Dump
 
-TOLERANCE = 1e-4  # float32 with another order of operations stays near 1e-5 over these loops
+TOLERANCE = 1e-4  # another order of float32 operations stays near 1e-5 over these loops
 
 CHECKS: Mapping[str, Callable[[Dump], Iterator[Case]]] = {
+    "daps": daps.check,
     "ddnm": ddnm.check,
     "ddrm": ddrm.check,
     "difface": difface.check,
+    "diffpir": diffpir.check,
     "dpi": dpi.check,
     "dps": dps.check,
     "dr2": dr2.check,
     "ilvr": ilvr.check,
     "pgdiff": pgdiff.check,
+    "pigdm": pigdm.check,
+    "reddiff": reddiff.check,
     "sr3": sr3.check,
 }
 
 
 def check_for(path: Path) -> Callable[[Dump], Iterator[Case]] | None:
-    """The check that knows a dump, by the method that its file name begins with."""
+    """Return the check for a dump, by the method that its file name begins with."""
     return next((check for name, check in CHECKS.items() if path.stem.startswith(name)), None)
 
 

@@ -6,11 +6,11 @@ from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.sr3 import SR3UNet, infer_sr3_config, sample_sr3, sr3_schedule
 from tests.recorded import Case, Dump
 
-NORM_GROUPS = 16  # of the dumps; group norms leave no trace of them
+NORM_GROUPS = 16  # of the dumps; a state dict does not show them
 
 
 def check(dump: Dump) -> Iterator[Case]:
-    """SR3's loop: as many steps as there are draws, x_T and one for each step but the last."""
+    """Compare SR3's loop, with as many steps as draws: x_T and one per step but the last."""
     state = dump.state("sd")
     network = SR3UNet(infer_sr3_config(state, NORM_GROUPS))
     network.load_state_dict(state)

@@ -1,6 +1,6 @@
-"""A small program of others: enlarges PNG files by repeating pixels, or misbehaves when told to.
+"""A small external program: enlarges PNG files by repeating pixels, or misbehaves on demand.
 
-It has an environment of its own, with a NumPy that is not ours: version 0.1, made by the test.
+Its environment has a NumPy of its own: version 0.1, made by the test.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def read_png(data: bytes) -> list[list[int]]:
-    """Rows of an 8-bit RGB PNG, each a list of bytes."""
+    """Return the rows of an 8-bit RGB PNG, each a list of bytes."""
     width, height, *kind = struct.unpack(">IIBBBBB", data[16:29])
     assert kind == [8, 2, 0, 0, 0], "8-bit RGB, not interlaced"
     packed, place = b"", 8
@@ -40,7 +40,7 @@ def read_png(data: bytes) -> list[list[int]]:
 
 
 def png(rows: list[list[int]], kind: int = 2) -> bytes:
-    """The bytes of a PNG of rows, of RGB or of another kind."""
+    """Return rows as a PNG of RGB or another colour type."""
     channels = {0: 1, 2: 3}[kind]
     header = struct.pack(">IIBBBBB", len(rows[0]) // channels, len(rows), 8, kind, 0, 0, 0)
     packed = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, WrongUsage
-from bench.report.escape import one_line
-from bench.resources import missing_packages
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.paths import missing_packages
+from bench.report.renderers.escape import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,7 +72,7 @@ class Look:
 
     @classmethod
     def number(cls, index: int) -> Look:
-        """The look of the first, second and so on; no two of the first 56 are alike."""
+        """Return the look of a series; no two of the first 56 are alike."""
         return cls(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
 
 
@@ -113,7 +113,7 @@ def check_name(path: Path) -> None:
 
 
 def encode(figure: Figure, suffix: str) -> bytes:
-    """The file of a figure; the same figure gives the same bytes, today and tomorrow."""
+    """Encode a figure; the same figure always gives the same bytes."""
     undated: dict[str, dict[str, str | None]] = {
         ".pdf": {"CreationDate": None},
         ".png": {"Software": None},
@@ -125,7 +125,7 @@ def encode(figure: Figure, suffix: str) -> bytes:
 
 
 def blank(width: float, height: float) -> Figure:
-    """A white figure of a size in inches; it belongs to no window and no global state."""
+    """Return a white figure of a size in inches, without window or global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -146,7 +146,7 @@ def text_width(text: str, size: float = FONT) -> float:
 
 
 def wrapped(label: str, width: float, lines: int = 3) -> str:
-    """A label in at most so many lines of `width` inches; what is too long ends in dots."""
+    """Wrap a label into at most `lines` lines of `width` inches, ending in dots if cut."""
     label = one_line(label)
     for characters in range(max(len(label), 1), 1, -1):
         kept = textwrap.wrap(label, characters, max_lines=lines, placeholder=DOTS)
@@ -213,7 +213,7 @@ def label_points(
 def _note(
     axes: Axes, label: str, point: tuple[float, float], distance: int, x: int, y: int
 ) -> Annotation:
-    """A label on one side of a point; a line leads to it where it is not close."""
+    """Draw a label beside a point, with a line to it if it is far."""
     line = {"arrowstyle": "-", "color": "0.5", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
     return axes.annotate(
         label,

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.errors import WrongUsage
+from bench.core.errors import WrongUsage
 from bench.images import read_image
-from bench.report.collect import COSTS, Measured, table_of
 from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
-from bench.report.runs import repeated
-from bench.report.table import NOT_MEASURED, Column
+from bench.report.tables.collect import COSTS, Measured, table_of
+from bench.report.tables.runs import repeated
+from bench.report.tables.table import NOT_MEASURED, Column
 
 if TYPE_CHECKING:
-    from bench.store import Run
-    from bench.testset.manifest import TestSet
+    from bench.store.run import Run
+    from bench.testsets.manifest import TestSet
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def first_repetitions(runs: Sequence[Run]) -> list[Run]:
 def results_of(
     testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured], protocol: str
 ) -> tuple[list[Result], dict[str, Column]]:
-    """What is known of runs, and the columns by their names: the metrics, and what runs cost."""
+    """Return the results of runs, and the columns by name: metrics and costs."""
     table = table_of(testset, runs, metrics, protocol, costs=True)
     results = []
     for run, row, line in zip(first_repetitions(runs), table.rows, table.cells, strict=True):
@@ -80,7 +80,7 @@ def _reason(result: Result, lacking: Sequence[str]) -> str:
 
 
 def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
-    """A metric of two results, for each image that both have.
+    """Return pairs of a metric's values for each image that both results have.
 
     Raises:
         WrongUsage: there are not two results, or the metric is not of single images.
@@ -98,7 +98,7 @@ def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, flo
 
 
 def swept_run(result: Result, place: Point, image: str) -> SweptRun:
-    """A result as the figure of a sweep draws it, with its picture of an image if it is there."""
+    """Return a result as a sweep's figure draws it, with one of its images if present."""
     run = result.run
     picture = read_image(run.picture(image)) if image in run.records() else None
     variant = ", ".join(run.variants)

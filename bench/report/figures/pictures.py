@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.core.errors import BenchError
 from bench.report.figures import canvas
 from bench.report.strip import check_columns, scaled
 
@@ -149,7 +149,7 @@ def _axes(figure: Figure, size: tuple[int, int], place: tuple[int, int, int]) ->
 
 
 def _frame(axes: Any, place: tuple[float, float, float, float]) -> None:
-    """A thin frame, dark around light, which shows on every picture."""
+    """Draw a thin frame, dark around light, which is visible on every image."""
     from matplotlib.patches import Rectangle
 
     left, top, width, height = place

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
-from bench.report.escape import one_line
+from bench.core.errors import BenchError
 from bench.report.figures import canvas
-from bench.report.layout import DOWN, UP
+from bench.report.renderers.escape import one_line
+from bench.report.tables.layout import DOWN, UP
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from bench.report.table import Column
+    from bench.report.tables.table import Column
 
 LINE = 1.4 * canvas.FONT / 72
 """Inches: the height of a row of a legend."""
@@ -31,7 +31,7 @@ class Point:
 
 
 def axis_title(column: Column) -> str:
-    """A metric's name, with its unit and the direction that is better."""
+    """Return a metric's name with its unit and better direction."""
     unit = f" ({column.unit})" if column.unit else ""
     return one_line(f"{column.title}{unit} {UP if column.higher_is_better else DOWN}")
 
@@ -87,7 +87,7 @@ def _mark(number: int, filled: bool) -> dict[str, Any]:
 
 
 def _legend(figure: Figure, points: Sequence[Point], front: Sequence[Point], columns: int) -> None:
-    """What each mark is, at the foot of a figure, row by row."""
+    """Draw the legend at the foot of a figure, row by row."""
     width, height = figure.get_size_inches()
     rows = math.ceil(len(points) / columns)
     axes = figure.add_axes((0, 0, 1, rows * LINE / height))
@@ -102,7 +102,7 @@ def _legend(figure: Figure, points: Sequence[Point], front: Sequence[Point], col
 
 
 def pareto_front(points: Sequence[Point], higher_is_better: bool) -> list[Point]:
-    """The points that no other one beats in both measures or in one at equality, quickest first."""
+    """Return the Pareto-optimal points, fastest first."""
     sign = -1 if higher_is_better else 1
     front: list[Point] = []
     for point in sorted(points, key=lambda p: (p.x, sign * p.y)):

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import BenchError
-from bench.report.escape import one_line
+from bench.core.errors import BenchError
 from bench.report.figures import canvas
 from bench.report.figures.points import axis_title
+from bench.report.renderers.escape import one_line
 from bench.report.strip import scaled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bench.images import Pixels
-    from bench.report.table import Column
+    from bench.report.tables.table import Column
 
 Settings = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ class Line:
 
 
 def centre(runs: Sequence[SweptRun]) -> SweptRun:
-    """The run that the sweep is around: it parts from the most others in a single setting."""
+    """Return the run at the centre of a sweep: most others differ from it in one setting."""
 
     def neighbours(run: SweptRun) -> int:
         return sum(len(_apart(run, other)) == 1 for other in runs)
@@ -88,7 +88,7 @@ def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
 
 
 def tradeoff(runs: Sequence[SweptRun], x: Column, y: Column, width: float | None = None) -> Figure:
-    """The curve of every setting that was swept, and below it a row of one face for each.
+    """Draw a curve per swept setting, and below it one face per value.
 
     Curves cross in the run that the sweep is around, which is black, and its values bold. Runs that
     part from it in more than one setting, as those of a grid do, are grey. Points are labelled
@@ -179,7 +179,7 @@ def _draw_row(
 
 
 def _apart(one: SweptRun, other: SweptRun) -> list[str]:
-    """The settings in which two runs part."""
+    """Return the settings in which two runs differ."""
     names = dict.fromkeys((*one.settings, *other.settings))
     return [name for name in names if one.settings.get(name) != other.settings.get(name)]
 

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import BenchError
-from bench.files import write_bytes
-from bench.locks import locked
-from bench.progress import notice
+from bench.core.errors import BenchError
+from bench.core.files import write_bytes
+from bench.core.locks import locked
+from bench.core.progress import notice
 from bench.report.page.content import gallery_of, methods_of, provenance_of, tables_of
 from bench.report.page.pictures import place_pictures
 from bench.report.page.raw import images_csv, means_csv
@@ -55,7 +55,7 @@ def write_page(folder: Path, sections: Sequence[Section]) -> Path:
 
 
 def render(sections: Sequence[Section]) -> str:
-    """The text of index.html."""
+    """Return index.html."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -85,7 +85,7 @@ def render(sections: Sequence[Section]) -> str:
 
 
 def _policy(scripts: Sequence[str], style: str) -> str:
-    """A Content-Security-Policy: these scripts, this style, and pictures of this folder.
+    """Return the content security policy: these scripts, this style, images of this folder.
 
     A page from disk has no origin of its own in every browser; `file:` lets it show its pictures.
     """

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from bench.report.collect import COSTS
-from bench.report.escape import one_line
-from bench.report.layout import SPREAD, Layout, interval_text, lay_out, number
 from bench.report.page.pictures import THUMBNAIL
 from bench.report.page.section import Section
-from bench.report.runs import run_labels
-from bench.report.table import Cell, Column, Table
+from bench.report.renderers.escape import one_line
+from bench.report.tables.collect import COSTS
+from bench.report.tables.layout import SPREAD, Layout, interval_text, lay_out, number
+from bench.report.tables.runs import run_labels
+from bench.report.tables.table import Cell, Column, Table
 
 ROUNDING = 2
 """Decimals of the gallery's values beyond those printed: enough to sort by."""
@@ -100,7 +100,7 @@ def methods_of(sections: Sequence[Section]) -> dict[str, str]:
 
 
 def shown_cell(cell: Cell, column: Column, table: Table) -> ShownCell:
-    """A cell as the page shows it; its details are names and values, in the order to be read."""
+    """Return a cell as the page shows it; its details are ordered names and values."""
     details: dict[str, str] = {}
     if cell.value is None:
         details["No value"] = cell.reason
@@ -197,7 +197,7 @@ def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
 
 
 def json_number(value: float | None, digits: int | None = None) -> float | str | None:
-    """A number that JSON has, or "Infinity" with its sign, as scripts read it; None is no value."""
+    """Return a JSON number, or "Infinity" with its sign; None is no value."""
     if value is None or math.isnan(value):
         return None
     if math.isinf(value):
@@ -206,7 +206,7 @@ def json_number(value: float | None, digits: int | None = None) -> float | str |
 
 
 def provenance_of(sections: Sequence[Section]) -> list[Facts]:
-    """What determines each test set and each run, with hashes, and where it was made."""
+    """Return what determines each test set and run, with hashes and machine."""
     return list(chain.from_iterable(_provenance(section) for section in sections))
 
 

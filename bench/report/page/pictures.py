@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.files import write_bytes
-from bench.parallel import parallel_map, processors
-from bench.progress import track
+from bench.core.concurrency import parallel_map, processors
+from bench.core.files import write_bytes
+from bench.core.progress import track
 from bench.report.page.section import Section
 
 THUMBNAIL = 160

@@ -4,10 +4,10 @@ import csv
 import io
 from collections.abc import Sequence
 
-from bench.report.escape import csv_text
 from bench.report.page.content import json_number
 from bench.report.page.section import Section
-from bench.report.plain import to_csv
+from bench.report.renderers.escape import csv_text
+from bench.report.renderers.plain import to_csv
 
 _FACTS = ("test_set", "protocol", "method", "title", "run", "image")
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from bench.report.table import Row, Table
-from bench.store import Run
-from bench.testset.manifest import TestSet
+from bench.report.tables.table import Row, Table
+from bench.store.run import Run
+from bench.testsets.manifest import TestSet
 
 DIGITS = 20
 """Of a hash in a file's name: enough that no two pictures share one."""

@@ -4,12 +4,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.report.collect import COSTS
-from bench.report.layout import header, number
 from bench.report.page.content import flattened
 from bench.report.page.section import Section
-from bench.report.table import Cell, Column, Table
-from bench.store import Run
+from bench.report.tables.collect import COSTS
+from bench.report.tables.layout import header, number
+from bench.report.tables.table import Cell, Column, Table
+from bench.store.run import Run
 
 FEWEST = 3
 """Values of a setting that make a curve."""
@@ -85,7 +85,7 @@ Places = Mapping[float, int]
 
 
 def families(runs: Sequence[Run]) -> Iterator[tuple[str, str, list[tuple[str, Places]]]]:
-    """Method, setting, and lines: what sets one apart from others, and its runs, alike in all else.
+    """Yield method, setting and lines; runs of a line differ in that setting alone.
 
     A line has at least `FEWEST` values of the setting.
     """
@@ -123,7 +123,7 @@ def _facts(run: Run) -> dict[str, str]:
 
 
 def _numeric(facts: Sequence[Mapping[str, str]]) -> list[str]:
-    """The settings that are numbers in all runs that have them."""
+    """Return the settings that are numbers in all runs that have them."""
     names = dict.fromkeys(name for of in facts for name in of if name.startswith(_SETTING))
     return [name for name in names if all(_is_number(of[name]) for of in facts if name in of)]
 
@@ -162,7 +162,7 @@ def _sweeps(testset: str, runs: Sequence[Run], table: Table) -> Iterator[Sweep]:
 
 
 def _curve(places: Places, column: Sequence[Cell]) -> dict[float, float]:
-    """The setting's value -> the metric's; nothing where too few runs have one."""
+    """Return the setting's value -> the metric's; empty if too few runs have one."""
     found = {x: column[place].value for x, place in sorted(places.items())}
     finite = {x: y for x, y in found.items() if y is not None and math.isfinite(y)}
     return finite if len(finite) >= FEWEST else {}
@@ -171,7 +171,7 @@ def _curve(places: Places, column: Sequence[Cell]) -> dict[float, float]:
 def chart(
     column: Column, setting: str, curves: Sequence[tuple[str, Mapping[float, float]]]
 ) -> Chart:
-    """The drawing of titled curves, the setting's value -> the metric's, not all equal."""
+    """Draw titled curves of the metric over the setting, not all equal."""
     xs = sorted({x for _, curve in curves for x in curve})
     ys = [y for _, curve in curves for y in curve.values()]
     steps = ticks(min(ys), max(ys))

@@ -1,0 +1,1 @@
+"""The implementation of `import bench`, which the command line calls too."""

@@ -1,0 +1,21 @@
+"""The workspace that functions and commands work in, and the methods that it adds."""
+
+from pathlib import Path
+
+import baselines
+from bench.core.config import Workspace, open_workspace
+
+
+def workspace(folder: Path | None = None) -> Workspace:
+    """Open the workspace around a folder (default: the current one).
+
+    From now on the methods in its `baselines/` are found too, and those of no other workspace.
+
+    Raises:
+        BenchError: its bench.toml is wrong.
+    """
+    here = open_workspace(folder or Path.cwd())
+    shipped = Path(str(baselines.__file__)).parent
+    own = here.baselines.is_dir() and here.baselines.resolve() != shipped.resolve()
+    baselines.__path__[:] = [str(shipped), *([str(here.baselines)] if own else [])]
+    return here

@@ -1,0 +1,1 @@
+"""Errors, configuration, validation, files, locks, concurrency. No faces, no tensors."""

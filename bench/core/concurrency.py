@@ -1,0 +1,186 @@
+"""Ordered maps over worker processes in bounded memory, and one thread to overlap waiting."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+from bench.core.errors import BenchError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_END: Any = object()
+
+
+class OrderedMap(Protocol):
+    """`map` whose work is done elsewhere; results come in the order of the items."""
+
+    def __call__(
+        self, function: Callable[[Item], Result], items: Iterable[Item]
+    ) -> Iterator[Result]:
+        """Take items as they are needed; function and items must be picklable."""
+        ...
+
+
+def processors() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def threads() -> int:
+    """Return the number of threads per process: OMP_NUM_THREADS, else all processors."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else processors()
+
+
+def parallel_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Map in `workers` processes, or in this one if `workers` is 1; results come in order.
+
+    At most four items per worker are taken in advance. Processes, not threads, because Pillow's
+    encoders hold the GIL.
+
+    Raises:
+        BenchError: a worker was killed.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    with _processes(workers) as pool:
+        yield from _through(pool, function, items, 4 * workers)
+
+
+def pooled_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Map as `parallel_map` does, in processes that stay for the next call.
+
+    For work in small portions, where starting processes each time would cost more than the work.
+    The processes keep the environment of the first call.
+
+    Raises:
+        BenchError: a worker was killed.
+    """
+    if workers <= 1:
+        yield from map(function, items)
+        return
+    try:
+        yield from _through(_pool(workers), function, items, 4 * workers)
+    except BenchError:
+        _pool.cache_clear()  # a pool that lost a process takes no more work
+        raise
+
+
+def _processes(workers: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")  # a fork would copy held locks
+    return ProcessPoolExecutor(workers, context, initializer=end_with_parent)
+
+
+_pool = cache(_processes)
+
+
+def _through(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    in_advance: int,
+) -> Iterator[Result]:
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > in_advance:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool:
+        raise BenchError(
+            "A worker process was killed, perhaps because memory ran out: "
+            "run the same command again to continue."
+        ) from None
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def end_with_parent() -> None:
+    """Ignore interrupts, which are the parent's to handle, and exit when the parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_watch_parent, daemon=True).start()
+
+
+def _watch_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # spawned processes have one
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def prefetch(items: Iterable[Item], count: int) -> Iterator[Iterator[Item]]:
+    """Yield the same items, up to `count` of them made in advance by a thread.
+
+    An exception raised by making an item is raised in its place.
+    """
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        pending = deque(pool.submit(next, iterator, _END) for _ in range(count))
+
+        def made() -> Iterator[Item]:
+            while (item := pending.popleft().result()) is not _END:
+                pending.append(pool.submit(next, iterator, _END))
+                yield item
+
+        try:
+            yield made()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+class Submit(Protocol):
+    """Schedule a function call after those submitted before."""
+
+    def __call__(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Block while too many calls wait; raise what an earlier call raised."""
+        ...
+
+
+@contextmanager
+def background_calls(count: int) -> Iterator[Submit]:
+    """Run submitted calls in one thread, in order, at most `count` of them waiting.
+
+    All calls are done when the context ends, also after an interruption. A call that raises cancels
+    those after it.
+    """
+    pending: deque[Future[object]] = deque()
+
+    def wait_for(left: int) -> None:
+        while len(pending) > left:
+            try:
+                pending.popleft().result()
+            except BaseException:
+                for future in pending:
+                    future.cancel()
+                pending.clear()
+                raise
+
+    with ThreadPoolExecutor(1) as pool:
+
+        def submit(function: Callable[..., object], *arguments: Any) -> None:
+            pending.append(pool.submit(function, *arguments))
+            wait_for(count)
+
+        try:
+            yield submit
+        finally:
+            wait_for(0)

@@ -1,0 +1,302 @@
+"""Files that are whole or absent, their hashes, and seals: hashes inside of what they vouch for."""
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import BenchError, Refused
+
+UNFINISHED = ".bench-"
+"""What names of files begin with that are being written."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; on success what was written there becomes `path`.
+
+    On any error, a kill included, `path` is what it was before. What a kill leaves of it is removed
+    by the next process that writes in the folder, as the same command does.
+
+    Raises:
+        BenchError: the folder or the file can't be written, or the disk is full.
+    """
+    try:
+        with _told_of_full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(path.parent)
+            handle, temporary = _temporary(path.parent)
+    except OSError as error:
+        raise BenchError(f"{path.parent} can't be written: {error.strerror}.") from None
+    try:
+        with _told_of_full_disk(path):
+            yield temporary
+        temporary.chmod(0o644)  # mkstemp makes files that only their owner may read
+        try:
+            temporary.replace(path)
+        except OSError as error:  # such as a folder of that name
+            raise BenchError(f"{path} can't be written: {error.strerror}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+        os.close(handle)
+
+
+@contextmanager
+def _told_of_full_disk(path: Path) -> Iterator[None]:
+    """Name the file in errors of a full disk; the system names none, or a temporary one."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BenchError(
+                f"{path} can't be written: the disk is full. Make room; the same command goes on."
+            ) from None
+        raise
+
+
+def _temporary(folder: Path) -> tuple[int, Path]:
+    """Make a file that this process locks as long as the handle is open; return both."""
+    while True:
+        # Without the name of what it becomes, which may be as long as names can be.
+        handle, name = tempfile.mkstemp(dir=folder, prefix=UNFINISHED, suffix=".part")
+        with suppress(OSError):  # a disk without locks, where nothing is removed either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, Path(name)
+        os.close(handle)  # taken for abandoned before it was locked
+
+
+@contextmanager
+def begun(folder: Path) -> Iterator[None]:
+    """Make a folder for the work of a block; input that can't be used leaves nothing behind.
+
+    Where the block ends in Refused, all that this made is gone again; in another BenchError, such
+    as of a network or a full disk, what was made by then stays, to be resumed, as after a
+    kill. A folder that was there stays as the block leaves it.
+    """
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BenchError as error:
+        if absent and isinstance(error, Refused):
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in absent:
+            with suppress(OSError):  # something is in it, or it is gone
+                path.rmdir()
+        raise
+
+
+@cache
+def _remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes were writing in a folder; once per process is enough."""
+    for path in folder.glob(f"{UNFINISHED}*.part"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by a writer that lives
+            path.unlink(missing_ok=True)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Make sure that a folder's disk has room for `needed` bytes.
+
+    Raises:
+        BenchError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BenchError(
+            f"{folder} needs up to {needed / 2**20:,.0f} MiB of disk, but {free / 2**20:,.0f} MiB "
+            "are free: make room, or take fewer images with --count."
+        )
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, for people to read too."""
+    write_bytes(path, _json_bytes(value))
+
+
+def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
+    """As `write_json` of an object, with a seal as its first entry."""
+    write_bytes(path, sealed_json(value))
+
+
+def sealed_json(value: Mapping[str, Any]) -> bytes:
+    """Return an object as indented JSON, with a seal as its first entry."""
+    return seal(_json_bytes({SEAL: BLANK, **value}))
+
+
+def _json_bytes(value: Any) -> bytes:
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # A path that is no UTF-8 holds what can't be encoded; its escape in Python is JSON's too.
+    return text.encode(errors="backslashreplace")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read JSON.
+
+    Raises:
+        BenchError: there is no such file, or it is damaged; `what` says what it should have been.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise BenchError(f"{path} is missing: it should hold {what}.") from None
+    return parse_json(data, str(path), what)
+
+
+def parse_json(data: bytes, where: str, what: str) -> Any:
+    """Parse JSON; `where` names its place and `what` says what it should hold.
+
+    Raises:
+        BenchError: it is damaged.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise BenchError(f"{where} is damaged (too deep): it should hold {what}.") from None
+    except ValueError as error:
+        raise BenchError(f"{where} is damaged ({error}): it should hold {what}.") from None
+
+
+class Journal:
+    """Records of finished work, one JSON line each, so that a killed command can go on.
+
+    The one file here that grows in place: a line torn by a kill is dropped when it is read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[dict[str, Any]]:
+        """All whole records, in the order they were written.
+
+        Raises:
+            BenchError: a line that ends is no record.
+        """
+        try:
+            lines = self.path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return []
+        try:
+            records = [json.loads(line) for line in lines[:-1]]
+            if not all(isinstance(record, dict) for record in records):
+                raise ValueError("a line is no table")
+            return records
+        except (ValueError, RecursionError) as error:
+            raise BenchError(
+                f"{self.path} is damaged ({error}): remove it, and its work is done again."
+            ) from None
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        """Add records; they are on disk when this returns.
+
+        Raises:
+            BenchError: the disk is full.
+        """
+        whole = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+        self._drop_torn_line()
+        with _told_of_full_disk(self.path), self.path.open("ab") as file:
+            file.write(whole)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _drop_torn_line(self) -> None:
+        if self._ends_torn():
+            data = self.path.read_bytes()
+            write_bytes(self.path, data[: data.rfind(b"\n") + 1])
+
+    def _ends_torn(self) -> bool:
+        """Whether the last line has no end; reads one byte, for a journal may be long."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return False
+        with self.path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+
+    def remove(self) -> None:
+        """Forget the records: the work is finished and recorded elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+
+SEAL = "bench-seal"
+"""What the entry of a file is called that holds the hash of its own bytes."""
+
+BLANK = "0" * 64
+"""A seal's value before its file is sealed."""
+
+# The few bytes between name and value are JSON's punctuation, or Parquet's type and length.
+_SEALED = re.compile(rb"%b[^0-9a-f]{1,8}([0-9a-f]{64})" % SEAL.encode(), re.DOTALL)
+
+
+def seal(data: bytes) -> bytes:
+    """Replace the blank seal in a file's bytes by their hash.
+
+    The hash lies inside, and not in a second file, so that both are replaced at once.
+    """
+    return _with_seal(data, sha256(data))
+
+
+def is_sealed(data: bytes) -> bool | None:
+    """Whether these are the bytes that were sealed; None where there is no seal."""
+    found = _SEALED.search(data)
+    return found and found[1].decode() == sha256(_with_seal(data, BLANK))
+
+
+def broken_seals(*paths: Path) -> list[str]:
+    """Return a line for each file that has changed since it was sealed."""
+    lines = []
+    for path in paths:
+        sealed = is_sealed(path.read_bytes())
+        if sealed is None:
+            lines.append(f"{path} has no seal: it has changed, or an earlier version wrote it.")
+        elif not sealed:
+            lines.append(f"{path} has changed.")
+    return lines
+
+
+def _with_seal(data: bytes, value: str) -> bytes:
+    place = _SEALED.search(data)
+    assert place is not None
+    return data[: place.start(1)] + value.encode() + data[place.end(1) :]
+
+
+def sha256(data: bytes) -> str:
+    """Hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_unchanged(path: Path) -> str:
+    """Return a file's hash; a file of the same size and modification time is hashed only once."""
+    status = path.stat()
+    return _hash_once(path, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _hash_once(path: Path, *_: int) -> str:
+    return sha256_file(path)
+
+
+def sha256_json(value: Any) -> str:
+    """Hexadecimal SHA-256 of a JSON value, independent of the order of its keys."""
+    return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())

@@ -1,0 +1,84 @@
+"""One at a time at the same files: locks of the kernel, which die with their process.
+
+Nothing is left to be cleared away after a kill. A lock binds only those who ask for it: who reads
+does not, since files are replaced whole.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bench.core.errors import BenchError
+
+Say = Callable[[str], None]
+"""Called with a sentence on who holds a lock, once before a wait; what it raises ends that."""
+
+_HELD = Path("/proc/locks")
+
+
+@contextmanager
+def locked(folder: Path, say: Say) -> Iterator[None]:
+    """Hold a folder for this process alone; where another holds it, say who, and wait.
+
+    It is made if it is absent, and where it is empty at the end it is gone again.
+
+    Raises:
+        BenchError: it can't be made or opened.
+    """
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    handle = _open_locked(folder, say)
+    try:
+        yield
+    finally:
+        for path in absent:
+            with suppress(OSError):  # something is in it, or it is gone
+                path.rmdir()
+        os.close(handle)
+
+
+def _open_locked(folder: Path, say: Say) -> int:
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(folder, os.O_RDONLY)  # not inherited by child processes
+        except OSError as error:
+            raise BenchError(f"{folder} can't be used: {error.strerror}.") from None
+        try:
+            hold(handle, folder, say)
+            # Who held it may have removed it, and a lock on what is gone keeps nobody out.
+            if folder.exists() and os.path.samestat(os.fstat(handle), folder.stat()):
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def hold(handle: int, path: Path, say: Say) -> None:
+    """Lock an open file or folder until it is closed; where another process holds it, wait.
+
+    A disk that knows no locks, as some of a network don't, is told of and used without.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        who = f"Process {holder}" if (holder := _holder(handle)) else "Another process"
+        say(f"{who} is at work in {path}: waiting until it is done.")
+        fcntl.flock(handle, fcntl.LOCK_EX)
+    except OSError as error:
+        say(f"{path} can't be locked ({error.strerror}): let no other process work in it.")
+
+
+def _holder(handle: int) -> int | None:
+    """Return the process that holds this lock; None where the kernel does not tell."""
+    with suppress(OSError):
+        file = os.fstat(handle)
+        place = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"
+        for line in _HELD.read_text().splitlines():
+            # "1: FLOCK ADVISORY WRITE 2598 fe:00:2565006 0 EOF"; who waits has "->" behind "1:".
+            fields = line.split()
+            if fields[1:2] == ["FLOCK"] and fields[5] == place:
+                return int(fields[4]) if int(fields[4]) > 0 else None
+    return None

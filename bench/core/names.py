@@ -1,0 +1,32 @@
+"""Names from outside that become file names here: none may lead elsewhere, all can be shown."""
+
+import unicodedata
+
+LONGEST = 251
+"""Bytes in UTF-8; with a suffix such as .png these are 255, the limit of file systems."""
+
+
+def invalid_filename_reason(name: str) -> str | None:
+    """Return why a text can't be a file name here, to follow "whose name"; None if it can.
+
+    Blanks, quotes, accents and emoji are fine.
+    """
+    if not name.strip() or name in (".", ".."):
+        return "is blank or means a folder"
+    if "/" in name or "\\" in name:
+        return "has a separator of folders"
+    # A line break would make one name two lines wherever names are listed, or hashed by line.
+    if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
+        return "has a control character"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "is not UTF-8"
+    return f"has more than {LONGEST} bytes" if size > LONGEST else None
+
+
+def stays_below(path: str) -> bool:
+    """Return whether a relative path from outside stays in its folder, on Windows too."""
+    path = path.replace("\\", "/")
+    drive = path[1:2] == ":" and path[0].isalpha()
+    return not (drive or path.startswith("/") or "\0" in path or ".." in path.split("/"))

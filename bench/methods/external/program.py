@@ -1,0 +1,185 @@
+"""A program of others, described by a TOML file in `baselines/`: what it is, how it is called."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, make_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.core.config import read_toml
+from bench.core.errors import WrongUsage
+from bench.core.files import sha256_json
+from bench.core.names import stays_below
+from bench.core.validation import Positive, build, override
+
+PLACES = ("python", "repository", "input", "output", "scale", "size")
+"""What a command may name in braces, beside the settings."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Python's version ("3.8", else bench's own) and what is installed there.
+
+    `install` has the arguments of `pip install`, one call each, made in the repository.
+    `variables` are set for these and for the program.
+    """
+
+    python: str | None = None
+    install: tuple[tuple[str, ...], ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Files that the program reads: where to get them, their places in the repository.
+
+    `sha256` has the hash of a file by its place, where it is known.
+    """
+
+    source: str
+    files: tuple[str, ...]
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one call may take: seconds to start and for each image, GiB of memory and of results.
+
+    Memory is what one process may fill; addresses that are only reserved, as CUDA does by the
+    terabyte, are not counted. Results are all files in the output folder.
+    """
+
+    start: float = 600.0
+    image: float = 60.0
+    memory: float = 32.0
+    output: float = 8.0
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the TOML file may say.
+
+    `command` is a list of words, run in the repository without a shell; {python}, {repository},
+    {input}, {output}, {scale}, {size} and each setting's name in braces are filled in. `inputs`
+    says which pictures are put where below {input}: "lr" as they are in the test set, or
+    "enlarged" to `size` by PIL's bicubic filter. `result` is where the program leaves the result
+    for {image}, below {output}. A program that prints `failure` has failed, whatever its exit code.
+
+    `size` is that of the program's results, where it knows one size only; a smaller test set takes
+    them reduced if `reduced` allows it. `scales` are those that it is made for; none named, all.
+    `settings` are the defaults, `at` replaces some for a scale. Up to `batch` images are handed
+    over in one call, so that the start of a program counts little.
+    """
+
+    title: str
+    repository: str
+    command: tuple[str, ...]
+    commit: str | None = None
+    revision: int = 1
+    paper: str = ""
+    licence: str = ""
+    inputs: Mapping[str, Literal["lr", "enlarged"]] = field(default_factory=lambda: {".": "lr"})
+    result: str = "{image}.png"
+    failure: str | None = None
+    size: Positive | None = None
+    reduced: bool = False
+    scales: tuple[int, ...] = ()
+    batch: Positive = 100
+    environment: Environment = Environment()
+    weights: tuple[Weights, ...] = ()
+    limits: Limits = Limits()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A described program under the name of its file."""
+
+    name: str
+    description: Description
+
+    def settings(self, scale: int) -> Any:
+        """Return the settings for a scale, a frozen dataclass made from the file."""
+        values = self.description.settings
+        fields = [(key, type(value), value) for key, value in values.items()]
+        defaults = make_dataclass("Settings", fields, frozen=True)()
+        return override(
+            defaults, self.description.at.get(str(scale), {}), f"{self.name}.at.{scale}"
+        )
+
+    def command(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the command with the fields in braces filled in."""
+        return [_fill(word, values) for word in self.description.command]
+
+    def result_size(self, size: int, scale: int) -> int:
+        """Height and width of the program's results for a test set.
+
+        Raises:
+            WrongUsage: the program is not made for its size or scale.
+        """
+        scales, made = self.description.scales, self.description.size
+        if scales and scale not in scales:
+            made_for = " and ".join(f"x{s}" for s in scales)
+            raise WrongUsage(f"{self.name} is made for {made_for} only, not for x{scale}.")
+        if made is None or made == size or (made > size and self.description.reduced):
+            return made or size
+        least = "at most " if self.description.reduced else ""
+        raise WrongUsage(
+            f"{self.name} makes images of {made} px, but {size} px are wanted: "
+            f"prepare a test set of {least}{made} px with --size."
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all in the description that a picture depends on, but commit and weights."""
+        d = self.description
+        how = [d.command, dict(d.inputs), d.result, d.size, d.reduced]
+        where = [d.environment.python, d.environment.install, dict(d.environment.variables)]
+        return sha256_json([how, where])
+
+
+def read_program(file: Path) -> Program:
+    """Read and check a description.
+
+    Raises:
+        WrongUsage: an unknown key, a value of a wrong type, or a command that names what is not
+            there.
+    """
+    description = build(Description, read_toml(file), str(file))
+    program = Program(file.stem.replace("_", "-"), description)
+    for key, value in description.settings.items():
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            raise WrongUsage(f"{file}.settings.{key} is {value!r}, but must be a number or a text.")
+        if not key.isidentifier() or key in PLACES:
+            raise WrongUsage(f"{file}.settings.{key} can't be a setting's name.")
+    known = {*PLACES, *description.settings}
+    for word in description.command:
+        for name in re.findall(r"\{(\w+)\}", word):
+            if name not in known:
+                raise WrongUsage(
+                    f"{file}.command names {{{name}}}: known are {', '.join(sorted(known))}."
+                )
+    if not description.command:
+        raise WrongUsage(f"{file}.command is empty.")
+    if "{image}" not in description.result:
+        raise WrongUsage(f"{file}.result is {description.result!r}, but must name {{image}}.")
+    files = [file for weights in description.weights for file in weights.files]
+    for weights in description.weights:
+        for unknown in weights.sha256.keys() - set(weights.files):
+            raise WrongUsage(f"{file}.weights has a sha256 of {unknown}, but no such file.")
+    for path in (description.result, *description.inputs, *files):
+        if not stays_below(path):
+            raise WrongUsage(f"{file} names {path}, which must be a path below a folder.")
+    for word in (description.repository, description.commit or "HEAD"):
+        if not word or word.startswith("-"):  # git would take it for an option
+            raise WrongUsage(f"{file} names {word!r}, which is no repository or commit.")
+    for scale in description.at:
+        if not scale.isdecimal():
+            raise WrongUsage(f"{file}.at.{scale} is no scale.")
+        program.settings(int(scale))
+    return program
+
+
+def _fill(word: str, values: Mapping[str, Any]) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), word)

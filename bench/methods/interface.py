@@ -1,0 +1,211 @@
+"""The interface that every method meets."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+from bench.core.errors import BenchError
+from bench.core.validation import override
+from bench.diffusion.noise import Noise
+from bench.diffusion.prior import ConditionalNetwork, Prior
+from bench.images import Pixels
+from bench.networks.kinds import Network
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A batch of low-resolution images to restore, and what may be used for it.
+
+    `lr` is [B, 3, h, w] float32 in [-1, 1], exact uint8 values; the result is
+    [B, 3, scale * h, scale * w]. Every random draw comes from `noise`. `models` holds what the
+    method's `needs` names, `inner` the method inside it where it has one. `images` are ids, for
+    messages and names of files alone; no result may depend on them, and they may be absent.
+    """
+
+    lr: Tensor
+    scale: int
+    noise: Noise
+    models: "Models"
+    images: Sequence[str] = ()
+    inner: "Configured | None" = None
+
+    @property
+    def size(self) -> int:
+        """Height and width of the result."""
+        return self.scale * int(self.lr.shape[-1])
+
+    @property
+    def prior(self) -> Prior:
+        return _present(self.models.prior, "prior")
+
+    @property
+    def corrector(self) -> ConditionalNetwork:
+        return _present(self.models.corrector, "corrector")
+
+    def network(self, need: str) -> Network:
+        """Return the network of this kind, as it was trained or published."""
+        return _present(self.models.networks.get(need), need)
+
+    def restored_inside(self, lr: Tensor) -> Tensor:
+        """Apply the inner method to images: [B, 3, h, w] to [B, 3, H, W], both in [-1, 1].
+
+        They may have another size than the problem's, such as that of the result.
+        """
+        if self.inner is None:
+            raise BenchError(
+                "There is no method inside: restore by way of `bench.methods.configure`."
+            )
+        scale = self.size // int(lr.shape[-1])
+        return self.inner.restore(replace(self, lr=lr, scale=scale))
+
+
+@dataclass(frozen=True)
+class Models:
+    """Networks that methods share, loaded once: prior, Corrector, and all of them by kind."""
+
+    prior: Prior | None = None
+    corrector: ConditionalNetwork | None = None
+    networks: Mapping[str, Network] = field(default_factory=dict)
+
+
+DEFAULT = "default"
+"""In a setting that names a method: what was published for the size, or else bicubic."""
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The place inside a method where another one does a part of the work.
+
+    `setting` is the setting that names the other one, which gets settings and networks for the same
+    scale; `published` says by the result's size which one `DEFAULT` means.
+    """
+
+    setting: str
+    published: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method(Generic[Settings]):
+    """A super-resolution method: a file in `baselines/` that defines `METHOD`.
+
+    `settings(scale)` gives the published settings for a scale, a frozen dataclass; `restore`
+    maps a problem and settings to images [B, 3, H, W] in [-1, 1]. The result for an image may
+    depend on nothing else: not on its batch mates, not on a global random state. Whoever changes
+    a method's numbers raises its `revision`, so that older results are not taken for the new ones.
+    `inner` is there if the method hands a part of its work to another one. `variants` are settings
+    that papers give a name, such as those of an ablation: what tables print behind the title ->
+    setting -> value.
+
+    The last two are for a method whose work is done outside of this process. `fingerprint(size,
+    scale)` gives the hash of each thing there that the numbers depend on, for the run's identity;
+    it raises a BenchError with what to do where one is missing, or where the method is not made
+    for such a test set. `batch` is how many images it takes at a time; without it, that is the
+    user's choice.
+    """
+
+    name: str
+    title: str
+    settings: Callable[[int], Settings]
+    restore: Callable[[Problem, Settings], Tensor]
+    needs: frozenset[str] = frozenset()
+    revision: int = 1
+    paper: str = ""
+    licence: str = ""
+    inner: Inner | None = None
+    fingerprint: Callable[[int, int], Mapping[str, str]] | None = None
+    batch: int | None = None
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> str:
+        """What sort of method it is, in a word, by what it needs."""
+        if self.fingerprint:
+            return "external"
+        if not self.needs:
+            return "plain"
+        return "zero-shot" if self.needs == {"prior"} else "trained"
+
+    def configured(self, scale: int, overrides: Mapping[str, Any]) -> Settings:
+        """Return the published settings for a scale with some replaced.
+
+        Raises:
+            BenchError: an unknown setting, or a value that it can't have.
+        """
+        return override(self.settings(scale), overrides, f"settings.{self.name}")
+
+    def variants_of(self, settings: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Return the variants in a run's settings: label in tables -> the settings behind it."""
+        return {
+            label: list(values)
+            for label, values in self.variants.items()
+            if all(settings.get(name) == value for name, value in values.items())
+        }
+
+
+@dataclass(frozen=True)
+class Configured:
+    """A method with its settings for a scale, and the configured method inside it, if any."""
+
+    method: Method[Any]
+    settings: Any
+    scale: int
+    inner: "Configured | None" = None
+
+    @property
+    def parts(self) -> tuple["Configured", ...]:
+        """The method itself and the methods inside it, the outermost first."""
+        return (self, *(self.inner.parts if self.inner else ()))
+
+    @property
+    def needs(self) -> list[str]:
+        """What all parts need, the prior before the Corrector."""
+        return sorted({need for part in self.parts for need in part.method.needs}, reverse=True)
+
+    def restore(self, problem: Problem) -> Tensor:
+        """Images [B, 3, H, W] in [-1, 1]."""
+        return self.method.restore(replace(problem, inner=self.inner), self.settings)
+
+    def facts(self) -> dict[str, Any]:
+        """All settings, with all that determines the numbers of the method inside in its place."""
+        values = asdict(self.settings)
+        if self.method.inner and self.inner:
+            values[self.method.inner.setting] = {
+                "method": self.inner.method.name,
+                "revision": self.inner.method.revision,
+                "settings": self.inner.facts(),
+            }
+        return values
+
+    def fingerprint(self, size: int) -> dict[str, str]:
+        """Hash of each thing outside of this process that the numbers of any part depend on.
+
+        Raises:
+            BenchError: one is missing, or a part is not made for results of `size`.
+        """
+        hashes: dict[str, str] = {}
+        for part in self.parts:
+            if part.method.fingerprint:
+                hashes |= part.method.fingerprint(size, part.scale)
+        return hashes
+
+
+class Incomplete(BenchError):
+    """A method restored a part of its batch; `restored` has these pictures by image id."""
+
+    def __init__(self, method: str, message: str, restored: Mapping[str, Pixels]) -> None:
+        super().__init__(message)
+        self.method = method
+        self.restored = restored
+
+
+T = TypeVar("T")
+
+
+def _present(model: T | None, need: str) -> T:
+    if model is None:
+        raise BenchError(f"The method uses a {need}, but its `needs` does not name it.")
+    return model

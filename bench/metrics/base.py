@@ -1,0 +1,234 @@
+"""What a metric is, in its three kinds: of a picture, of a picture's features, of a whole set.
+
+A `Metric` compares a picture with its reference. A `FeatureMetric` compares what a network sees in
+the two, and a `SetMetric` what it sees in all pictures with what it sees in all originals; both
+share the features with other metrics of the same extractor, which are kept by picture. All are a
+`Measure`, which is what tables need to know.
+"""
+
+import importlib.metadata
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
+
+from bench.core.errors import BenchError
+from bench.metrics.protocol import jpeg_identity
+
+if TYPE_CHECKING:  # reading a metric's name must not cost the import of torch
+    from bench.images import Pixels
+    from bench.metrics.features import Extractor, Features, FeatureTable
+    from bench.metrics.protocol import Protocol
+    from bench.metrics.reference_set import ReferenceSet
+
+Reference = Literal["hr", "lr", "itself", "repetitions"]
+
+
+@dataclass(frozen=True)
+class Measure(ABC):
+    """A column of numbers, described for tables, and what its values depend on.
+
+    Building one and reading these fields is cheap: what is heavy is imported on first use.
+
+    Attributes:
+        name: how people ask for it, like "lpips-vgg".
+        title: what tables print.
+        higher_is_better: its direction.
+        unit: "dB", or "" for a pure number.
+        digits: decimals to print.
+        place: columns are listed by this number, then by name.
+        jpeg: whether pictures pass through JPEG before they are measured, see `bench.metrics.
+            protocol`; their originals never do.
+    """
+
+    per: ClassVar[Literal["image", "set", "run"]] = "image"
+    compared_with: ClassVar[Reference] = "hr"
+    """What a picture is measured against: its original, the LR input, nothing but itself, or the
+    same image in other repetitions of the run."""
+
+    name: str
+    title: str
+    higher_is_better: bool
+    unit: str
+    digits: int
+    place: int
+    jpeg: bool = field(default=False, kw_only=True)
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """All that the value of two given pictures depends on: the author's sentence."""
+
+    @property
+    def reference(self) -> Reference:
+        """Return what each image is compared with."""
+        return self.compared_with
+
+    @property
+    def reference_name(self) -> str:
+        """Return the name of the reference set, for people; "" without one."""
+        return ""
+
+    @property
+    def key(self) -> str:
+        """The identity and how pictures were kept before: equal keys promise equal values."""
+        return f"{self.identity}, pictures as {jpeg_identity()}" if self.jpeg else self.identity
+
+    @property
+    def error(self) -> "Measure | None":
+        """Of a metric of whole sets, what measures its standard error, if anything does."""
+        return None
+
+    @property
+    def reference_jpeg(self) -> bool:
+        """Whether references pass through JPEG too, as restored ones do."""
+        return self.jpeg and self.reference in {"itself", "repetitions"}
+
+    def unavailable(self) -> str | None:
+        """Why it can't be computed here, with the command that mends it; None when it can."""
+        return None
+
+    def under(self, protocol: "Protocol") -> Self:
+        """Return this column as a protocol measures it."""
+        return replace(self, jpeg=protocol.jpeg)
+
+    def against(self, reference: "ReferenceSet") -> Self:
+        """Return this column against a reference set, if it compares sets."""
+        return self
+
+    def of_degradation(self, degradation: str) -> Self:
+        """Return this column for test sets of a degradation, if it depends on that."""
+        return self
+
+
+@dataclass(frozen=True)
+class Metric(Measure):
+    """One number per picture, from the picture and its reference."""
+
+    def score(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        """Compare each picture with its reference, by default its original.
+
+        Args:
+            sr: the pictures, uint8 RGB [H, W, 3]; sizes may differ from one to the next.
+            hr: their references, in the same order; originals are of the same sizes.
+
+        Returns:
+            One value per picture. It depends on that picture and its original alone, up to 1e-5.
+
+        Raises:
+            BenchError: the lists are empty or of different lengths, a picture differs in size
+                from its original or is too small, or the metric is unavailable.
+        """
+        if not sr or not hr:
+            raise BenchError(f"{self.title} got no pictures to score: give at least one.")
+        if len(sr) != len(hr):
+            raise BenchError(
+                f"{self.title} got {len(sr)} pictures and {len(hr)} originals: "
+                "give one original per picture."
+            )
+        for index, (picture, original) in enumerate(zip(sr, hr, strict=True)):
+            self._check(index, picture, original)
+        return self._values(sr, hr)
+
+    def _check(self, index: int, picture: "Pixels", original: "Pixels") -> None:
+        for pixels in (picture, original):
+            if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
+                raise BenchError(
+                    f"{self.title}: picture {index} is {pixels.dtype} of shape "
+                    f"{list(pixels.shape)}: give uint8 of shape [H, W, 3]."
+                )
+        if self.reference != "lr" and picture.shape != original.shape:
+            raise BenchError(
+                f"{self.title}: picture {index} is {size(picture)} but its original is "
+                f"{size(original)}: give pictures of the original's size."
+            )
+        if min(picture.shape[:2]) < self._smallest():
+            raise BenchError(
+                f"{self.title}: picture {index} is {size(picture)}: "
+                f"give at least {self._smallest()} pixels each way."
+            )
+
+    def _smallest(self) -> int:
+        """Return the smallest height and width it is defined for."""
+        return 1
+
+    @abstractmethod
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        """`score` of lists that were checked."""
+
+
+@dataclass(frozen=True)
+class FeatureMetric(Measure):
+    """One number per picture, from the features of the picture and of its original."""
+
+    @property
+    @abstractmethod
+    def extractor(self) -> "Extractor":
+        """What makes the features."""
+
+    @abstractmethod
+    def compare(self, sr: "Features", hr: "Features") -> float | str:
+        """Return the value, or why this image has none, such as "no face was found"."""
+
+
+@dataclass(frozen=True)
+class SetMetric(Measure):
+    """One number for all pictures together, from their features and those of all originals.
+
+    It is never averaged, and the order of the pictures does not matter.
+
+    Attributes:
+        reference_set: what it compares with in place of the originals.
+    """
+
+    per: ClassVar[Literal["image", "set", "run"]] = "set"
+    reference_set: "ReferenceSet | None" = field(default=None, kw_only=True)
+
+    @property
+    def reference(self) -> Reference:
+        return "itself" if self.reference_set else self.compared_with
+
+    @property
+    def reference_name(self) -> str:
+        return str(self.reference_set or "")
+
+    def against(self, reference: "ReferenceSet") -> Self:
+        return replace(self, reference_set=reference) if self.compared_with == "hr" else self
+
+    @property
+    @abstractmethod
+    def extractor(self) -> "Extractor":
+        """What makes the features."""
+
+    @abstractmethod
+    def measure(self, sr: "FeatureTable", hr: "FeatureTable") -> float | str:
+        """Return the value of the images against the originals, or why there is none.
+
+        Row i of both is of one image.
+        """
+
+
+def size(pixels: "Pixels") -> str:
+    """Width and height of a picture [H, W, 3] for people: "256x128"."""
+    return f"{pixels.shape[1]}x{pixels.shape[0]}"
+
+
+def package_version(package: str) -> str:
+    """Return the installed version of a package, or "absent"."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def batches(pictures: "Sequence[Pixels]", pixels: int) -> list[list[int]]:
+    """Group indices into batches of one image size, of at most so many pixels or one image."""
+    by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, picture in enumerate(pictures):
+        by_shape[picture.shape].append(index)
+    found = []
+    for (height, width, _), indices in by_shape.items():
+        count = max(1, pixels // (height * width))
+        found += [indices[start : start + count] for start in range(0, len(indices), count)]
+    return found

@@ -1,0 +1,157 @@
+"""The values of a chunk of pictures: each file of it is decoded once for all metrics."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.errors import BenchError
+from bench.metrics.base import FeatureMetric, Measure, Metric, SetMetric, size
+from bench.metrics.features import FeatureCache, kept_as
+from bench.metrics.protocol import through_jpeg
+
+if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
+    from bench.images import Pixels
+
+Key = tuple[str, str, str]  # key of the metric, hash of the picture, hash of its reference
+Value = tuple[float, str]  # with a note, which says why a value that was computed is none
+Scored = dict[Key, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture on disk and the sha256 of its file; with its `data` where it is far from there."""
+
+    path: Path
+    sha256: str
+    data: bytes | None = field(default=None, repr=False)
+
+    def pixels(self) -> "Pixels":
+        """Return the image [H, W, 3].
+
+        Raises:
+            BenchError: it can't be read, or is not the file of the hash.
+        """
+        from bench.images import decode, read_image
+
+        if self.data is None:
+            return read_image(self.path, self.sha256)
+        return np.asarray(decode(self.data, str(self.path)))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One picture to measure against one reference; those of a set's metric only add to the set.
+
+    Attributes:
+        image: what tables call it.
+        measure: by what; it must be available.
+        identity: `measure.key`, asked for once: it looks up versions and files.
+        sr: the picture.
+        reference: what `measure.reference` asks for.
+    """
+
+    image: str
+    measure: Measure
+    identity: str
+    sr: Picture
+    reference: Picture
+
+    @property
+    def key(self) -> Key:
+        return self.identity, self.sr.sha256, self.reference.sha256
+
+
+def score(chunk: Sequence[Task], features: FeatureCache) -> Scored:
+    """Compute all tasks except those of sets; pairs of equal files are computed once."""
+    decoded = _Decoded()
+    groups: defaultdict[str, dict[Key, Task]] = defaultdict(dict)
+    for task in chunk:
+        groups[task.identity][task.key] = task
+    found: Scored = {}
+    for group in groups.values():
+        tasks = list(group.values())
+        match tasks[0].measure:
+            case Metric() as metric:
+                pairs = [decoded.pair(task) for task in tasks]
+                values = metric.score([sr for sr, _ in pairs], [hr for _, hr in pairs])
+                found.update(zip(group, map(noted, values), strict=True))
+            case FeatureMetric() as metric:
+                _extract(metric, tasks, decoded, features)
+                ways = made_by(metric)
+                for key, task in group.items():
+                    files = (task.sr.sha256, task.reference.sha256)
+                    found[key] = noted(metric.compare(*map(features.read, ways, files)))
+            case SetMetric() as metric:
+                _extract(metric, tasks, decoded, features)
+    return found
+
+
+class _Decoded:
+    """The pictures of a chunk, each file decoded once."""
+
+    def __init__(self) -> None:
+        self._pixels: dict[tuple[Path, bool], Pixels] = {}
+
+    def pair(self, task: Task) -> "tuple[Pixels, Pixels]":
+        """Return the image and its reference.
+
+        Raises:
+            BenchError: one can't be read, or the sizes differ where they must not.
+        """
+        measure = task.measure
+        picture = self.picture(task.sr, measure.jpeg)
+        reference = self.picture(task.reference, measure.reference_jpeg)
+        if measure.reference != "lr" and picture.shape != reference.shape:
+            raise BenchError(
+                f"{task.sr.path} is {size(picture)} but its original {task.reference.path} is "
+                f"{size(reference)}: run the method again for this test set."
+            )
+        return picture, reference
+
+    def picture(self, picture: Picture, jpeg: bool) -> "Pixels":
+        place = (picture.path, jpeg)
+        if place not in self._pixels:
+            self._pixels[place] = (
+                through_jpeg(self.picture(picture, jpeg=False)) if jpeg else picture.pixels()
+            )
+        return self._pixels[place]
+
+
+def _extract(
+    metric: FeatureMetric | SetMetric, tasks: list[Task], decoded: _Decoded, cache: FeatureCache
+) -> None:
+    """Keep the features of these tasks' pictures and originals that are not there yet."""
+    restored, original = made_by(metric)
+    lacking: dict[tuple[str, str], tuple[Picture, bool]] = {}
+    for task in tasks:
+        lacking[restored, task.sr.sha256] = task.sr, metric.jpeg
+        lacking[original, task.reference.sha256] = task.reference, metric.reference_jpeg
+    lacking = {key: of for key, of in lacking.items() if not cache.has(*key)}
+    if not lacking:
+        return
+    found = metric.extractor.extract([decoded.picture(*of) for of in lacking.values()])
+    for (key, (picture, _)), features in zip(lacking.items(), found, strict=True):
+        if not all(np.isfinite(values).all() for values in features.values()):
+            raise BenchError(
+                f"{metric.title}: the features of {picture.path} are not finite numbers: "
+                "look at the picture, and at the weights."
+            )
+        cache.write(*key, features)
+
+
+def made_by(metric: FeatureMetric | SetMetric) -> tuple[str, str]:
+    """How the features of pictures were made, and those of references."""
+    extractor = metric.extractor
+    return kept_as(extractor, metric.jpeg), kept_as(extractor, metric.reference_jpeg)
+
+
+def noted(value: float | str) -> Value:
+    """Return a metric's result as tables store it: a number, or NaN with the reason."""
+    if isinstance(value, str):
+        return math.nan, value
+    return value, "the value is not a number" if math.isnan(value) else ""

@@ -1,0 +1,94 @@
+"""Scoring chunks of pictures elsewhere: their files and known features travel, values come back."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from bench.core.concurrency import OrderedMap
+from bench.core.errors import BenchError
+from bench.metrics.base import FeatureMetric, Measure, SetMetric
+from bench.metrics.compute import Picture, Scored, Task, score
+from bench.metrics.features import FeatureCache, Features, kept_as
+
+Kept = Mapping[tuple[str, str], Features]
+"""Features by what made them and the hash of the picture."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Tasks whose pictures have their data with them, and the features that are known of them."""
+
+    tasks: Sequence[Task]
+    features: Kept
+
+
+class CarriedFeatures(FeatureCache):
+    """Features in memory: those that came, and those that were made, which are `new`."""
+
+    def __init__(self, came: Kept) -> None:
+        self._came = came
+        self.new: dict[tuple[str, str], Features] = {}
+
+    def has(self, extractor: str, picture: str) -> bool:
+        return (extractor, picture) in self._came or (extractor, picture) in self.new
+
+    def write(self, extractor: str, picture: str, features: Features) -> None:
+        self.new[extractor, picture] = features
+
+    def read(self, extractor: str, picture: str) -> Features:
+        key = extractor, picture
+        return self._came[key] if key in self._came else self.new[key]
+
+
+def score_away(
+    spread: OrderedMap, chunks: Iterable[Sequence[Task]], features: FeatureCache
+) -> Iterator[Scored]:
+    """Yield the values of every chunk in order; computed features are cached here too.
+
+    Raises:
+        BenchError: a picture can't be read or doesn't fit, or a metric can't be computed there as
+            it would be here.
+    """
+    for found, new in spread(unpack_and_score, (_parcel(chunk, features) for chunk in chunks)):
+        for (made_by, picture), values in new.items():
+            features.write(made_by, picture, values)
+        yield found
+
+
+def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
+    """On the other side: values by their keys, and the features that were made for them."""
+    for task in parcel.tasks:
+        _check(task.measure, task.identity)
+    features = CarriedFeatures(parcel.features)
+    return score(parcel.tasks, features), features.new
+
+
+@cache  # asked for once: it looks up versions and files
+def _check(measure: Measure, identity: str) -> None:
+    reason = measure.unavailable()
+    if reason is None and measure.key != identity:
+        reason = "its packages or weights are others there"
+    if reason is not None:
+        raise BenchError(f"No {measure.title} on a machine of the cluster: {reason.rstrip('.')}.")
+
+
+def _parcel(chunk: Sequence[Task], features: FeatureCache) -> Parcel:
+    packed: dict[Path, Picture] = {}
+    known: dict[tuple[str, str], Features] = {}
+
+    def pack(picture: Picture) -> Picture:
+        if picture.path not in packed:
+            packed[picture.path] = replace(picture, data=picture.path.read_bytes())
+        return packed[picture.path]
+
+    tasks = [replace(task, sr=pack(task.sr), reference=pack(task.reference)) for task in chunk]
+    for task in chunk:
+        metric = task.measure
+        if isinstance(metric, FeatureMetric | SetMetric):
+            sides = ((metric.jpeg, task.sr), (metric.reference_jpeg, task.reference))
+            for jpeg, picture in sides:
+                key = kept_as(metric.extractor, jpeg), picture.sha256
+                if key not in known and features.has(*key):
+                    known[key] = features.read(*key)
+    return Parcel(tasks, known)

@@ -1,0 +1,217 @@
+"""Metrics of whole sets: FID, KID, IS, and the same distances on VGG16's features.
+
+Images are compared with their originals, or with a reference set such as FFHQ, which restored
+real-world images need, because these have no originals.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from bench.core.errors import BenchError
+from bench.metrics.base import Measure, Reference, SetMetric
+from bench.metrics.features import Extractor, FeatureTable
+from bench.metrics.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
+from bench.metrics.vgg import VGG16
+
+if TYPE_CHECKING:
+    from bench.metrics.protocol import Protocol
+    from bench.metrics.resampling import Statistic
+
+_SPLITS = 10
+_RESAMPLED = 2000  # images at most: the matrices of all pairs of more grow too large
+
+
+@dataclass(frozen=True)
+class Distribution(SetMetric):
+    """A metric of the features of all images.
+
+    Attributes:
+        source: what makes the features.
+        least: number of images from which on it is defined.
+    """
+
+    needs_features: ClassVar[bool] = False
+    """True if mean and covariance of a reference set are not enough."""
+
+    source: Extractor
+    least: int = 2
+
+    @property
+    def extractor(self) -> Extractor:
+        return self.source
+
+    @property
+    def identity(self) -> str:
+        return f"{self.name}: {self._arithmetic()}{self._to()}, on {self.source.identity}"
+
+    def unavailable(self) -> str | None:
+        reason = self.source.unavailable()
+        if reason is None and self.reference_set:
+            return self.reference_set.lacks(self.source, features=self.needs_features)
+        return reason
+
+    def under(self, protocol: "Protocol") -> Self:
+        """Resize as the released scripts do under the paper protocol.
+
+        That is torch-fidelity's way for FID to the originals, pytorch-fid's for FID to FFHQ.
+        """
+        source = self.source
+        if protocol.name == "paper" and isinstance(source, NetworkExtractor):
+            source = PYTORCH_FID if self.reference_set else LEGACY
+        return replace(super().under(protocol), source=source)
+
+    def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
+        if len(sr) < self.least:
+            return f"{self.title} needs at least {self.least} images, and there are {len(sr)}."
+        return self._value(sr, hr)
+
+    @abstractmethod
+    def _arithmetic(self) -> str:
+        """Return what is computed, for the identity."""
+
+    def _to(self) -> str:
+        """Return what images are compared with, for the identity."""
+        return f", to {self.reference_set.identity}" if self.reference_set else ", to the originals"
+
+    @abstractmethod
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
+        """Return `measure` of enough images."""
+
+
+class Frechet(Distribution):
+    """Frechet distance (Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017)."""
+
+    @property
+    def error(self) -> "StandardError":
+        return _error_of(self)
+
+    def _arithmetic(self) -> str:
+        return "Frechet distance of pooled features, float64, covariance by n - 1"
+
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
+        from bench.metrics.distributions import fitted, frechet_distance
+
+        other = (
+            self.reference_set.gaussian(self.source) if self.reference_set else fitted(hr, "pooled")
+        )
+        return frechet_distance(fitted(sr, "pooled"), other)
+
+
+class Kernel(Distribution):
+    """Kernel distance (Binkowski et al., Demystifying MMD GANs, 2018)."""
+
+    needs_features: ClassVar[bool] = True
+
+    @property
+    def error(self) -> "StandardError | None":
+        return None if self.reference_set else _error_of(self)
+
+    def _arithmetic(self) -> str:
+        return "unbiased polynomial MMD of degree 3 over all pairs, float64"
+
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
+        from bench.metrics.distributions import kernel_distance
+
+        other = self.reference_set.kept_features(self.source) if self.reference_set else hr
+        return kernel_distance(sr, other, "pooled")
+
+
+class Score(Distribution):
+    """Inception Score (Salimans et al., Improved Techniques for Training GANs, 2016).
+
+    It says little about faces.
+    """
+
+    compared_with: ClassVar[Reference] = "itself"
+
+    def _arithmetic(self) -> str:
+        return f"Inception Score of logits without bias, {_SPLITS} splits in the order of hashes"
+
+    def _to(self) -> str:
+        return ""
+
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
+        from bench.metrics.distributions import inception_score
+
+        return inception_score(sr, "logits", _SPLITS)
+
+
+@dataclass(frozen=True)
+class StandardError(SetMetric):
+    """Standard error of a set metric, by drawing halves of the images.
+
+    Attributes:
+        of: the metric.
+    """
+
+    of: Distribution
+
+    @property
+    def extractor(self) -> Extractor:
+        return self.of.source
+
+    @property
+    def identity(self) -> str:
+        from bench.metrics.resampling import RESAMPLES
+
+        return f"standard error over {RESAMPLES} halves of the images, {self.of.identity}"
+
+    def unavailable(self) -> str | None:
+        return self.of.unavailable()
+
+    def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
+        from bench.metrics.resampling import standard_error
+
+        least = 2 * self.of.least  # for a half of them
+        if not least <= len(sr) <= _RESAMPLED:
+            return f"It is computed of {least} to {_RESAMPLED} images, and there are {len(sr)}."
+        return standard_error(self._statistic(sr, hr), len(sr))
+
+    def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> "Statistic":
+        """Return the metric as a function of the indices of some images."""
+        from bench.metrics.resampling import frechet_statistic, frechet_to, kernel_statistic
+
+        # In the order of the originals, so that every method has the same images drawn.
+        order = sorted(range(len(hr)), key=lambda i: hr.pictures[i])
+        x = sr.rows("pooled", order)
+        if self.reference_set:
+            return frechet_to(x, self.reference_set.gaussian(self.of.source))
+        y = hr.rows("pooled", order)
+        return (kernel_statistic if isinstance(self.of, Kernel) else frechet_statistic)(x, y)
+
+
+def _error_of(metric: Distribution) -> StandardError:
+    return StandardError(
+        f"{metric.name}-error",
+        f"Standard error of {metric.title}",
+        higher_is_better=False,
+        unit=metric.unit,
+        digits=metric.digits,
+        place=metric.place,
+        jpeg=metric.jpeg,
+        reference_set=metric.reference_set,
+        of=metric,
+    )
+
+
+def extractors(labels: tuple[str, ...] = ()) -> list[Extractor]:
+    """Return the extractors of set distances by their labels (default: all).
+
+    Raises:
+        BenchError: there is none of a label.
+    """
+    known = {source.label: source for source in (CLEAN, LEGACY, PYTORCH_FID, VGG16)}
+    if unknown := [label for label in labels if label not in known]:
+        raise BenchError(f"There is no extractor {unknown[0]!r}: choose {', '.join(known)}.")
+    return [known[label] for label in labels or known]
+
+
+METRICS: tuple[Measure, ...] = (
+    Frechet("fid", "FID", False, "", 2, 40, source=CLEAN),
+    Frechet("fid-legacy", "FID-legacy", False, "", 2, 41, source=LEGACY),
+    Kernel("kid", "KID", False, "", 5, 42, source=LEGACY),
+    Score("is", "IS", True, "", 3, 43, source=LEGACY, least=_SPLITS),
+    Frechet("fd-vgg16", "FD-VGG16", False, "", 2, 44, source=VGG16),
+    Kernel("kd-vgg16", "KD-VGG16", False, "", 4, 45, source=VGG16),
+)

@@ -1,0 +1,197 @@
+"""Checkpoints: reading and writing them. Where they lie is `bench.networks.registry`'s affair.
+
+Ours are safetensors that carry their own description; others are `.pt` files in the layout of
+the code that published them, read without running any code of theirs.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from bench.core.errors import BenchError
+from bench.core.files import sha256_unchanged, write_bytes
+from bench.core.validation import read_back
+from bench.diffusion.prior import Parametrisation
+from bench.diffusion.sr3 import SR3Config, infer_sr3_config
+from bench.diffusion.unet import UNetConfig, infer_config
+
+# Every public checkpoint of guided-diffusion's layout that the tables use has heads this wide, and
+# 32 groups whatever the width; both are numbers that their tensors do not show.
+PUBLIC_HEAD_CHANNELS = 64
+
+# The same for the public checkpoints of SR3, whose sizes are told by their widths; both are for x8.
+PUBLIC_NORM_GROUPS = 32
+PUBLIC_SR3_SIZES = {(1, 2, 4, 8, 8): 128, (1, 2, 4, 8, 8, 16, 16): 512}
+
+# Names under which a state dict lies in published files; the first that is there counts.
+WRAPPERS = ("params_ema", "params", "state_dict")
+
+
+@dataclass(frozen=True)
+class Card:
+    """Description of a checkpoint of ours, in its header.
+
+    `prediction` is what a prior's network predicts; released priors predict eps.
+    """
+
+    kind: str
+    size: int
+    unet: SR3Config | UNetConfig
+    scale: int | None = None
+    k: int | None = None
+    training: Mapping[str, Any] | None = None
+    prediction: Parametrisation = "eps"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the header's values. The default `prediction` is omitted, as older files do."""
+        values = asdict(self)
+        if self.prediction == "eps":
+            del values["prediction"]
+        return values
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read: its tensors in float32, its card, and its file's hash."""
+
+    path: Path
+    sha256: str
+    card: Card
+    state: Mapping[str, Tensor]
+
+    def load_into(self, network: nn.Module) -> None:
+        """Give the network these weights, for inference.
+
+        Raises:
+            BenchError: the shapes or names differ.
+        """
+        self._check_fit(network)
+        network.load_state_dict(self.state)
+        network.requires_grad_(False).eval()
+
+    def build(self, architecture: Callable[[Any], nn.Module]) -> nn.Module:
+        """Build the network that the card describes, with these weights, for inference.
+
+        Raises:
+            BenchError: the card describes none, or another one's tensors are here.
+        """
+        shape = self.card.unet
+        numbers = [n for v in asdict(shape).values() for n in (v if isinstance(v, tuple) else [v])]
+        levels = len(shape.channel_mult)
+        # Every block has tensors of its own. More would only take time to be made and refused.
+        if not levels or min(numbers) < 1 or levels * shape.res_blocks > len(self.state):
+            raise BenchError(f"{self.path} describes a network that can't be: get it again.")
+        try:
+            with torch.device("meta"):  # of whatever size, it takes no memory
+                described = architecture(shape)
+        except Exception as error:  # noqa: BLE001 - what layers say of numbers that don't agree
+            raise BenchError(
+                f"{self.path} describes a network that can't be ({error}): get it again."
+            ) from None
+        self._check_fit(described)
+        network = architecture(shape)
+        self.load_into(network)
+        return network
+
+    def _check_fit(self, network: nn.Module) -> None:
+        there = {name: list(value.shape) for name, value in self.state.items()}
+        wanted = {name: list(value.shape) for name, value in network.state_dict().items()}
+        for name in (*wanted, *there):
+            if there.get(name) != wanted.get(name):
+                raise BenchError(
+                    f"{self.path} does not fit its network: {name} is {there.get(name, 'absent')} "
+                    f"there, and should be {wanted.get(name, 'absent')}: give another checkpoint."
+                )
+
+
+def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
+    """Write weights as float16 safetensors with their card in the header."""
+    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    write_bytes(path, save(state, metadata={"bench": json.dumps(card.to_json())}))
+
+
+def read_checkpoint(path: Path, kind: str) -> Checkpoint:
+    """Read a safetensors checkpoint of ours, or a published prior or SR3 as it was released.
+
+    Raises:
+        BenchError: no such file, not a checkpoint, truncated, or of another kind.
+    """
+    if path.is_file() and path.suffix == ".safetensors":
+        card, state = _read_safetensors(path)
+    else:
+        state = read_pickle(path)
+        try:
+            card, state = _released_sr3(state) if kind == "sr3" else (_released_prior(state), state)
+        except BenchError as error:
+            raise BenchError(f"{path}: {error}") from None
+    if card.kind != kind:
+        raise BenchError(f"{path} holds a {card.kind}, but a {kind} is needed.")
+    return Checkpoint(path, sha256_unchanged(path), card, state)
+
+
+def _released_prior(state: Mapping[str, Tensor]) -> Card:
+    return Card("prior", 256, infer_config(state, PUBLIC_HEAD_CHANNELS))
+
+
+def _released_sr3(state: Mapping[str, Tensor]) -> tuple[Card, dict[str, Tensor]]:
+    """Return the network in a released SR3 file, which also holds the tables of its schedule."""
+    start = "denoise_fn."
+    network = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
+    unet = infer_sr3_config(network, PUBLIC_NORM_GROUPS)
+    if unet.channel_mult not in PUBLIC_SR3_SIZES:
+        raise BenchError("This is none of the SR3 networks that were released, 128 or 512 px.")
+    return Card("sr3", PUBLIC_SR3_SIZES[unet.channel_mult], unet, scale=8), network
+
+
+def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("bench")
+            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError) as error:
+        raise BenchError(f"{path} is damaged or no safetensors file ({error}).") from None
+    if header is None:
+        raise BenchError(
+            f"{path} does not say what it holds: it was not written by `bench train`. "
+            "A prior in guided-diffusion's layout is taken as a .pt file."
+        )
+    try:
+        values = json.loads(header)
+    except (ValueError, RecursionError):
+        values = None
+    return read_back(Card, values, str(path)), state
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a PyTorch file, numbers in float32, without running any code in it.
+
+    A state dict that lies in the file under one of the usual names is taken out of it.
+
+    Raises:
+        BenchError: no such file, truncated, or no state dict.
+    """
+    if not path.is_file():
+        raise BenchError(f"There are no weights at {path}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which are refused below
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except Exception:  # noqa: BLE001 - damaged pickles raise a wide variety of types
+        # PyTorch's own text is left out: it advises to run the code in the file.
+        raise BenchError(
+            f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors: "
+            "download it again."
+        ) from None
+    if isinstance(state, dict):
+        state = next((state[name] for name in WRAPPERS if name in state), state)
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise BenchError(f"{path} is not a state dict of tensors.")
+    return {n: v.float() if v.is_floating_point() else v for n, v in state.items()}

@@ -1,0 +1,78 @@
+"""A file that is not whole yet, and what is known of the version that it is a part of."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench.core.errors import BenchError
+from bench.core.files import read_json, write_json
+from bench.core.validation import read_back
+
+
+@dataclass(frozen=True)
+class Version:
+    """What tells one version of a served file from another; `length` is the whole file's."""
+
+    source: str
+    length: int | None
+    etag: str | None
+    modified: str | None
+
+
+class Partial:
+    """The part of `target` that has arrived, in a hidden file beside it.
+
+    It outlives the process on purpose; the next download goes on with it.
+    """
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.path = target.with_name(f".{target.name}.part")
+        self._note = target.with_name(f".{target.name}.part.json")
+
+    def version(self) -> Version | None:
+        """Return the version that the bytes belong to; None if there are none, or it is unknown."""
+        if not self.size():
+            return None
+        try:
+            return read_back(Version, read_json(self._note, "a version"), str(self._note))
+        except BenchError:
+            return None
+
+    def size(self) -> int:
+        """Bytes that have arrived."""
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def begin(self, version: Version) -> None:
+        """Forget what has arrived, and wait for the bytes of another version.
+
+        Raises:
+            BenchError: the folder can't be written.
+        """
+        self.discard()  # first: old bytes must never bear the new note
+        write_json(self._note, asdict(version))
+        self.append(b"")
+
+    def append(self, piece: bytes) -> None:
+        """Add bytes, which a kill of this process doesn't lose.
+
+        Raises:
+            BenchError: they can't be written; told from the network's failures, which are OSErrors
+                too, because no other try will mend it.
+        """
+        rest = memoryview(piece)
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                while rest:
+                    rest = rest[file.write(rest) :]
+        except OSError as error:
+            raise BenchError(f"{self.path} can't be written: {error.strerror}.") from None
+
+    def discard(self) -> None:
+        """Forget what has arrived."""
+        self.path.unlink(missing_ok=True)
+        self._note.unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        """Give the bytes the name that they were fetched for."""
+        self.path.replace(self.target)
+        self._note.unlink(missing_ok=True)

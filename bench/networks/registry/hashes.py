@@ -1,0 +1,95 @@
+"""Which hash a file must have, and which files have another.
+
+Where nobody has published a hash, that of what came first is kept beside the file in the form of
+sha256sum, and every later file is held to it: trust on first use.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file, write_bytes
+from bench.core.paths import checkpoints
+from bench.networks.registry.places import place, remedy
+from bench.networks.registry.records import PublicCheckpoint, records
+
+_EMBEDDED = Path(__file__).with_name("embedded.sha256")
+
+
+def expected(record: PublicCheckpoint) -> str | None:
+    """Return the hash that the file must have: the published one, else that of the first use.
+
+    Raises:
+        BenchError: the note of the first use is damaged.
+    """
+    if record.sha256 is not None:
+        return record.sha256
+    note = first_use(record)
+    return _read(note).get(record.file) if note.is_file() else None
+
+
+def first_use(record: PublicCheckpoint) -> Path:
+    """Where the hash of a file without a published one is kept."""
+    path = place(record)
+    return path.with_name(f"{path.name}.sha256")
+
+
+def remember(record: PublicCheckpoint, digest: str) -> None:
+    """Keep the hash of a file that has no published one, unless one is kept."""
+    if expected(record) is None:
+        write_bytes(first_use(record), f"{digest}  {record.file}\n".encode())
+
+
+def changed_weights() -> tuple[int, list[str]]:
+    """Hash every embedded checkpoint, and every public one that is here, again.
+
+    Returns:
+        How many files were hashed, and a sentence for each that is not what it should be.
+    """
+    found = [*_embedded_differences(), *_public_differences()]
+    hashed = [path for path in map(place, records().values()) if path.is_file()]
+    return len(hashed) + len(_read(_EMBEDDED)), found
+
+
+def _embedded_differences() -> Iterator[str]:
+    known = _read(_EMBEDDED)
+    there = {path.name: path for path in checkpoints().glob("*.safetensors")}
+    for name in sorted(known.keys() | there.keys()):
+        if name not in there:
+            yield f"{checkpoints() / name} is missing: install bench again."
+        elif name not in known:
+            yield f"{there[name]} is not among the checkpoints that ship: remove it."
+        elif (digest := sha256_file(there[name])) != known[name]:
+            yield f"{there[name]} has the sha256 {digest}, not {known[name]}: install bench again."
+
+
+def _public_differences() -> Iterator[str]:
+    for record in records().values():
+        if not (path := place(record)).is_file():
+            continue
+        digest, wanted = sha256_file(path), expected(record)
+        if wanted is None:
+            yield (
+                f"{path} came without a record of its hash: remove it and run `{remedy(record)}`."
+            )
+        elif digest != wanted:
+            yield (
+                f"{path} has the sha256 {digest}, not {wanted}: remove it and run "
+                f"`{remedy(record)}`."
+            )
+
+
+def _read(file: Path) -> dict[str, str]:
+    """File name -> hash, from lines of sha256sum.
+
+    Raises:
+        BenchError: a line is no such line.
+    """
+    found = {}
+    for line in file.read_text(encoding="utf-8").splitlines():
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *](\S+)", line)
+        if match is None:
+            raise BenchError(f"{file} is damaged: it should hold lines of sha256sum.")
+        found[match[2]] = match[1]
+    return found

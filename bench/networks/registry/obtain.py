@@ -1,0 +1,99 @@
+"""Bringing a public checkpoint into the cache folder."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench.core.errors import BenchError
+from bench.core.files import Journal, replacing, sha256_file
+from bench.core.paths import cache_folder
+from bench.networks.download.fetch import DownloadLimits, ExpectedFile, download, is_web_page
+from bench.networks.registry.hashes import expected, first_use, remember
+from bench.networks.registry.places import place
+from bench.networks.registry.records import PublicCheckpoint, find_record
+
+_PIECE = 2**24
+
+
+def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
+    """Download a checkpoint, unless it is here and intact; see `bench.networks.download.fetch`.
+
+    Raises:
+        BenchError: unknown, only to be had by hand, its licence not accepted, or it can't be
+            downloaded as it should be.
+    """
+    record = find_record(name)
+    path = place(record)
+    if not record.sources:
+        raise BenchError(
+            f"No address gives {record.file} itself: download it from {record.by_hand} and run "
+            f"`bench weights add {name} FILE`."
+        )
+    if not accepted(record):
+        raise BenchError(
+            f"{record.file} is under a licence that you have not accepted yet ({record.licence}): "
+            f"run `bench weights get {name}`."
+        )
+    wanted = expected(record)
+    try:
+        digest = download(record.sources, path, ExpectedFile(wanted, record.size), limits)
+    except BenchError as error:
+        ways_out = []
+        if wanted != record.sha256 and str(wanted) in str(error):
+            ways_out.append(
+                "Its hash is that of the first download; to trust another file, remove "
+                f"{first_use(record)}."
+            )
+        if record.by_hand:
+            ways_out.append(
+                f"It is also to be had by hand from {record.by_hand}: then run "
+                f"`bench weights add {name} FILE`."
+            )
+        raise BenchError(" ".join([str(error), *ways_out])) from None
+    remember(record, digest)
+    return path
+
+
+def add_weights(name: str, file: Path) -> Path:
+    """Copy a checkpoint that was downloaded by hand to where `find_public` looks.
+
+    Raises:
+        BenchError: an unknown name, no such file, or another file's hash.
+    """
+    record = find_record(name)
+    if not file.is_file():
+        raise BenchError(f"There is no file {file}.")
+    digest, wanted = sha256_file(file), expected(record)
+    if wanted not in (None, digest):
+        raise BenchError(f"{file} is not {record.file}: its sha256 is {digest}, not {wanted}.")
+    if is_web_page(file):
+        raise BenchError(f"{file} is a web page, not {record.file}: download the file itself.")
+    with (
+        replacing(place(record)) as temporary,
+        file.open("rb") as source,
+        temporary.open("wb") as out,
+    ):
+        while block := source.read(_PIECE):
+            out.write(block)
+    remember(record, digest)
+    return place(record)
+
+
+def accepted(record: PublicCheckpoint) -> bool:
+    """Whether the licence asks for no consent, or has it: once for all files under it."""
+    given = [entry.get("licence") for entry in _consents().read()]
+    return not record.non_commercial or record.licence in given
+
+
+def accept(record: PublicCheckpoint) -> None:
+    """Remember that the user accepts the licence of a checkpoint."""
+    entry = {
+        "licence": record.licence,
+        "for": record.name,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    cache_folder().mkdir(parents=True, exist_ok=True)
+    _consents().append([entry])
+
+
+def _consents() -> Journal:
+    return Journal(cache_folder() / "licences.jsonl")

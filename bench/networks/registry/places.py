@@ -1,0 +1,33 @@
+"""Paths of public checkpoints in the cache folder."""
+
+from pathlib import Path
+
+from bench.core.errors import BenchError
+from bench.core.paths import cache_folder
+from bench.networks.registry.records import PublicCheckpoint, find_record
+
+
+def place(record: PublicCheckpoint) -> Path:
+    """Where the file of a record lies, or would lie."""
+    return cache_folder() / record.file
+
+
+def remedy(record: PublicCheckpoint) -> str:
+    """Return the command that brings the file here."""
+    if record.sources:
+        return f"bench weights get {record.name}"
+    return f"bench weights add {record.name} FILE"
+
+
+def find_public(name: str) -> Path:
+    """Return the file of the public checkpoint of this name.
+
+    Raises:
+        WrongUsage: there is no such record.
+        BenchError: it isn't here, with the command that gets it.
+    """
+    record = find_record(name)
+    if (path := place(record)).is_file():
+        return path
+    where = "" if record.sources else f" download it from {record.by_hand} and"
+    raise BenchError(f"{record.file} is not here:{where} run `{remedy(record)}`.")

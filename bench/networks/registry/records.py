@@ -1,0 +1,88 @@
+"""What is known of each public checkpoint: the tables of records.toml."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bench.core.config import read_toml
+from bench.core.errors import WrongUsage
+from bench.core.suggest import suggestion
+from bench.core.validation import build
+
+_FILE = Path(__file__).with_name("records.toml")
+
+
+@dataclass(frozen=True)
+class PublicCheckpoint:
+    """A checkpoint published elsewhere, which is never shipped.
+
+    Attributes:
+        name: what commands call it.
+        title: what it is, and who uses it.
+        file: its name in the cache folder, the one it was published under.
+        licence: of the weights, in a few words.
+        terms: address of the licence's text.
+        non_commercial: whether the licence asks for consent before the first download.
+        sources: addresses that give the file itself, tried in this order.
+        by_hand: where people find it, if no address gives it.
+        sha256: hexadecimal; None where nobody has recorded it.
+        size: bytes; None likewise.
+    """
+
+    name: str
+    title: str
+    file: str
+    licence: str
+    terms: str = ""
+    non_commercial: bool = False
+    sources: tuple[str, ...] = ()
+    by_hand: str = ""
+    sha256: str | None = None
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        where = f"the record {self.name!r}"
+        if not re.fullmatch(r"[\w+-][\w.+-]*", self.file):
+            raise WrongUsage(f"{where}: {self.file!r} is no plain file name.")
+        if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+            raise WrongUsage(f"{where}: sha256 must be 64 small hexadecimal digits.")
+        if self.size is not None and self.size < 1:
+            raise WrongUsage(f"{where}: size is {self.size}, but must be at least 1.")
+        if not self.sources and not self.by_hand:
+            raise WrongUsage(f"{where} has neither `sources` nor `by_hand`.")
+        for source in self.sources:
+            if not source.startswith(("https://", "http://") if self.sha256 else "https://"):
+                raise WrongUsage(f"{where}: {source} must begin with https, or the hash be known.")
+
+
+@cache
+def records() -> Mapping[str, PublicCheckpoint]:
+    """All records by name, in the order of the file.
+
+    Raises:
+        WrongUsage: a record lacks something, or has something that can't be.
+    """
+    tables = read_toml(_FILE)
+    made = {
+        name: build(PublicCheckpoint, {"name": name, **table}, f"{_FILE}: {name}")
+        for name, table in tables.items()
+    }
+    files = [record.file for record in made.values()]
+    if twice := {file for file in files if files.count(file) > 1}:
+        raise WrongUsage(f"{_FILE}: {', '.join(sorted(twice))} stands in two records.")
+    return made
+
+
+def find_record(name: str) -> PublicCheckpoint:
+    """Return the record of this name.
+
+    Raises:
+        WrongUsage: there is none, with the nearest name.
+    """
+    known = records()
+    if name not in known:
+        hint = suggestion(name, known, "`bench weights list` lists all.")
+        raise WrongUsage(f"There are no public weights {name!r}: {hint}")
+    return known[name]

@@ -1,0 +1,1 @@
+"""Published tables and the conditions under which they were measured."""

@@ -1,0 +1,55 @@
+"""Under which conditions a paper measured: `results/published/conditions.toml`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.core.config import read_toml
+from bench.core.validation import build
+
+FILE_NAME = "conditions.toml"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is known of a paper's measurements; None and what is left out is not known.
+
+    Attributes:
+        size: of the results, in pixels.
+        images: per test set.
+        protocol: by our name.
+        note: a sentence for readers of every value.
+        weights: method -> kind of network -> the public checkpoint, "" where none was published.
+        settings: method -> setting -> its value, or a table of values by scale ("x8", "real").
+    """
+
+    size: int | None = None
+    images: int | None = None
+    protocol: str | None = None
+    note: str = ""
+    weights: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def settings_of(self, method: str, scale: str) -> dict[str, Any]:
+        """Return the settings of a method at a scale, "x8" or "real"."""
+        at_scale = {
+            name: value.get(scale) if isinstance(value, Mapping) else value
+            for name, value in self.settings.get(method, {}).items()
+        }
+        return {name: value for name, value in at_scale.items() if value is not None}
+
+
+def read_conditions(folder: Path) -> dict[str, Conditions]:
+    """Paper -> conditions; none where the folder has no such file.
+
+    Raises:
+        BenchError: the file can't be read, or has a key that means nothing.
+    """
+    file = folder / FILE_NAME
+    if not file.is_file():
+        return {}
+    return {
+        paper: build(Conditions, values, f"{file}, {paper}")
+        for paper, values in read_toml(file).items()
+    }

@@ -1,0 +1,236 @@
+"""A table as text for other programs and for pages: Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from bench.report.renderers.escape import csv_text, markdown_text, one_line
+from bench.report.tables.layout import TIED, UNSEPARATED, Layout, lay_out
+from bench.report.tables.table import Cell, Column, Mark, Row, Table
+
+_MARKDOWN_MARKS = {Mark.BEST: "**{}**", Mark.SECOND: "*{}*", Mark.NONE: "{}"}
+
+_CSV_HEADER = (
+    "test_set",
+    "scale",
+    "seed",
+    "images",
+    "protocol",
+    "method",
+    "title",
+    "images_done",
+    "metric",
+    "better",
+    "unit",
+    "per",
+    "value",
+    "count",
+    "mark",
+    "reason",
+    "low",
+    "high",
+    "repetitions",
+    "spread",
+    "tied",
+    "p_value",
+    "effect",
+    "behind_low",
+    "behind_high",
+    "published",
+    "source",
+    "difference",
+    "verdict",
+    "departures",
+)
+
+
+def to_markdown(table: Table, *, intervals: bool = False, beside: bool = False) -> str:
+    """Render a Markdown table with notes: the best bold, the second best in italics."""
+    layout = lay_out(table, intervals=intervals, beside=beside)
+    headers = ["Method"]
+    lines = [[markdown_text(label)] for label in layout.labels]
+    for i, (header, extras) in enumerate(zip(layout.headers, layout.extras, strict=True)):
+        headers += [markdown_text(header), *(markdown_text(extra.header) for extra in extras)]
+        for j, line in enumerate(lines):
+            line.append(_markdown_number(layout, layout.cells[j][i], layout.numbers[j][i]))
+            line += [markdown_text(extra.texts[j]) for extra in extras]
+    legend = ["**best**, *second best*"] if layout.marked else []
+    legend = [f"{legend[0]}, {TIED} {UNSEPARATED}"] if layout.tied else legend
+    reasons = [f"({i}) {markdown_text(text)}" for i, text in enumerate(layout.reasons, start=1)]
+    written = [
+        f"### {markdown_text(layout.caption)}",
+        "",
+        markdown_row(headers),
+        markdown_row([":---", *("---:" for _ in headers[1:])]),
+        *map(markdown_row, lines),
+    ]
+    for note in (*legend, *reasons, *(markdown_text(text) for text in layout.notes)):
+        written.extend(("", note))
+    return "\n".join(written) + "\n"
+
+
+def _markdown_number(layout: Layout, cell: Cell, number: str) -> str:
+    reason = layout.note_number(cell)
+    marked = _MARKDOWN_MARKS[cell.mark].format(number)
+    return f"{marked} ({reason})" if reason else f"{marked} {TIED}" if cell.tied else marked
+
+
+def to_csv(tables: Table | Sequence[Table]) -> str:
+    """One line per method and metric at full precision.
+
+    `value` is the mean where `per` is "image". An absent one is an empty cell with its reason in
+    `reason`; an infinite one is `Infinity`. What the others are is said at `Cell`.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_CSV_HEADER)
+    for table in [tables] if isinstance(tables, Table) else tables:
+        for row, row_cells in zip(table.rows, table.cells, strict=True):
+            for column, cell in zip(table.columns, row_cells, strict=True):
+                writer.writerow(_csv_line(table, row, column, cell))
+    return stream.getvalue()
+
+
+def _csv_line(table: Table, row: Row, column: Column, cell: Cell) -> list[object]:
+    value = _value(cell)
+    return [
+        csv_text(table.test_set),
+        "" if table.scale is None else table.scale,
+        table.seed,
+        table.images,
+        csv_text(table.protocol),
+        csv_text(row.name),
+        csv_text(row.title),
+        row.images_done,
+        csv_text(column.name),
+        _better(column),
+        csv_text(column.unit),
+        column.per,
+        "" if value is None else value,
+        cell.count,
+        cell.mark.value,
+        csv_text(cell.reason),
+        *_csv_statistics(cell),
+    ]
+
+
+def _csv_statistics(cell: Cell) -> list[object]:
+    ends = [(i.low, i.high) if i else ("", "") for i in (cell.interval, cell.behind)]
+    facts = [cell.repetitions, cell.spread, cell.tied, cell.p_value, cell.effect]
+    beside = ["", "", "", "", ""]
+    if cell.published:
+        beside = [
+            cell.published.printed,
+            csv_text(cell.published.source),
+            "" if cell.difference is None else str(cell.difference),
+            cell.verdict.value if cell.verdict else "",
+            csv_text(" ".join(departure.text for departure in cell.departures)),
+        ]
+    return [*ends[0], *("" if fact is None else fact for fact in facts), *ends[1], *beside]
+
+
+def to_json(tables: Table | Sequence[Table]) -> str:
+    """Render a table as a JSON object, several as an array; values at full precision.
+
+    An absent value is null with its reason beside it. JSON has no infinity: an infinite value is
+    the string `"Infinity"`. `undefined` says, by metric, which images have no value and why;
+    `origin` names the run and the hashes of what it was made of, which `bench verify` follows.
+    """
+    if isinstance(tables, Table):
+        value: object = _json_table(tables)
+    else:
+        value = [_json_table(table) for table in tables]
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _json_table(table: Table) -> dict[str, Any]:
+    layout = lay_out(table, beside=True)
+    return {
+        "test_set": one_line(table.test_set),
+        "scale": table.scale,
+        "seed": table.seed,
+        "images": table.images,
+        "title": one_line(table.title),
+        "protocol": one_line(table.protocol),
+        "metrics": [_json_column(column) for column in table.columns],
+        "methods": [
+            _json_row(table, row, row_cells)
+            for row, row_cells in zip(table.rows, layout.cells, strict=True)
+        ],
+        "notes": [one_line(note) for note in layout.notes],
+    }
+
+
+def _json_column(column: Column) -> dict[str, Any]:
+    return {
+        "name": one_line(column.name),
+        "title": one_line(column.title),
+        "better": _better(column),
+        "unit": one_line(column.unit),
+        "digits": column.digits,
+        "per": column.per,
+    }
+
+
+def _json_row(table: Table, row: Row, row_cells: tuple[Cell, ...]) -> dict[str, Any]:
+    return {
+        "name": one_line(row.name),
+        "title": one_line(row.title),
+        "images_done": row.images_done,
+        "scores": {
+            one_line(column.name): {
+                "value": _value(cell),
+                "count": cell.count,
+                "mark": cell.mark.value or None,
+                "reason": one_line(cell.reason) or None,
+                **_json_statistics(cell),
+            }
+            for column, cell in zip(table.columns, row_cells, strict=True)
+        },
+        "undefined": {
+            one_line(metric): {one_line(image): one_line(why) for image, why in images.items()}
+            for metric, images in row.undefined.items()
+        },
+        "origin": dict(row.origin),
+    }
+
+
+def _json_statistics(cell: Cell) -> dict[str, Any]:
+    return {
+        "interval": cell.interval and [cell.interval.low, cell.interval.high],
+        "repetitions": cell.repetitions,
+        "spread": cell.spread,
+        "tied": cell.tied,
+        "p_value": cell.p_value,
+        "effect": cell.effect,
+        "behind": cell.behind and [cell.behind.low, cell.behind.high],
+        "published": cell.published
+        and {
+            "printed": cell.published.printed,
+            "source": one_line(cell.published.source),
+            "difference": cell.difference,
+            "verdict": cell.verdict and cell.verdict.value,
+            "departures": [
+                {"text": one_line(departure.text), "comparable": departure.comparable}
+                for departure in cell.departures
+            ],
+        },
+    }
+
+
+def _value(cell: Cell) -> float | str | None:
+    if cell.value is None or math.isfinite(cell.value):
+        return cell.value
+    return "Infinity" if cell.value > 0 else "-Infinity"
+
+
+def _better(column: Column) -> str:
+    return "higher" if column.higher_is_better else "lower"
+
+
+def markdown_row(texts: Sequence[str]) -> str:
+    """Return a row of a Markdown table from escaped texts."""
+    return f"| {' | '.join(texts)} |"

@@ -1,0 +1,87 @@
+"""A table for the terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from bench.report.renderers.escape import one_line
+from bench.report.tables.layout import TIED, UNSEPARATED, Layout, lay_out
+from bench.report.tables.table import Cell, Mark, Table
+
+# The paper's colours; weight and underline tell them apart where there is no colour.
+STYLES = {Mark.BEST: "bold red", Mark.SECOND: "underline blue", Mark.NONE: ""}
+# For pipes and files, where there is neither.
+SIGNS = {Mark.BEST: "**", Mark.SECOND: "*", Mark.NONE: ""}
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def to_terminal(
+    table: Table, *, intervals: bool = False, beside: bool = False, styled: bool = True
+) -> RenderableType:
+    """Methods by metrics, the best and second best marked, reasons and notes underneath.
+
+    Args:
+        table: what to draw; its text may hold anything, none of it is taken for markup.
+        intervals: show 95 % intervals.
+        beside: show published values, differences and verdicts.
+        styled: mark by style; without it (give `console.is_terminal`) by asterisks.
+
+    Nothing is shortened to fit: print with `soft_wrap=True`, so that the lines of a table wider
+    than the terminal are wrapped and not cut off.
+    """
+    layout = lay_out(table, intervals=intervals, beside=beside)
+    columns: list[tuple[str, list[Text]]] = [("Method", [_text(label) for label in layout.labels])]
+    for i, (header, extras) in enumerate(zip(layout.headers, layout.extras, strict=True)):
+        numbers = zip(layout.cells, layout.numbers, strict=True)
+        columns.append((header, [_number(layout, c[i], n[i], styled) for c, n in numbers]))
+        columns += [(extra.header, [_text(t, "dim") for t in extra.texts]) for extra in extras]
+    return Group(draw_grid(layout.caption, columns), *_underneath(layout, styled))
+
+
+def draw_grid(caption: str, columns: Sequence[tuple[str, Sequence[Text]]]) -> RichTable:
+    """Draw a grid of headers and texts, the first column left-aligned, the others right-aligned.
+
+    Headers and caption may hold anything; the texts are made safe already.
+    """
+    widths = [max(text.cell_len for text in (_text(header), *texts)) for header, texts in columns]
+    # Of a table wider than the terminal rich drops whole columns, unless told how wide it is.
+    drawn = RichTable(title=_text(caption), width=sum(widths) + 3 * len(widths) + 1)
+    for i, (header, _) in enumerate(columns):
+        drawn.add_column(_text(header), justify="right" if i else "left", width=widths[i])
+    for line in zip(*(texts for _, texts in columns), strict=True):
+        drawn.add_row(*line)
+    return drawn
+
+
+def _number(layout: Layout, cell: Cell, number: str, styled: bool) -> Text:
+    note = layout.note_number(cell)
+    behind = _superscript(note) if note else TIED if cell.tied else ""
+    # Where any number has a sign behind it, digits stay under digits.
+    return _marked(number, cell.mark, styled) + Text(behind or " " * layout.tied)
+
+
+def _underneath(layout: Layout, styled: bool) -> list[Text]:
+    legend = [_marked("best", Mark.BEST, styled), _marked("second best", Mark.SECOND, styled)]
+    legend += [Text(f"{TIED} {UNSEPARATED}")] if layout.tied else []
+    reasons = enumerate(layout.reasons, start=1)
+    return [
+        *([Text(", ").join(legend)] if layout.marked else []),
+        *(Text(f"{_superscript(i)} {one_line(reason)}") for i, reason in reasons),
+        *(_text(note) for note in layout.notes),
+    ]
+
+
+def _marked(text: str, mark: Mark, styled: bool) -> Text:
+    # Appended, the style stays off the blanks that align the text: they would be underlined too.
+    return Text().append(text, STYLES[mark]) if styled else Text(text + SIGNS[mark])
+
+
+def _superscript(note: int) -> str:
+    return str(note).translate(_SUPERSCRIPTS)
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(one_line(text), style)

@@ -1,0 +1,168 @@
+"""What papers printed, put beside our values, with the facts in which the two differ."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from bench.core.files import sha256_file
+from bench.core.paths import checkpoints
+from bench.networks.registry.records import find_record, records
+from bench.report.published.conditions import Conditions
+from bench.report.published.tables import UNSCALED, PublishedTable, PublishedValue, Selection
+from bench.report.tables.table import Column, Row, Table
+from bench.report.verdict import Departure
+from bench.store.run import Run
+from bench.testsets.manifest import TestSet
+
+UNKNOWN = Departure("Under which conditions it was measured is not known here.")
+
+
+def with_published(
+    table: Table, testset: TestSet, runs: Sequence[Run | None], tables: Sequence[PublishedTable]
+) -> Table:
+    """Add published values to a table's cells.
+
+    `runs` are the first ones of its rows, in their order; None where a row is a printed one's that
+    was not run, and has its name.
+    """
+    return replace(
+        table,
+        rows=tuple(
+            _row(row, run, table, testset, tables)
+            for row, run in zip(table.rows, runs, strict=True)
+        ),
+    )
+
+
+def _row(
+    row: Row, run: Run | None, table: Table, testset: TestSet, tables: Sequence[PublishedTable]
+) -> Row:
+    published: dict[str, PublishedValue] = {}
+    departures: dict[str, tuple[Departure, ...]] = {}
+    for column in table.columns:
+        for printed in tables:
+            if found := find_value(printed, testset, run or row.name, column.name):
+                published[column.name] = found
+                if run:
+                    place = _Place(printed, found, testset, run, table.protocol, column, row)
+                    departures[column.name] = tuple(place.departures())
+                break
+    return replace(row, published=published, departures=departures)
+
+
+def find_value(
+    printed: PublishedTable, testset: TestSet, of: Run | str, metric: str
+) -> PublishedValue | None:
+    """Return the published value for a run, or for a row's name, by one of our metrics."""
+    family = family_of(printed, testset)
+    for value in printed.values if family else ():
+        if (value.family, value.scale) == (family, _scale(testset)):
+            selection = printed.selections[value.method]
+            meant = (
+                value.method == of
+                if isinstance(of, str)
+                else selection.takes(of.spec.method, of.spec.settings)
+            )
+            if meant and printed.metrics[value.metric].measure == metric:
+                return value
+    return None
+
+
+def family_of(printed: PublishedTable, testset: TestSet) -> str | None:
+    """Return the published family of a test set: its own, or the only one of that kind.
+
+    None where a table has nothing of the same degradation and scale, or several families.
+    """
+    plan = testset.manifest.plan
+    if plan.degradation not in ("bicubic", UNSCALED):
+        return None
+    families = {v.family for v in printed.values if v.scale == _scale(testset)}
+    if plan.recipe in families:
+        return plan.recipe
+    return families.pop() if len(families) == 1 else None
+
+
+def _scale(testset: TestSet) -> int | None:
+    plan = testset.manifest.plan
+    return plan.scale if plan.degradation == "bicubic" else None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One cell and what is printed for it."""
+
+    printed: PublishedTable
+    value: PublishedValue
+    testset: TestSet
+    run: Run
+    protocol: str
+    column: Column
+    row: Row
+
+    def departures(self) -> Iterator[Departure]:
+        """Sentences in an order from the widest to the narrowest."""
+        conditions = self.printed.conditions
+        if conditions is None:
+            yield UNKNOWN
+            return
+        yield from self._of_testset(conditions)
+        if conditions.protocol not in (None, self.protocol):
+            theirs = conditions.protocol
+            yield Departure(f"It is by the {self.protocol} protocol, not by the {theirs} one.")
+        yield from self._of_weights(conditions)
+        yield from self._of_settings(conditions)
+        notes = (
+            self.printed.metrics[self.value.metric].note,
+            self.value.note,
+            conditions.note,
+        )
+        yield from (Departure(note, comparable=True) for note in notes if note)
+
+    def _of_testset(self, conditions: Conditions) -> Iterator[Departure]:
+        plan, images = self.testset.manifest.plan, self.row.images_done
+        if plan.recipe != self.value.family:
+            theirs = self.printed.test_sets[self.value.family]
+            yield Departure(f"The test set is {plan.recipe}, not {theirs}.")
+        if conditions.size not in (None, plan.size):
+            yield Departure(f"Results are of {plan.size} px, not of {conditions.size}.")
+        if conditions.images not in (None, images):
+            yield Departure(
+                f"It is of {images} images, not of {conditions.images}.",
+                comparable=self.column.per == "image",  # of sets the value itself depends on it
+            )
+
+    def _of_weights(self, conditions: Conditions) -> Iterator[Departure]:
+        for kind, name in conditions.weights.get(self._selection.method, {}).items():
+            if (ours := self.run.spec.weights.get(kind)) is None:
+                continue
+            if not name:
+                yield Departure(f"The {kind} is another: the paper's was not published.", True)
+            elif ours != find_record(name).sha256:
+                yield Departure(f"The {kind} is {known_as(ours)}, not {name}.")
+
+    def _of_settings(self, conditions: Conditions) -> Iterator[Departure]:
+        scale = UNSCALED if self.value.scale is None else f"x{self.value.scale}"
+        selection = self._selection
+        for name, theirs in conditions.settings_of(selection.method, scale).items():
+            ours = self.run.spec.settings.get(name)
+            if name not in selection.about and ours != theirs:
+                yield Departure(f"{name} is {ours}, not {theirs}.")
+
+    @property
+    def _selection(self) -> Selection:
+        return self.printed.selections[self.value.method]
+
+
+def known_as(sha256: str) -> str:
+    """Return the name of a checkpoint by its hash: embedded, public, or the hash itself."""
+    if embedded := _embedded(checkpoints()).get(sha256):
+        return f"the embedded {embedded}"
+    public = (record.name for record in records().values() if record.sha256 == sha256)
+    return next(public, f"another ({sha256[:8]})")
+
+
+@cache
+def _embedded(folder: Path) -> dict[str, str]:
+    """Hash -> name."""
+    return {sha256_file(file): file.stem for file in sorted(folder.glob("*.safetensors"))}

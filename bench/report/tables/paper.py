@@ -1,0 +1,162 @@
+"""The tables of a paper by name: its methods in its order, its metrics, on test sets of ours."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.core.errors import WrongUsage
+from bench.report.published.tables import UNSCALED, Published, PublishedTable, Selection
+from bench.report.tables.beside import with_published
+from bench.report.tables.collect import Measured, table_of
+from bench.report.tables.runs import repeated, runs_on
+from bench.report.tables.table import Row, Table
+from bench.store.run import Run
+from bench.testsets.manifest import Plan, TestSet
+
+
+def find_printed(published: Published, number: int) -> PublishedTable:
+    """Return the published table of this number.
+
+    Raises:
+        WrongUsage: there is none.
+    """
+    tables = {table.label: table for table in published.tables}
+    if (label := f"Table {number}") not in tables:
+        raise WrongUsage(f"There is no published {label}: known are {', '.join(tables)}.")
+    return tables[label]
+
+
+def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[str]:
+    """Which of the test sets that are prepared, name -> plan, a table is laid out on.
+
+    Those of its own families; where there are none, those of its scales, which are other faces.
+
+    Raises:
+        WrongUsage: there are neither.
+    """
+    places = list(dict.fromkeys((v.family, _scale_name(v.scale)) for v in printed.values))
+    scales = [scale for _, scale in places]
+    exact = {
+        name: places.index(place)
+        for name, plan in plans.items()
+        if (place := (plan.recipe, _kind(plan))) in places
+    }
+    alike = {name: scales.index(_kind(p)) for name, p in plans.items() if _kind(p) in scales}
+    if found := exact or alike:
+        return sorted(found, key=lambda name: (found[name], plans[name].size, name))
+    family, _ = places[0]
+    wanted = " ".join(dict.fromkeys(scale.removeprefix("x") for scale in scales))
+    option = "" if wanted == UNSCALED else f" --scale {wanted}"
+    raise WrongUsage(
+        f"No test set of {printed.label} is prepared: `bench prepare {family}{option}` makes it."
+    )
+
+
+def paper_table(
+    printed: PublishedTable,
+    testset: TestSet,
+    results: Path,
+    metrics: Sequence[Measured],
+    protocol: str,
+) -> Table:
+    """Return a published table with our values on one test set and its own beside them.
+
+    A method has the row of the run whose settings are the published ones, where there is one, and
+    else of all its runs; without any, a row that says which command makes one. No run has two rows.
+    `metrics` are the table's, as `protocol` measures them.
+    """
+    left = runs_on(testset, results)
+    chosen = {}
+    for name, selection in printed.selections.items():
+        chosen[name] = _chosen(printed, selection, testset, left)
+        left = [run for run in left if run not in chosen[name]]
+    runs = [run for of in chosen.values() for run in of]
+    table = table_of(testset, runs, metrics, protocol)
+    first = [group[0] for group in repeated(runs)]
+    made = iter(zip(table.rows, first, strict=True))
+    rows: list[tuple[Row, Run | None]] = []
+    for name, of in chosen.items():
+        label = printed.methods[name]
+        if not of:
+            rows.append((_absent(printed, name, chosen, testset, metrics), None))
+            continue
+        groups = len(repeated(of))
+        for _ in range(groups):
+            row, run = next(made)
+            row = _with_commands(row, metrics, testset, protocol)
+            rows.append((replace(row, title=label) if groups == 1 else row, run))
+    titled = replace(table, title=printed.source, rows=tuple(row for row, _ in rows))
+    return with_published(titled, testset, [run for _, run in rows], [printed])
+
+
+def _chosen(
+    printed: PublishedTable, selection: Selection, testset: TestSet, runs: Sequence[Run]
+) -> list[Run]:
+    """Return the runs of a published row, preferring those with the published settings."""
+    taken = [run for run in runs if selection.takes(run.spec.method, run.spec.settings)]
+    if printed.conditions is None:
+        return taken
+    known = printed.conditions.settings_of(selection.method, _kind(testset.manifest.plan))
+    known = {name: v for name, v in known.items() if name not in selection.about}
+    exact = [
+        run
+        for run in taken
+        if all(run.spec.settings.get(name) == value for name, value in known.items())
+    ]
+    return exact or taken
+
+
+def _absent(
+    printed: PublishedTable,
+    name: str,
+    chosen: Mapping[str, Sequence[Run]],
+    testset: TestSet,
+    metrics: Sequence[Measured],
+) -> Row:
+    """Return a row without values, with the reason shared by all methods that were not run."""
+    selection = printed.selections[name]
+    if selection.method == name:
+        plain = [n for n, s in printed.selections.items() if not chosen[n] and s.method == n]
+        reason = f"Not run: `bench run {' '.join(plain)} --testset {testset.name}`."
+    else:
+        whole = printed.selections.get(selection.method, Selection(selection.method))
+        options = "".join(
+            f" --set {selection.method}.{key}={_toml(value)}"
+            for key, value in selection.settings.items()
+            if whole.settings.get(key) != value
+        )
+        apart = {k: v for k, v in selection.unlike.items() if whole.unlike.get(k) != v}
+        other = " and ".join(f"another {key} than {value}" for key, value in apart.items())
+        condition = f", with {other}" if other else ""
+        command = f"bench run {selection.method}{options} --testset {testset.name}"
+        reason = f"Not run: `{command}`{condition}."
+    missing = {metric.name: reason for metric in metrics}
+    return Row(name, printed.methods[name], {}, images_done=0, missing=missing)
+
+
+def _with_commands(row: Row, metrics: Sequence[Measured], testset: TestSet, protocol: str) -> Row:
+    """Add the command that measures what a row lacks."""
+    lacking = [
+        metric.name
+        for metric in metrics
+        if not (row.scores.get(metric.name) or metric.name in (*row.whole, *row.missing))
+    ]
+    if not lacking:
+        return row
+    options = "".join(f" --metric {name}" for name in lacking)
+    command = f"bench evaluate --testset {testset.name} --protocol {protocol}{options}"
+    reason = f"It was not measured: `{command}`."
+    return replace(row, missing={**row.missing, **dict.fromkeys(lacking, reason)})
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _kind(plan: Plan) -> str:
+    """Return the key of a test set's published values: "x8" or "real"; empty for others."""
+    return f"x{plan.scale}" if plan.degradation == "bicubic" else plan.degradation
+
+
+def _scale_name(scale: int | None) -> str:
+    return UNSCALED if scale is None else f"x{scale}"

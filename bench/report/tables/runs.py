@@ -1,0 +1,166 @@
+"""Which runs there are on a test set, in which order, and what they are called."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.core.errors import BenchError
+from bench.store.run import Run, list_runs
+from bench.store.schema import Record, RunSpec
+from bench.testsets.manifest import TestSet
+
+
+class Reading(Run):
+    """A run as a report finds it: its pictures are hashed, and its scores are read, once."""
+
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        return super().records()
+
+    @cached_property
+    def _table(self) -> pd.DataFrame | None:
+        return super().scores()
+
+    def records(self) -> dict[str, Record]:
+        return self._records
+
+    def scores(self) -> pd.DataFrame | None:
+        return self._table
+
+
+def runs_on(testset: TestSet, results: Path) -> list[Run]:
+    """All runs on a test set as it is, repetitions of a run behind each other."""
+    digest = testset.manifest.sha256
+    runs = [Reading(run.folder) for run in list_runs(results, testset.name)]
+    return sorted((run for run in runs if run.spec.testset == digest), key=_place)
+
+
+def repeated(runs: Sequence[Run]) -> list[list[Run]]:
+    """Repetitions of one run together, in the order of the first of each."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_repeated_identity(run), []).append(run)
+    return list(groups.values())
+
+
+def _repeated_identity(run: Run) -> str:
+    return replace(run.spec, repetition=0).identity
+
+
+def _place(run: Run) -> tuple[Any, ...]:
+    """Methods by name, then runs as they are before variants, by their settings, by repetition."""
+    first = replace(run.spec, repetition=0)
+    order = list(run.variants), _by_size(first.settings), first.identity
+    return first.method, *order, run.spec.repetition
+
+
+def find_runs(
+    testset: TestSet, results: Path, methods: Sequence[str], order: Sequence[str]
+) -> list[Run]:
+    """Return the runs of these methods (default: all) on a test set, in the given order.
+
+    A single run is named by its folder in place of the method, or by what that begins with.
+
+    Raises:
+        BenchError: there are none.
+    """
+    runs = runs_on(testset, results)
+    there = {run.spec.method for run in runs}
+
+    def is_called(run: Run, name: str) -> bool:
+        method = run.spec.method
+        if name in there:
+            return name == method
+        return name.startswith(f"{method}-") and run.folder.name.startswith(name)
+
+    absent = [name for name in methods if not any(is_called(run, name) for run in runs)]
+    if absent or not runs:
+        what = f" of {', '.join(absent)}" if absent else ""
+        raise BenchError(f"There are no results{what} on {testset.name}: `bench run` first.")
+    names = methods or order
+
+    def rank(run: Run) -> int:
+        return next((i for i, name in enumerate(names) if is_called(run, name)), len(names))
+
+    # Sorting is stable: within a rank the order stays.
+    return sorted((run for run in runs if not methods or rank(run) < len(names)), key=rank)
+
+
+def _by_size(settings: Mapping[str, Any]) -> list[tuple[str, float, str]]:
+    """Return a sort key of settings: numbers by value, before strings."""
+    sizes = []
+    for name, value in _settings(settings):
+        try:
+            sizes.append((name, float(value), ""))
+        except ValueError:
+            sizes.append((name, math.inf, value))
+    return sizes
+
+
+def run_labels(runs: Sequence[Run]) -> list[str]:
+    """Label each run by its method's title and what differs between runs of that method.
+
+    What the name of a variant stands for ("w/o CRT") is said by that name, in place of the setting.
+    The seed is told if it differs between any runs: methods are to be compared on the same noise.
+    A precision is told if it is a reduced one.
+    """
+    seeds = {run.spec.seed for run in runs}
+    labels = []
+    for run in runs:
+        siblings = [
+            (facts(other.spec), _named(run) | _named(other))
+            for other in runs
+            if other.spec.method == run.spec.method
+        ]
+        apart = [
+            f"{key} {value}"
+            for key, value in facts(run.spec).items()
+            if any(key not in named and _sets_apart(key, value, of) for of, named in siblings)
+            or (key == "seed" and len(seeds) > 1)
+            or (key == "precision" and value != "float32")
+        ]
+        title = " ".join(filter(None, [str(run.description["title"]), ", ".join(run.variants)]))
+        labels.append(f"{title} ({', '.join(apart)})" if apart else title)
+    return labels
+
+
+def _named(run: Run) -> set[str]:
+    """Return the settings that a run's variants stand for."""
+    return {setting for settings in run.variants.values() for setting in settings}
+
+
+def facts(spec: RunSpec) -> dict[str, Any]:
+    """Return everything that may distinguish two runs of a method."""
+    settings = dict(_settings(spec.settings))
+    weights = {need: digest[:8] for need, digest in spec.weights.items()}
+    numbers = {"seed": spec.seed, "revision": spec.revision, "repetition": spec.repetition}
+    return {**settings, **weights, **numbers, "precision": spec.precision}
+
+
+def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of settings; those of a method inside begin with its name and a space."""
+    for key, value in settings.items():
+        if (
+            isinstance(value, Mapping)
+            and value.keys() == {"method", "revision", "settings"}
+            and isinstance(value["settings"], Mapping)
+        ):
+            name = str(value["method"])
+            yield inside + key, name
+            yield f"{name} revision", str(value["revision"])
+            yield from _settings(value["settings"], f"{name} ")
+        else:
+            text = json.dumps(value)
+            shown = text.removesuffix(".0") if isinstance(value, float) else text.strip('"')
+            yield inside + key, shown
+
+
+def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:
+    """Whether a fact tells a run from another one; of different methods inside, the names do."""
+    return other[key] != value if key in other else " " not in key

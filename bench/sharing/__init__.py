@@ -1,0 +1,1 @@
+"""Sharing results: archives, exports, audits, comparison of two results."""

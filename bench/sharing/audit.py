@@ -1,0 +1,132 @@
+"""From the numbers of a run back to the bytes that they were made of: test set, weights, code.
+
+A cell of a table is a mean of scores of pictures of a run. The run's own files are held to their
+seals and hashes, and what it was made of to the hashes in its description.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.core.files import broken_seals, is_sealed, sha256_file
+from bench.store.run import Run
+from bench.store.schema import RunSpec
+from bench.testsets.manifest import FILE_NAME, differences, read_manifest, strangers
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What runs lead back to, a line each, and a line for whatever is not as it was."""
+
+    origins: tuple[str, ...]
+    found: tuple[str, ...]
+
+
+def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
+    """Walk from each run to its test set below `testsets`, its weights and its code.
+
+    What has changed is found; what is not on this machine is said among the origins.
+
+    Raises:
+        BenchError: a description or a manifest can't be read.
+    """
+
+    @cache
+    def of_testset(folder: Path) -> tuple[str, ...]:
+        return tuple(audit_testset(folder))
+
+    origins: list[str] = []
+    found: dict[str, None] = {}  # what several runs share is said once
+    for run in runs:
+        found |= dict.fromkeys(differences_of(run))
+        if broken_seals(run.folder / "run.json"):
+            continue  # where it would lead to is not to be relied on
+        folder = testsets / run.folder.parent.name
+        code = code_part(run.spec, run.description["provenance"])
+        parts = [_testset_part(run, folder), *_weights_parts(run), code]
+        origins.append(f"{run.folder}: {', '.join(parts)}")
+        if (folder / FILE_NAME).is_file():
+            found |= dict.fromkeys(of_testset(folder))
+            if read_manifest(folder).sha256 != run.spec.testset:
+                found[f"{folder} is another test set than the one of {run.folder}."] = None
+        found |= dict.fromkeys(_changed_weights(run))
+    return Audit(tuple(origins), tuple(found))
+
+
+def differences_of(run: Run) -> list[str]:
+    """Return a line per part of a run that has changed: description, images, tables.
+
+    Raises:
+        BenchError: a description or a table can't be read.
+    """
+    names = ("records.parquet", "failures.parquet", "scores.parquet")
+    tables = [path for name in names if (path := run.folder / name).exists()]
+    lines = broken_seals(run.folder / "run.json", *tables)
+    if run.description.get("identity") != run.spec.identity:
+        lines.append(f"{run.folder}/run.json does not describe the run of its identity.")
+    if any(is_sealed(path.read_bytes()) is False for path in tables):
+        return lines  # what they say of the pictures is not to be relied on
+    written, there = run.written(), run.records()
+    for image in written:
+        if image not in there:
+            path = run.picture(image)
+            lines.append(f"{path} {'has changed' if path.is_file() else 'is missing'}.")
+    pictures = (run.folder / "images").rglob("*")
+    known = {run.picture(image) for image in written}
+    lines += [
+        f"{path} is not in the records."
+        for path in sorted(pictures)
+        if path.is_file() and path not in known
+    ]
+    scores = run.scores()
+    hashes = {record.sha256 for record in written.values()}
+    stale = 0 if scores is None else int((~scores["sr_sha256"].isin(hashes)).sum())
+    if stale:
+        lines.append(f"{run.folder}/scores.parquet has {stale} scores of other pictures.")
+    return lines
+
+
+def audit_testset(folder: Path) -> list[str]:
+    """Return a line per file in a test set's folder that has changed.
+
+    Raises:
+        BenchError: the manifest can't be read.
+    """
+    manifest = read_manifest(folder)
+    sealed = broken_seals(folder / FILE_NAME)
+    return [*sealed, *differences(folder, manifest), *strangers(folder, manifest)]
+
+
+def _testset_part(run: Run, folder: Path) -> str:
+    here = "" if (folder / FILE_NAME).is_file() else ", not here"
+    return f"test set {folder.name} ({run.spec.testset[:12]}{here})"
+
+
+def _weights_parts(run: Run) -> Iterator[str]:
+    files = _weights_files(run)
+    for name, digest in run.spec.weights.items():
+        path = files.get(name)
+        where = "" if path is None else f" of {path}" if path.is_file() else f" of {path}, not here"
+        yield f"{name} ({digest[:12]}{where})"
+
+
+def _changed_weights(run: Run) -> Iterator[str]:
+    for name, path in _weights_files(run).items():
+        if path.is_file() and sha256_file(path) != run.spec.weights[name]:
+            yield f"{path} has changed since {run.folder} was made with it."
+
+
+def _weights_files(run: Run) -> dict[str, Path]:
+    """Return the file of each checkpoint when the run began."""
+    files = run.description["provenance"].get("weights", {})
+    return {name: Path(path) for name, path in files.items() if name in run.spec.weights}
+
+
+def code_part(spec: RunSpec, facts: Mapping[str, Any]) -> str:
+    """Return the code of a run: its method's revision and the commit."""
+    commit = facts.get("commit")
+    code = "no commit known" if commit is None else f"commit {str(commit)[:12]}"
+    changed = " with changes that were not committed" if facts.get("dirty") else ""
+    return f"revision {spec.revision} at {code}{changed}"

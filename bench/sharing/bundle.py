@@ -1,0 +1,225 @@
+"""Files in one archive with a manifest of their hashes, of which every byte can be foretold.
+
+An archive is a plain tar, so that any program can open it. Its first file, manifest.json, holds the
+size and hash of all others in their order, and a seal. All else about them is always the same (no
+time, no owner, no link, no compression), so that equal files make equal archives. For a reader
+nothing follows from a header but the length of the manifest: from this it knows where each file
+must lie and which bytes must be around it. What a stranger's archive says elsewhere is compared,
+and never obeyed.
+"""
+
+import hashlib
+import tarfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO
+
+from bench.core.errors import BenchError, Refused
+from bench.core.files import (
+    SEAL,
+    is_sealed,
+    parse_json,
+    replacing,
+    sealed_json,
+    sha256,
+    sha256_file,
+)
+from bench.core.names import invalid_filename_reason, stays_below
+from bench.core.progress import track
+from bench.core.validation import read_back
+from bench.images import MAX_BYTES
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+_END = bytes(2 * tarfile.BLOCKSIZE)
+_PIECE = 2**20  # bytes read at a time
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in an archive."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the manifest says: the files behind it, in their order."""
+
+    format: int
+    files: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An archive whose manifest was read."""
+
+    path: Path
+    contents: Contents
+    start: int
+    """Where the first file's header begins."""
+
+    @cached_property
+    def members(self) -> Mapping[str, Member]:
+        """By their names."""
+        return {member.name: member for member in self.contents.files}
+
+    @cached_property
+    def _places(self) -> Mapping[str, int]:
+        """Where the bytes of each file begin; under the empty name, where the end does."""
+        places, position = {}, self.start
+        for member in self.contents.files:
+            places[member.name] = position + len(_header(member.name, member.size))
+            position = places[member.name] + member.size + _padding(member.size)
+        return {**places, "": position}
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file that the manifest names.
+
+        Raises:
+            Refused: they have changed.
+        """
+        with self.path.open("rb") as file:
+            file.seek(self._places[name])
+            data = file.read(self.members[name].size)
+        if sha256(data) != self.members[name].sha256:
+            raise Refused(f"{self.path}: {name} has changed since it was packed.")
+        return data
+
+    def differences(self) -> list[str]:
+        """Return a line per file that has changed since packing."""
+        size, wanted = self.path.stat().st_size, self._places[""] + len(_END)
+        if size != wanted:
+            what = "something is missing" if size < wanted else "something was added"
+            return [f"{self.path} has {size} bytes, by its manifest {wanted}: {what}."]
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            members = track(self.contents.files, "verifying", len(self.contents.files))
+            lines = [line for member in members for line in self._check(file, member)]
+            if file.read() != _END:
+                lines.append(f"{self.path}: its end has changed.")
+        return lines
+
+    def _check(self, file: IO[bytes], member: Member) -> list[str]:
+        """Return what has changed in the file that begins here, header and padding included."""
+        header = _header(member.name, member.size)
+        around = file.read(len(header)) == header
+        digest, left = hashlib.sha256(), member.size
+        while left and (piece := file.read(min(left, _PIECE))):
+            digest.update(piece)
+            left -= len(piece)
+        around &= not any(file.read(_padding(member.size)))
+        lines = [] if around else [f"{self.path}: what is around {member.name} has changed."]
+        if digest.hexdigest() != member.sha256:
+            lines.append(f"{self.path}: {member.name} has changed.")
+        return lines
+
+
+def write_bundle(path: Path, files: Mapping[str, Path | bytes]) -> None:
+    """Pack files by their names in the archive, in this order.
+
+    Raises:
+        BenchError: a file is too large or changes meanwhile, or the archive can't be written.
+    """
+    members = tuple(_described(name, source) for name, source in files.items())
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        _put(file, MANIFEST, sealed_json(asdict(Contents(FORMAT, members))))
+        for member, source in track(
+            zip(members, files.values(), strict=True), "packing", len(files)
+        ):
+            data = source if isinstance(source, bytes) else source.read_bytes()
+            if sha256(data) != member.sha256:
+                raise BenchError(f"{source!s} has changed while it was packed: export again.")
+            _put(file, member.name, data)
+        file.write(_END)
+
+
+def open_bundle(path: Path) -> Bundle:
+    """Read an archive's manifest, whose names lead nowhere else.
+
+    Raises:
+        BenchError: it can't be read.
+        Refused: it is no archive of ours, its manifest has changed, or names what can't be.
+    """
+    try:
+        with path.open("rb") as file:
+            first = file.read(tarfile.BLOCKSIZE)
+            size = tarfile.TarInfo.frombuf(first, "utf-8", "strict").size
+            ours = 0 <= size <= MAX_BYTES and first == _header(MANIFEST, size)
+            data = file.read(size) if ours else b""
+            padding = file.read(_padding(size)) if ours else b""
+    except OSError as error:
+        raise BenchError(f"{path} can't be read: {error.strerror}.") from None
+    except (tarfile.TarError, ValueError):
+        ours = False
+    if not ours:
+        raise Refused(
+            f"{path} is no archive that `bench export` wrote, or its beginning has changed."
+        )
+    if not is_sealed(data) or any(padding):
+        raise Refused(f"{path}: {MANIFEST} has changed: get the archive again.")
+    value = parse_json(data, f"{path}: {MANIFEST}", "what is in the archive")
+    if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
+        raise Refused(f"{path} is of another format than {FORMAT}, of another version of bench.")
+    value.pop(SEAL, None)
+    contents = read_back(Contents, {"format": FORMAT, **value}, f"{path}: {MANIFEST}")
+    _check_contents(path, contents)
+    return Bundle(path, contents, tarfile.BLOCKSIZE + size + _padding(size))
+
+
+def _check_contents(path: Path, contents: Contents) -> None:
+    """See that every name stays in the archive and is there once, and that sizes can be.
+
+    Raises:
+        Refused: not so.
+    """
+    names = set()
+    for member in contents.files:
+        reasons = ["leads out of it"] if not stays_below(member.name) else []
+        reasons += filter(None, map(invalid_filename_reason, _parts(member.name)))
+        if reasons:
+            what = f"{path} names {member.name!r}, which {reasons[0]}"
+            raise Refused(f"{what}: don't trust this archive.")
+        if member.name in names or member.name == MANIFEST:
+            raise Refused(f"{path} names {member.name} twice: don't trust this archive.")
+        if not 0 <= member.size <= MAX_BYTES:
+            raise Refused(f"{path} names {member.name} of {member.size} bytes, which can't be.")
+        names.add(member.name)
+
+
+def _parts(name: str) -> list[str]:
+    """Return the names on a path, the last without a picture's suffix."""
+    *folders, last = name.split("/")
+    return [*folders, last.removesuffix(".png")]
+
+
+def _described(name: str, source: Path | bytes) -> Member:
+    if isinstance(source, bytes):
+        size, digest = len(source), sha256(source)
+    else:
+        size, digest = source.stat().st_size, sha256_file(source)
+    if size > MAX_BYTES:
+        raise BenchError(f"{name} is larger than {MAX_BYTES // 2**20} MiB, too large to be packed.")
+    return Member(name, size, digest)
+
+
+def _put(file: IO[bytes], name: str, data: bytes) -> None:
+    file.write(_header(name, len(data)))
+    file.write(data)
+    file.write(bytes(_padding(len(data))))
+
+
+def _header(name: str, size: int) -> bytes:
+    """All that stands before the bytes of a file: one block, more before a long name."""
+    info = tarfile.TarInfo(name)  # as of 1970, of nobody, to be read by all
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
+
+
+def _padding(size: int) -> int:
+    return -size % tarfile.BLOCKSIZE

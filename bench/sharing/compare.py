@@ -1,0 +1,334 @@
+"""Two results side by side: in what their making differs, and what that did. Pure.
+
+Everything is paired per image, and a difference is the second one's value less the first one's.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bench.core.errors import BenchError
+from bench.report.statistics import Paired, holm, paired
+from bench.report.tables.collect import COSTS, Measured
+from bench.report.tables.runs import facts
+from bench.report.tables.table import Column, mean
+from bench.sharing.results import Result
+from bench.testsets.manifest import Manifest
+
+Value = TypeVar("Value")
+Pair = tuple[Value, Value]
+"""Of the first result, and of the second one."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A fact that differs; None where a side does not know it.
+
+    `identity` is whether it takes part in the run's identity, so that it is meant to change
+    pictures; what was only recorded is not.
+    """
+
+    name: str
+    one: str | None
+    other: str | None
+    identity: bool
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One metric of both.
+
+    Attributes:
+        one: the first one's mean over the images, or the one value of the whole set or run.
+        images: image -> the values of both; empty where the metric has one value for all.
+        change: the paired difference and what is known of it, of finite values.
+        left_out: images with an infinite value, which no mean is taken of.
+        p_value: of the difference, corrected by Holm for all metrics of the comparison.
+        identities: by what either was measured; different ones are not comparable.
+    """
+
+    column: Column
+    one: float
+    other: float
+    images: Mapping[str, Pair[float]] = field(default_factory=dict)
+    change: Paired | None = None
+    left_out: int = 0
+    p_value: float | None = None
+    identities: Pair[str] = ("", "")
+
+    @property
+    def alike(self) -> bool:
+        """Whether both were measured the same way."""
+        return self.identities[0] == self.identities[1]
+
+    @property
+    def better(self) -> int:
+        """Images of which the second one is better."""
+        sign = 1 if self.column.higher_is_better else -1
+        return sum(sign * other > sign * one for one, other in self.images.values())
+
+    @property
+    def equal(self) -> int:
+        return sum(one == other for one, other in self.images.values())
+
+    @property
+    def worse(self) -> int:
+        return len(self.images) - self.better - self.equal
+
+    def largest(self, count: int) -> list[tuple[str, float]]:
+        """Return the images that differ most, with their differences; equal ones are left out."""
+        found = [(image, difference(pair)) for image, pair in self.images.items()]
+        found = [(image, value) for image, value in found if value]
+        return sorted(found, key=lambda item: (-abs(item[1]), item[0]))[:count]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two results side by side.
+
+    `images` are the pairs of ids that are compared, `whole` whether those are all of one test set,
+    `identical` how many pictures of them are the same file, byte for byte.
+    """
+
+    one: Result
+    other: Result
+    images: Mapping[str, str]
+    whole: bool
+    identical: int
+    differences: tuple[Difference, ...]
+    measurements: tuple[Measurement, ...]
+    notes: tuple[str, ...]
+
+
+def compare(one: Result, other: Result, metrics: Sequence[Measured]) -> Comparison:
+    """Set two results side by side by all of these metrics that both have values for.
+
+    Raises:
+        BenchError: they have no image in common.
+    """
+    images = _common(one, other)
+    whole = one.spec.testset == other.spec.testset
+    measurements = [
+        made
+        for metric in metrics
+        if metric.reference != "repetitions" and (made := _measure(metric, one, other, images))
+    ]
+    tested = [made for made in measurements if made.change and made.change.p_value is not None]
+    corrected = iter(holm([made.change.p_value or 0.0 for made in tested if made.change]))
+    measurements = [
+        replace(made, p_value=next(corrected)) if made in tested else made for made in measurements
+    ]
+    identical = sum(
+        one.records[mine].sha256 == other.records[theirs].sha256 for mine, theirs in images.items()
+    )
+    differences = tuple(_differences(one, other))
+    notes = _notes(one, other, images, whole, identical, differences, measurements)
+    costs = (_cost(column, one, other, images) for column in COSTS)
+    return Comparison(
+        one,
+        other,
+        images,
+        whole,
+        identical,
+        differences,
+        (*measurements, *filter(None, costs)),
+        tuple(notes),
+    )
+
+
+def difference(pair: Pair[float]) -> float:
+    """Return the second value minus the first; 0 for equal ones, infinite ones included."""
+    return 0.0 if pair[0] == pair[1] else pair[1] - pair[0]
+
+
+def _common(one: Result, other: Result) -> dict[str, str]:
+    """Map the first one's images to the second one's with the same HR and LR files.
+
+    Raises:
+        BenchError: there are none.
+    """
+    if one.spec.testset == other.spec.testset:
+        images = {image: image for image in one.records if image in other.records}
+        why = "have no picture of the same image"
+    elif one.manifest is None or other.manifest is None:
+        lacking = one if one.manifest is None else other
+        images = {}
+        why = (
+            f"are of different test sets, and that of {lacking.name}, {lacking.testset} "
+            f"({lacking.spec.testset[:12]}), is not here to look for images in common"
+        )
+    else:
+        theirs = {files: image for image, files in _files(other.manifest).items()}
+        mine = _files(one.manifest)
+        same = {image: theirs[mine[image]] for image in one.records if mine[image] in theirs}
+        images = {image: theirs for image, theirs in same.items() if theirs in other.records}
+        why = "are of different test sets without a common image of the same HR and LR files"
+    if not images:
+        raise BenchError(f"{one.name} and {other.name} {why}: there is nothing to compare.")
+    return images
+
+
+def _files(manifest: Manifest) -> dict[str, tuple[str | None, str]]:
+    return {entry.id: (entry.hr_sha256, entry.lr_sha256) for entry in manifest.images}
+
+
+def _measure(
+    metric: Measured, one: Result, other: Result, images: Mapping[str, str]
+) -> Measurement | None:
+    """Both by one metric, measured alike if both ever were; None where one has no value."""
+    per_image = metric.per == "image"
+    known = [_by_identity(result, metric.name, per_image) for result in (one, other)]
+    chosen = _identities(metric.key, *known)
+    if chosen is None:
+        return None
+    mine, theirs = known[0][chosen[0]], known[1][chosen[1]]
+    column = Column(
+        metric.name, metric.title, metric.higher_is_better, metric.digits, metric.unit, metric.per
+    )
+    if not per_image:
+        if one.spec.testset != other.spec.testset:
+            return None  # of other images, too
+        return Measurement(column, mine[""], theirs[""], identities=chosen)
+    pairs = {a: (mine[a], theirs[b]) for a, b in images.items() if a in mine and b in theirs}
+    finite = [pair for pair in pairs.values() if all(map(math.isfinite, pair))]
+    if not pairs:
+        return None
+    change = paired(*np.array(finite).T) if finite else None
+    first, second = map(mean, zip(*(finite or pairs.values()), strict=True))
+    left_out = len(pairs) - len(finite)
+    return Measurement(column, first, second, pairs, change, left_out, identities=chosen)
+
+
+def _by_identity(result: Result, metric: str, per_image: bool) -> dict[str, dict[str, float]]:
+    """By what was measured, its identity -> image -> value, or the empty name for a whole set."""
+    scores = result.scores
+    rows = scores[(scores["metric"] == metric) & scores["value"].notna()]
+    rows = rows[rows["image"].isin(result.records) if per_image else rows["image"] == ""]
+    return {
+        str(identity): dict(zip(of["image"], of["value"].astype(float), strict=True))
+        for identity, of in rows.groupby("identity", sort=False)
+    }
+
+
+def _identities(
+    current: str, one: Mapping[str, object], other: Mapping[str, object]
+) -> Pair[str] | None:
+    """Choose the metric identities: today's, else the last in both, else the last of each."""
+    if not one or not other:
+        return None
+    shared = [identity for identity in one if identity in other]
+    if shared:
+        same = current if current in shared else shared[-1]
+        return same, same
+    return list(one)[-1], list(other)[-1]
+
+
+def _cost(
+    column: Column, one: Result, other: Result, images: Mapping[str, str]
+) -> Measurement | None:
+    """Compare recorded costs; not tested, since timings vary between machines."""
+    if column.name == "memory":
+        if one.memory is None or other.memory is None:
+            return None
+        return Measurement(column, one.memory / 2**30, other.memory / 2**30)
+    mine = [getattr(one.records[image], column.name) for image in images]
+    theirs = [getattr(other.records[image], column.name) for image in images.values()]
+    if None in mine or None in theirs:
+        return None
+    whole = replace(column, per="run")
+    return Measurement(whole, mean(mine), mean(theirs))
+
+
+def _differences(one: Result, other: Result) -> list[Difference]:
+    found = []
+    for of, identity in ((_identity, True), (_recorded, False)):
+        mine, theirs = of(one), of(other)
+        found += [
+            Difference(name, mine.get(name), theirs.get(name), identity)
+            for name in dict.fromkeys([*mine, *theirs])
+            if mine.get(name) != theirs.get(name)
+        ]
+    return found
+
+
+def _identity(result: Result) -> dict[str, str]:
+    """Return everything that determines a run's images."""
+    spec = result.spec
+    named = {"method": spec.method, "test set": spec.testset[:12]}
+    return named | {name: str(value) for name, value in facts(spec).items()}
+
+
+def _recorded(result: Result) -> dict[str, str]:
+    """Return the recorded code, packages and machine."""
+    known: dict[str, Any] = dict(result.provenance)
+    packages = known.pop("packages", {})
+    commit, dirty = known.pop("commit", None), known.pop("dirty", None)
+    if commit is not None:
+        known["commit"] = f"{str(commit)[:12]}{' with changes' if dirty else ''}"
+    for name in ("started", "weights", "not_promised"):  # differ, and say nothing by that
+        known.pop(name, None)
+    if isinstance(packages, Mapping):
+        known |= {f"{name} (package)": version for name, version in packages.items()}
+    return {
+        str(name): value if isinstance(value, str) else json.dumps(value)
+        for name, value in known.items()
+        if value is not None
+    }
+
+
+def _notes(
+    one: Result,
+    other: Result,
+    images: Mapping[str, str],
+    whole: bool,
+    identical: int,
+    differences: Sequence[Difference],
+    measurements: Sequence[Measurement],
+) -> list[str]:
+    """Sentences on what the numbers alone don't tell."""
+    notes = []
+    if not whole:
+        notes.append(
+            f"The test sets differ: compared are the {len(images)} images whose HR and LR files "
+            "are the same in both."
+        )
+    elif len(images) < max(len(one.records), len(other.records)):
+        notes.append(
+            f"Compared are the {len(images)} images that both have: A has {len(one.records)}, "
+            f"B {len(other.records)}."
+        )
+    meant = [found for found in differences if found.identity]
+    if identical == len(images):
+        notes.append(
+            "Every picture is the same, byte for byte: what differs changed none of them."
+            if differences
+            else "Every picture is the same, byte for byte."
+        )
+    elif not meant:
+        notes.append(
+            f"Both are runs of the same identity, but {len(images) - identical} pictures differ: "
+            + (
+                "look at what differs in code, packages and machine."
+                if differences
+                else "nothing that was recorded says why."
+            )
+        )
+    for made in measurements:
+        if not made.alike:
+            notes.append(
+                f"{made.column.title} was measured in different ways, so that its difference is "
+                "not of the pictures alone: `bench evaluate` both with the same version. "
+                f"A: {made.identities[0]}. B: {made.identities[1]}."
+            )
+        if made.left_out:
+            notes.append(
+                f"{made.column.title}: {made.left_out} images with an infinite value are left out "
+                "of means and tests."
+            )
+    if not measurements:
+        notes.append("No metric has values for both: `bench evaluate` measures them.")
+    return notes

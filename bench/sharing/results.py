@@ -1,0 +1,184 @@
+"""A run as it is compared: read once, from its folder or from an archive."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pandas as pd
+
+from bench.core.errors import BenchError
+from bench.core.files import write_bytes
+from bench.sharing.bundle import Bundle
+from bench.sharing.export import DESCRIPTION, TABLES, named
+from bench.store.run import Run, set_sha256
+from bench.store.schema import Record, RunSpec
+from bench.testsets.manifest import FILE_NAME, Manifest, read_manifest
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of a run.
+
+    Attributes:
+        name: its folder's, which begins with the method's.
+        place: the archive or folder that it was read from.
+        title: the method's, with the names of its variants.
+        testset: what the test set is called there.
+        manifest: of its test set, where that is at hand.
+        records: by image, of all pictures that are as they were written.
+        table: the scores, or None before the first evaluation.
+    """
+
+    name: str
+    place: Path
+    title: str
+    spec: RunSpec
+    testset: str
+    manifest: Manifest | None
+    provenance: Mapping[str, Any]
+    memory: float | None
+    records: Mapping[str, Record]
+    table: pd.DataFrame | None
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Those of these pictures, and of the set of all of them."""
+        if self.table is None:
+            return pd.DataFrame(columns=["image", "metric", "identity", "value", "note"])
+        if "metric" not in self.table.columns:
+            raise BenchError(f"{self.place}: scores of {self.name} lack the names of metrics.")
+        files = [record.sha256 for record in self.records.values()]
+        return self.table[self.table["sr_sha256"].isin([*files, set_sha256(files)])]
+
+    def is_called(self, name: str) -> bool:
+        """Whether a name means this run: its method's, its folder's, or what that begins with."""
+        method = self.spec.method
+        return name == method or (name.startswith(f"{method}-") and self.name.startswith(name))
+
+
+def folder_result(run: Run, testsets: Path) -> Result:
+    """Read a run from its folder; its test set is below `testsets` or in the run's workspace.
+
+    Raises:
+        BenchError: the run can't be read.
+    """
+    testset = run.folder.resolve().parent
+    places = (testsets, testset.parent.parent / "testsets")
+    manifests = (_manifest(place / testset.name, run.spec.testset) for place in places)
+    manifest = next((found for found in manifests if found), None)
+    return _result(run, run.folder, manifest, run.records)
+
+
+def bundle_results(bundle: Bundle) -> list[Result]:
+    """Read the runs of an archive in order.
+
+    What is read of it lies in a temporary folder meanwhile: no pictures, and names that an export
+    has.
+
+    Raises:
+        BenchError: a file has changed, or can't be read.
+    """
+    places = [("testsets", FILE_NAME), *(("results", name) for name in (DESCRIPTION, *TABLES))]
+    with TemporaryDirectory() as made:
+        root = Path(made)
+        try:
+            for name in (name for place in places for name in named(bundle, *place)):
+                write_bytes(root / name, bundle.read(name))
+            runs = [Run((root / name).parent) for name in named(bundle, "results", DESCRIPTION)]
+            return [_bundled(bundle.path, run, root / "testsets") for run in runs]
+        except BenchError as error:
+            raise BenchError(str(error).replace(made, str(bundle.path))) from None
+
+
+def _bundled(path: Path, run: Run, testsets: Path) -> Result:
+    manifest = _manifest(testsets / run.folder.parent.name, run.spec.testset)
+    return _result(run, path, manifest, run.written)
+
+
+def _manifest(folder: Path, sha256: str) -> Manifest | None:
+    """Return the manifest of a test set if it exists and has this hash."""
+    if not (folder / FILE_NAME).is_file():
+        return None
+    manifest = read_manifest(folder)
+    return manifest if manifest.sha256 == sha256 else None
+
+
+def _result(
+    run: Run, place: Path, manifest: Manifest | None, records: Callable[[], dict[str, Record]]
+) -> Result:
+    description = run.description
+    return Result(
+        name=run.folder.name,
+        place=place,
+        title=" ".join(filter(None, [description["title"], ", ".join(run.variants)])),
+        spec=run.spec,
+        testset=run.folder.resolve().parent.name,
+        manifest=manifest,
+        provenance=description["provenance"],
+        memory=description.get("outcome", {}).get("peak_memory_bytes"),
+        records=records(),
+        table=run.scores(),
+    )
+
+
+def choose(results: Sequence[Result], name: str, where: str) -> list[Result]:
+    """Return the results that a name means.
+
+    Raises:
+        BenchError: there are none.
+    """
+    chosen = [result for result in results if result.is_called(name)]
+    if not chosen:
+        there = ", ".join(result.name for result in results)
+        raise BenchError(f"{where} has no result {name!r}: it holds {there or 'none'}.")
+    return chosen
+
+
+def pairs(
+    one: Sequence[Result], other: Sequence[Result]
+) -> tuple[list[tuple[Result, Result]], list[Result]]:
+    """Which results belong side by side, and those that stand alone.
+
+    One on either side are a pair, whatever they are. Of more, those of one identity are, then those
+    of the same settings, and then those that are the only ones left of their method on both sides.
+
+    Raises:
+        BenchError: there is no pair.
+    """
+    if len(one) == len(other) == 1:
+        return [(one[0], other[0])], []
+    found: list[tuple[Result, Result]] = []
+    left, right = list(one), list(other)
+    for same in (_identity, _settings, _method):
+        for a in list(left):
+            mine = [x for x in left if same(x) == same(a)]
+            theirs = [x for x in right if same(x) == same(a)]
+            if len(mine) == len(theirs) == 1:
+                found.append((a, theirs[0]))
+                left.remove(a)
+                right.remove(theirs[0])
+    if not found:
+        left_names, right_names = (", ".join(r.name for r in side) for side in (one, other))
+        raise BenchError(
+            "No run of the one belongs to one of the other: "
+            f"name one of {left_names}, and one of {right_names}."
+        )
+    found.sort(key=lambda pair: one.index(pair[0]))
+    return found, [*left, *right]
+
+
+def _identity(result: Result) -> object:
+    return result.spec.identity
+
+
+def _settings(result: Result) -> object:
+    """Return what two versions, machines or parts of a test set have in common."""
+    return _method(result), result.spec.seed, json.dumps(result.spec.settings, sort_keys=True)
+
+
+def _method(result: Result) -> object:
+    return result.spec.method, result.spec.repetition

@@ -1,0 +1,274 @@
+"""Results on disk: one folder per run, with pictures, per-image records and provenance.
+
+    results/<test set>/<method>-<identity>/
+        run.json            what was run, on what, with what (written first)
+        images/<id>.png     the results
+        records.parquet     per image: hash, seconds, NFE (written last)
+        records.jsonl       the same while the run is under way
+        failures.parquet    per image without a result: why (there if there is any)
+        failures.jsonl      the same while the run is under way
+        scores.parquet      per image and metric: value, with the identities it belongs to; an
+                            empty image's is of the whole set
+        scores.jsonl        the same while scoring is under way
+
+What their rows and keys are: `bench.store.schema`.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.core.errors import BenchError
+from bench.core.files import (
+    Journal,
+    read_json,
+    sha256,
+    sha256_file,
+    sha256_json,
+    write_bytes,
+    write_sealed_json,
+)
+from bench.core.locks import locked
+from bench.core.progress import notice
+from bench.core.tables import read_table, write_table
+from bench.core.validation import read_back
+from bench.images import Pixels, encode_png
+from bench.store.schema import (
+    FORMAT,
+    TEXTS,
+    Failure,
+    Record,
+    RunSpec,
+    parse_description,
+    parse_records,
+    parse_scores,
+)
+
+
+class Run:
+    """One run's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._journal = Journal(folder / "records.jsonl")
+        self._failures = Journal(folder / "failures.jsonl")
+        self._scores = Journal(folder / "scores.jsonl")
+
+    @classmethod
+    def of(cls, results: Path, testset: str, spec: RunSpec) -> "Run":
+        """Return the run of this identity, which may not exist yet."""
+        return cls(results / testset / f"{spec.method}-{spec.identity[:12]}")
+
+    @classmethod
+    def open(
+        cls, results: Path, testset: str, title: str, spec: RunSpec, provenance: Mapping[str, Any]
+    ) -> "Run":
+        """Open the run of this identity for writing: the existing one, or a new one.
+
+        Raises:
+            BenchError: the folder can't be written, or its run.json is damaged or another run's.
+        """
+        run = cls.of(results, testset, spec)
+        if not (run.folder / "run.json").exists():
+            description = {
+                "format": FORMAT,
+                "identity": spec.identity,
+                "title": title,
+                "spec": asdict(spec),
+                "provenance": provenance,
+            }
+            write_sealed_json(run.folder / "run.json", description)
+        if run.spec.identity != spec.identity:
+            raise BenchError(
+                f"{run.folder}/run.json is not what was run there: remove {run.folder}."
+            )
+        if run.finished:
+            run._journal.remove()  # noqa: SLF001 - a kill between the two leaves both
+        return run
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Hold the folder against other processes that write pictures; see `bench.core.locks`.
+
+        Raises:
+            BenchError: it can't be written.
+        """
+        return locked(self.folder, notice)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """Contents of run.json.
+
+        Raises:
+            BenchError: it is missing, damaged, or of another format.
+        """
+        path = self.folder / "run.json"
+        return parse_description(read_json(path, "a run's description"), str(self.folder))
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What was run."""
+        return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What leads from a table back to the bytes behind it: hashes, and the code's commit."""
+        return {
+            "run": self.spec.identity,
+            "testset": self.spec.testset,
+            "weights": dict(self.spec.weights),
+            "revision": self.spec.revision,
+            "commit": self.description["provenance"].get("commit"),
+        }
+
+    def note_resume(self, provenance: Mapping[str, Any]) -> None:
+        """Record that the run was resumed, perhaps by other code or another machine."""
+        self._describe({"resumed": [*self.description.get("resumed", []), provenance]})
+
+    @property
+    def variants(self) -> dict[str, list[str]]:
+        """What tables print behind the method's title -> settings that it stands for."""
+        return dict(self.description.get("variants", {}))
+
+    def note_variants(self, variants: Mapping[str, Sequence[str]]) -> None:
+        """Record which of its method's named variants the run is."""
+        if self.variants != variants:
+            self._describe({"variants": variants})
+
+    def _describe(self, changes: Mapping[str, Any]) -> None:
+        self.description = {**self.description, **changes}
+        write_sealed_json(self.folder / "run.json", self.description)
+
+    def picture(self, image: str) -> Path:
+        """Where the result for an image is, or will be."""
+        return self.folder / "images" / f"{image}.png"
+
+    def written(self) -> dict[str, Record]:
+        """Image id -> record, of every picture that was written, whatever became of it."""
+        return parse_records(self._written(), str(self.folder))
+
+    def _written(self) -> list[dict[str, Any]]:
+        """Return the rows of the table of records, or of the journal that becomes one.
+
+        Another process may turn either into the other meanwhile: then it is read again.
+        """
+        path = self.folder / "records.parquet"
+        while True:
+            if self.finished:
+                with suppress(FileNotFoundError):
+                    return read_table(path).to_dict("records")
+            elif rows := self._journal.read():
+                return rows
+            elif not self.finished:
+                return []
+
+    def records(self) -> dict[str, Record]:
+        """Image id -> record, for every image whose picture is there as it was written."""
+        return {
+            image: record
+            for image, record in self.written().items()
+            if (path := self.picture(image)).is_file() and sha256_file(path) == record.sha256
+        }
+
+    def write(
+        self, pictures: Mapping[str, Pixels], seconds: float | None, evaluations: int | None
+    ) -> None:
+        """Keep a batch of results; `seconds` and `evaluations` are per image."""
+        records = []
+        for image, pixels in pictures.items():
+            png = encode_png(pixels)
+            write_bytes(self.picture(image), png)
+            records.append(asdict(Record(image, sha256(png), seconds, evaluations)))
+        self._journal.append(records)
+
+    def note_failures(self, failed: Mapping[str, str]) -> None:
+        """Keep why images could not be restored; the last word on an image counts."""
+        if failed:
+            self._failures.append([asdict(Failure(i, reason)) for i, reason in failed.items()])
+
+    def failures(self, restored: Container[str]) -> dict[str, str]:
+        """Image id -> why it could not be restored, of all that are not among those `restored`."""
+        path = self.folder / "failures.parquet"
+        later = self._failures.read()  # first: what another process takes from it is in the table
+        rows = read_table(path).to_dict("records") if path.exists() else []
+        where = f"a failure of {self.folder}"
+        noted = [read_back(Failure, row, where) for row in (*rows, *later)]
+        return {f.image: f.reason for f in noted if f.image not in restored}
+
+    def finish(self, images: Sequence[str], outcome: Mapping[str, Any]) -> None:
+        """Turn the journals into the tables of records and failures, in the test set's order.
+
+        `outcome` is what is known of the run as a whole, such as its peak memory.
+        """
+        self._describe({"outcome": outcome})
+        records = self.records()
+        failures = self.failures(records)
+        self._write_failures([Failure(i, failures[i]) for i in images if i in failures])
+        rows = [asdict(records[image]) for image in images if image in records]
+        columns = [field.name for field in fields(Record)]
+        write_table(self.folder / "records.parquet", pd.DataFrame(rows, columns=columns))
+        self._journal.remove()
+
+    def _write_failures(self, failures: Sequence[Failure]) -> None:
+        path = self.folder / "failures.parquet"
+        if failures:
+            write_table(path, pd.DataFrame([asdict(failure) for failure in failures]))
+        else:
+            path.unlink(missing_ok=True)
+        self._failures.remove()
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / "records.parquet").exists()
+
+    def reopen(self) -> None:
+        """Go back to the journal: pictures of a finished run were lost or changed, or failed."""
+        kept = [asdict(record) for record in self.records().values()]
+        self._journal.remove()
+        self._journal.append(kept)
+        (self.folder / "records.parquet").unlink(missing_ok=True)  # last, lest a kill lose all
+
+    def scores(self) -> pd.DataFrame | None:
+        """Return the scores with what was noted since, or None before the first evaluation."""
+        path = self.folder / "scores.parquet"
+        noted = self._scores.read()  # first: what another process takes from it is in the table
+        tables = [read_table(path)] if path.exists() else []
+        if noted:
+            try:
+                tables.append(pd.DataFrame(noted))
+            except ValueError as error:  # such as of what is no text in any encoding
+                raise BenchError(f"{self._scores.path} is damaged ({error}): remove it.") from None
+        if not tables:
+            return None
+        table = parse_scores(pd.concat(tables, ignore_index=True), str(path))
+        # A kill between table and journal leaves scores in both.
+        return table.drop_duplicates([*TEXTS, "value"], ignore_index=True)
+
+    def note_scores(self, rows: list[dict[str, Any]]) -> None:
+        """Keep scores while more are being computed."""
+        if rows:
+            self._scores.append(rows)
+
+    def write_scores(self, scores: pd.DataFrame) -> None:
+        """Replace the table of scores, and what was noted."""
+        write_table(self.folder / "scores.parquet", scores)
+        self._scores.remove()
+
+
+def set_sha256(files: Iterable[str]) -> str:
+    """Hexadecimal hash of a set of files by their hashes, whatever their order."""
+    return sha256_json(sorted(files))
+
+
+def runs_within(folder: Path) -> list[Run]:
+    """All runs in a folder of results, at any depth, that of the folder itself included."""
+    return [Run(path.parent) for path in sorted(folder.rglob("run.json"))]
+
+
+def list_runs(results: Path, testset: str) -> list[Run]:
+    """All runs on a test set, finished or not, in the order of their folders' names."""
+    return [Run(path.parent) for path in sorted((results / testset).glob("*/run.json"))]

@@ -1,1 +1,0 @@
-"""Test sets: recipes, degradations, preparation, and the manifest that vouches for every file."""

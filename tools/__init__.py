@@ -1,0 +1,1 @@
+"""Commands that write pages of the documentation: `python -m tools.NAME`."""
