@@ -2,7 +2,8 @@
 
 python -m tools.licences
 
-The licences of packages are read from their metadata: install all extras first.
+The licences of packages are read from their metadata. A package that is not installed keeps the
+row that the page already has.
 """
 
 import re
@@ -86,9 +87,14 @@ def text() -> str:
 def packages() -> Mapping[str, str]:
     """Map the name of every package in constraints.txt to its row."""
     default = default_install()
+    page = FILE.read_text(encoding="utf-8")
     rows = {}
     for name in sorted(pins((ROOT / "constraints.txt").read_text(encoding="utf-8"))):
         where = "default" if name in default else "extra"
+        earlier = re.search(rf"^\| {re.escape(name)} \| .*$", page, re.MULTILINE)
+        if earlier and not installed_package(name):
+            rows[name] = earlier.group()
+            continue
         restricted = RESTRICTED.get(name)
         licence = _cell("; ".join(filter(None, [licence_of(name), restricted])))
         rows[name] = f"| {name} | {where} | {licence} | {'NC' if restricted else ''} |"
