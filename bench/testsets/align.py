@@ -1,0 +1,118 @@
+"""FFHQ alignment of photographs: a face is found, and rotated, moved and scaled into FFHQ's frame.
+
+FFHQ's frame (Karras et al. 2019) is a square that follows from four landmarks, the middles of the
+eyes and the corners of the mouth. The detector and the 68 landmarks are dlib's, the same that
+FFHQ was made with; their weights come inside packages, so that nothing is downloaded.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from bench.core.errors import BenchError
+from bench.core.paths import dlib_models
+
+ALIGNER = "dlib HOG, 68 landmarks, FFHQ frame"
+"""What the alignment is called in a plan; another detector would be another test set."""
+
+Points = npt.NDArray[np.float64]
+
+DETECTION_SIDE = 640
+"""Larger photographs are reduced to this for the search; landmarks stay exact to a pixel of it."""
+
+
+def align(image: Image.Image) -> Image.Image | None:
+    """Return the largest face of a photograph in FFHQ's frame, at the face's resolution.
+
+    A similarity transform; what lies outside of the photograph is its reflection. None where no
+    face is found.
+
+    Raises:
+        BenchError: the packages of the extra `align` are missing.
+    """
+    points = landmarks(image)
+    if points is None:
+        return None
+    centre, half = ffhq_frame(points)
+    return cut_out(image, centre, half)
+
+
+def landmarks(image: Image.Image) -> Points | None:
+    """Five points [5, 2], (x, y) in pixels, of the largest face, or None.
+
+    In the order left eye, right eye, nose, left and right corner of the mouth, as seen.
+    """
+    detector, predictor = _models()
+    reduction = max(1.0, max(image.size) / DETECTION_SIDE)
+    size = (round(image.width / reduction), round(image.height / reduction))
+    small = image if reduction == 1 else image.resize(size, Image.Resampling.BICUBIC)
+    pixels = np.asarray(small)
+    # Enlarged once, the detector finds faces of 40 px rather than of 80.
+    faces = detector(pixels, 1)
+    if not faces:
+        return None
+    shape = predictor(pixels, max(faces, key=lambda face: face.area()))
+    found = np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float64)
+    five = [found[36:42].mean(0), found[42:48].mean(0), found[30], found[48], found[54]]
+    # The centre of pixel 0 lies half a pixel from the edge, at either resolution.
+    return (np.array(five) + 0.5) * (image.width / small.width) - 0.5
+
+
+def ffhq_frame(points: Points) -> tuple[Points, Points]:
+    """Middle [2] of the frame, and the vector [2] from it to the middle of its right edge.
+
+    As FFHQ defines it: the horizontal is the mean of the line of the eyes and of the line from
+    eyes to mouth turned by a right angle, half the side is twice the distance of the eyes or 1.8
+    times that from eyes to mouth, whichever is larger, and the middle lies a tenth of the way from
+    eyes to mouth. The nose is not used.
+    """
+    left, right, _, mouth_left, mouth_right = points
+    eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2
+    across, downward = right - left, mouth - eyes
+    half = across - np.array([-downward[1], downward[0]])
+    half /= np.hypot(*half)
+    half *= max(np.hypot(*across) * 2.0, np.hypot(*downward) * 1.8)
+    return eyes + 0.1 * downward, half
+
+
+def cut_out(image: Image.Image, centre: Points, half: Points) -> Image.Image:
+    """Cut out the square around `centre` whose right edge is `half` away, at its own size.
+
+    One pixel of the result is one of the photograph, so that the transform only interpolates
+    (bicubic); reductions come later, with a filter of their own.
+    """
+    side = max(1, round(2 * float(np.hypot(*half))))
+    reach = int(np.ceil(np.abs(half).sum())) + 2  # of the turned square, and the filter's
+    left, top = (int(np.floor(value)) - reach for value in centre)
+    right, bottom = (int(np.ceil(value)) + reach + 1 for value in centre)
+    pad = (
+        (max(0, -top), max(0, bottom - image.height)),
+        (max(0, -left), max(0, right - image.width)),
+    )
+    inside = image.crop(
+        (max(0, left), max(0, top), min(image.width, right), min(image.height, bottom))
+    )
+    padded = np.pad(np.asarray(inside), (*pad, (0, 0)), mode="reflect")
+    # Output (u, v), counted from its corner, to the padded photograph, likewise.
+    across, down = 2 * half / side, 2 * np.array([-half[1], half[0]]) / side
+    origin = centre + 0.5 - np.array([left, top]) - half - np.array([-half[1], half[0]])
+    matrix = (across[0], down[0], origin[0], across[1], down[1], origin[1])
+    return Image.fromarray(padded).transform(
+        (side, side), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
+    )
+
+
+@cache
+def _models() -> tuple[Any, Any]:
+    try:
+        import dlib
+    except ImportError:
+        dlib = None
+    folder = dlib_models()
+    if dlib is None or folder is None:
+        raise BenchError("--align needs packages that are not here: pip install 'bench[align]'.")
+    predictor = dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat"))
+    return dlib.get_frontal_face_detector(), predictor

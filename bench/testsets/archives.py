@@ -1,0 +1,155 @@
+"""Photographs in a zip or tar, read one at a time without unpacking.
+
+An archive may come from anywhere, so it is trusted with nothing: a path that leads out of it, a
+link in an image's place, and a member that would unpack to far more than it occupies are refused.
+"""
+
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISLNK
+
+from bench.core.errors import BenchError, Refused
+from bench.core.names import stays_below
+from bench.images import MAX_BYTES
+from bench.testsets.photographs import Photograph, Source, identified, is_image
+
+MAX_RATIO = 100
+"""Bytes unpacked per byte packed. Image files are compressed already: theirs is near 1."""
+
+SMALL = 2**20
+"""What unpacks to no more than this is no bomb, whatever its ratio."""
+
+
+def open_archive(path: Path) -> Source:
+    """Open the photographs of a zip or a (compressed) tar.
+
+    Raises:
+        BenchError: it is neither.
+    """
+    if zipfile.is_zipfile(path):
+        return ZipSource(path)
+    try:
+        if tarfile.is_tarfile(path):
+            return TarSource(path)
+    except (OSError, EOFError, zlib.error):
+        pass
+    raise BenchError(f"{path} is neither a folder nor a zip, tar or Parquet file: give another.")
+
+
+@dataclass(frozen=True)
+class ZipSource:
+    """The images of a zip in the order of their names."""
+
+    path: Path
+
+    def ids(self, count: int | None) -> list[str]:
+        with self._open() as archive:
+            return list(self._members(archive))
+
+    def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
+        with self._open() as archive:
+            for image, name in self._members(archive).items():
+                if image in wanted:
+                    yield Photograph(image, f"{self.path}/{name}", name, archive.read(name))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _members(self, archive: zipfile.ZipFile) -> dict[str, str]:
+        for member in archive.infolist():
+            link = S_ISLNK(member.external_attr >> 16)
+            _check(self.path, member.filename, member.file_size, member.compress_size, link=link)
+        return identified(sorted(archive.namelist()), str(self.path))
+
+    @contextmanager
+    def _open(self) -> Iterator[zipfile.ZipFile]:
+        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
+            yield archive
+
+
+@dataclass(frozen=True)
+class TarSource:
+    """The images of a tar in the order of their names; they are read in the order they lie in."""
+
+    path: Path
+
+    def ids(self, count: int | None) -> list[str]:
+        return list(self._members())
+
+    def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
+        images = {name: image for image, name in self._members().items()}
+        with self._open() as archive:
+            for member in archive:
+                image = images.get(member.name, "")
+                if image in wanted and (file := archive.extractfile(member)):
+                    name = f"{self.path}/{member.name}"
+                    yield Photograph(image, name, member.name, file.read())
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def _members(self) -> dict[str, str]:
+        names, unpacked, packed = [], 0, self.path.stat().st_size
+        with self._open() as archive:
+            for member in archive:
+                link = not (member.isfile() or member.isdir())
+                unpacked += member.size
+                # A compressed tar does not say how much of it a member takes: all so far counts.
+                _check(self.path, member.name, member.size, None, link=link)
+                check_ratio(self.path, member.name, unpacked, packed)
+                names += [member.name] if member.isfile() else []
+        return identified(sorted(names), str(self.path))
+
+    @contextmanager
+    def _open(self) -> Iterator[tarfile.TarFile]:
+        with _readable(self.path), tarfile.open(self.path) as archive:
+            yield archive
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (
+        zipfile.BadZipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,  # a method of compression that Python does not know
+        RuntimeError,  # encrypted
+    ) as error:
+        raise Refused(f"{path} is damaged or can't be read ({error}).") from None
+
+
+def _check(path: Path, name: str, unpacked: int, packed: int | None, *, link: bool) -> None:
+    if not stays_below(name):
+        raise BenchError(f"{path} names {name}, which leads out of it: don't trust this archive.")
+    if not is_image(name):
+        return  # never read
+    if link:
+        raise BenchError(
+            f"{path} holds {name} as a link, not as a file: pack the files themselves."
+        )
+    if unpacked > MAX_BYTES:
+        raise BenchError(f"{path} holds {name}, larger than an image file can be: remove it.")
+    if packed is not None:
+        check_ratio(path, name, unpacked, packed)
+
+
+def check_ratio(path: Path, name: str, unpacked: int, packed: int) -> None:
+    """See that a part of a file is no bomb.
+
+    Raises:
+        BenchError: it is.
+    """
+    if unpacked > SMALL and unpacked > MAX_RATIO * packed:
+        raise BenchError(
+            f"{path} would unpack to more than {MAX_RATIO} times its size at {name}: "
+            "don't trust this archive."
+        )

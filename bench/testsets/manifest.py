@@ -1,0 +1,261 @@
+"""The manifest: what a test set on disk is made of, with the hash of every file."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import BenchError
+from bench.core.files import (
+    SEAL,
+    parse_json,
+    read_json,
+    sha256_file,
+    sha256_json,
+    write_sealed_json,
+)
+from bench.core.names import invalid_filename_reason, stays_below
+from bench.core.validation import read_back
+from bench.images import Pixels, png_size, read_image
+from bench.testsets.degradation import Parameters
+
+FORMAT = 1
+FILE_NAME = "manifest.json"
+
+_AT_ONCE = 256  # files that a thread hashes before it asks for more
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image: its HR and LR file, relative to the test set's folder, and where it came from.
+
+    Real-world images have no HR file. `parameters` are those of a blind degradation.
+    """
+
+    id: str
+    hr: str | None
+    lr: str
+    hr_sha256: str | None
+    lr_sha256: str
+    source: str
+    source_sha256: str
+    parameters: Parameters | None = None
+
+    @property
+    def files(self) -> dict[str, str]:
+        """Name -> hash of the files there are."""
+        named = {self.lr: self.lr_sha256}
+        if self.hr is not None and self.hr_sha256 is not None:
+            named = {self.hr: self.hr_sha256, **named}
+        return named
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What determines a test set, but for the bytes of its sources.
+
+    `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` says by what
+    photographs were aligned here, if they were. `ranges_for` is the size in pixels that the ranges
+    of a blind degradation are stated for; None where nothing was scaled from there to `size`, as in
+    test sets of earlier versions.
+    """
+
+    recipe: str
+    size: int
+    scale: int
+    degradation: str
+    seed: int
+    crop: tuple[float, float, float, float]
+    aligned: str | None = None
+    ranges_for: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The folder's name: celeba-256-x16, or celeba-256-blind."""
+        kind = f"x{self.scale}" if self.degradation == "bicubic" else self.degradation
+        return f"{self.recipe}-{self.size}-{kind}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Contents of manifest.json; `without_face` are images left out because none was found."""
+
+    format: int
+    plan: Plan
+    licence: str
+    images: tuple[Entry, ...]
+    without_face: tuple[str, ...] = ()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the test set: results on equal test sets can be compared."""
+        return sha256_json([_stated(self.plan), [_stated(entry) for entry in self.images]])
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """A prepared test set in its folder."""
+
+    __test__ = False  # pytest would take the name for a class of tests
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def ground_truth(self) -> bool:
+        """Whether there are HR pictures to compare with."""
+        return all(entry.hr is not None for entry in self.manifest.images)
+
+    @cached_property
+    def entries(self) -> Mapping[str, Entry]:
+        """Image id -> entry, in the manifest's order."""
+        return {entry.id: entry for entry in self.manifest.images}
+
+    def lr(self, image: str) -> Pixels:
+        """Read the LR image [h, w, 3] of an id.
+
+        Raises:
+            BenchError: it has changed since the test set was opened.
+        """
+        entry = self.entries[image]
+        return read_image(self.folder / entry.lr, entry.lr_sha256)
+
+    def hr(self, image: str) -> Pixels:
+        """Read the HR image [H, W, 3] of an id.
+
+        Raises:
+            BenchError: the test set has no ground truth, or it has changed.
+        """
+        entry = self.entries[image]
+        if entry.hr is None:
+            raise BenchError(f"{self.name} has no ground truth: its images are real-world ones.")
+        return read_image(self.folder / entry.hr, entry.hr_sha256)
+
+
+def _stated(part: Plan | Entry) -> dict[str, Any]:
+    """Its fields but those that say nothing, so that a field can be added to the format."""
+    return {name: value for name, value in asdict(part).items() if value is not None}
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json; from then on the test set is complete."""
+    write_sealed_json(folder / FILE_NAME, asdict(manifest))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read manifest.json.
+
+    Raises:
+        BenchError: it is missing, damaged, of another format, or names files outside its folder.
+    """
+    file = folder / FILE_NAME
+    manifest = _parsed(read_json(file, "a test set's manifest"), str(file))
+    _check_names(folder, manifest)
+    return manifest
+
+
+def parse_manifest(data: bytes, where: str) -> Manifest:
+    """Parse the manifest of a test set whose images are elsewhere.
+
+    Raises:
+        BenchError: it is damaged or of another format.
+    """
+    return _parsed(parse_json(data, where, "a test set's manifest"), where)
+
+
+def _parsed(values: Any, where: str) -> Manifest:
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise BenchError(f"{where} is not a manifest of format {FORMAT}: prepare the set again.")
+    values.pop(SEAL, None)
+    manifest = read_back(Manifest, values, where)
+    plan = manifest.plan
+    if min(plan.size, plan.scale) < 1 or plan.size % plan.scale:
+        raise BenchError(
+            f"{where} says size {plan.size} and scale {plan.scale}, which no pictures can have: "
+            "prepare the set again."
+        )
+    return manifest
+
+
+def _check_names(folder: Path, manifest: Manifest) -> None:
+    """See that neither the pictures nor results, which the ids name, lie anywhere else.
+
+    Raises:
+        BenchError: one would.
+    """
+    file, root = folder / FILE_NAME, folder.resolve()
+    resolved: dict[Path, Path] = {}
+    for entry in manifest.images:
+        for name in entry.files:
+            if not stays_below(name) or not _resolve(root / name, resolved).is_relative_to(root):
+                raise BenchError(
+                    f"{file} names {name!r}, which lies outside of its folder: don't trust it."
+                )
+        if reason := invalid_filename_reason(entry.id):
+            raise BenchError(f"{file} names {entry.id!r}, whose name {reason}: don't trust it.")
+    ids = [entry.id for entry in manifest.images]
+    if not ids or len(set(ids)) < len(ids):
+        what = "an image twice" if ids else "no image"
+        raise BenchError(f"{file} has {what}: prepare the set again.")
+
+
+def _resolve(place: Path, parents: dict[Path, Path]) -> Path:
+    """`place.resolve()`, with each folder looked at once: they hold many files."""
+    if place.name == ".." or place.is_symlink():
+        return place.resolve()
+    if place.parent not in parents:
+        parents[place.parent] = place.parent.resolve()
+    return parents[place.parent] / place.name
+
+
+def differences(folder: Path, manifest: Manifest) -> list[str]:
+    """Return a line per file that is missing, changed or of another size."""
+    expected = {name: digest for entry in manifest.images for name, digest in entry.files.items()}
+    size, small = manifest.plan.size, manifest.plan.size // manifest.plan.scale
+    sides = {entry.lr: small for entry in manifest.images}
+
+    def check(name: str) -> str | None:
+        file = folder / name
+        if not file.is_file():
+            return f"{file} is missing."
+        if sha256_file(file) != expected[name]:
+            return f"{file} has changed."
+        side = sides.get(name, size)
+        return None if png_size(file) == (side, side) else f"{file} is not {side} x {side}."
+
+    names = list(expected)
+    pieces = [names[start : start + _AT_ONCE] for start in range(0, len(names), _AT_ONCE)]
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(lambda piece: [line for name in piece if (line := check(name))], pieces)
+        return [line for lines in found for line in lines]
+
+
+def strangers(folder: Path, manifest: Manifest) -> list[str]:
+    """Return a line per file in a test set's folder that its manifest does not name."""
+    named = {folder / name for entry in manifest.images for name in entry.files}
+    there = {path for path in folder.rglob("*") if path.is_file()}
+    return [
+        f"{path} is not in the manifest." for path in sorted(there - named - {folder / FILE_NAME})
+    ]
+
+
+def open_testset(folder: Path) -> TestSet:
+    """Open a test set after verifying every file of it.
+
+    Raises:
+        BenchError: the manifest is wrong, or a file is missing or changed.
+    """
+    manifest = read_manifest(folder)
+    if found := differences(folder, manifest):
+        more = f" (and {len(found) - 1} more files)" if len(found) > 1 else ""
+        raise BenchError(
+            f"{found[0]}{more} The test set {folder.name} is not what was prepared: "
+            "remove its folder and prepare it again."
+        )
+    return TestSet(folder, manifest)

@@ -1,0 +1,94 @@
+"""Photographs and the protocol of their sources: ids, order, and the names that are allowed."""
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.names import invalid_filename_reason
+from bench.images import IMAGE_SUFFIXES
+
+HUB = "hf:"
+"""Prefix of a dataset on the hub: hf:OWNER/NAME or hf:OWNER/NAME:SPLIT."""
+
+MAX_IMAGES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One image file: `name` for messages, `source` its name within the source."""
+
+    id: str
+    name: str
+    source: str
+    data: bytes
+
+
+class Source(Protocol):
+    """Photographs with ids."""
+
+    def ids(self, count: int | None) -> list[str]:
+        """Ids in the source's order; those behind the first `count` may be left out."""
+        ...
+
+    def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
+        """Yield the photographs with these ids in the order that reads fastest."""
+        ...
+
+
+def is_image(name: str) -> bool:
+    """Whether a path within a source is that of an image: no hidden part, and a known suffix."""
+    path = PurePosixPath(name)
+    return (
+        not any(part.startswith(".") for part in path.parts)
+        and path.suffix.lower() in IMAGE_SUFFIXES
+    )
+
+
+def identified(names: list[str], where: str) -> dict[str, str]:
+    """Image id -> path within the source, for every image among the paths, in their order.
+
+    The id is the path without its suffix, folders joined by two underscores. Hidden files are
+    left out.
+
+    Raises:
+        BenchError: no image, too many, two that would share an id, or one that no file can have.
+    """
+    images: dict[str, str] = {}
+    for name in names:
+        if not is_image(name):
+            continue
+        image = "__".join(PurePosixPath(name).with_suffix("").parts)
+        if reason := invalid_filename_reason(image):
+            raise BenchError(f"{where} holds {name!r}, whose name {reason}: rename it.")
+        if image in images:
+            raise BenchError(
+                f"In {where}, {images[image]} and {name} would share a name: rename one of them."
+            )
+        images[image] = name
+    if not images:
+        raise BenchError(f"{where} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    if len(images) > MAX_IMAGES:
+        raise BenchError(f"{where} holds more than {MAX_IMAGES:,} images: give a part of it.")
+    return images
+
+
+def row_id(row: int) -> str:
+    """Return the id of an image without a name: 000000 and so on."""
+    return f"{row:06}"
+
+
+def hub_name(text: str) -> tuple[str, str]:
+    """Name and split of OWNER/NAME or OWNER/NAME:SPLIT; the split is "train" if unsaid.
+
+    Raises:
+        WrongUsage: it is neither.
+    """
+    match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?", text)
+    if not match:
+        raise WrongUsage(
+            f"{HUB}{text} is not of the form {HUB}OWNER/NAME or {HUB}OWNER/NAME:SPLIT."
+        )
+    return match[1], match[2] or "train"

@@ -1,0 +1,234 @@
+"""Preparation: from a source of photographs to test sets, in parallel, whole or not at all.
+
+Plans that part in their scale alone are built together: each photograph is read, decoded and
+cropped once. A manifest is written last; until then a journal remembers what is done, so that a
+preparation that was stopped is resumed.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.core.concurrency import OrderedMap, parallel_map, processors
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.files import (
+    Journal,
+    begun,
+    require_space,
+    sha256,
+    sha256_file,
+    sha256_json,
+    write_bytes,
+)
+from bench.core.locks import locked
+from bench.core.progress import Advance, notice, progress
+from bench.core.validation import read_back
+from bench.testsets.build import Built, Job, build
+from bench.testsets.degradation import RANGES, Parameters, draw_parameters
+from bench.testsets.manifest import (
+    FILE_NAME,
+    FORMAT,
+    Entry,
+    Manifest,
+    Plan,
+    TestSet,
+    open_testset,
+    read_manifest,
+    write_manifest,
+)
+from bench.testsets.photographs import Photograph, Source
+from bench.testsets.recipe import Recipe
+
+WORTH_A_PROCESS = 128
+"""Images that take longer than it does to start another process."""
+
+FLUSHED = 16
+"""Images between two writes of the journal; at most so many are done again after a kill."""
+
+
+PROGRESS = ".progress.jsonl"
+"""The journal of an unfinished preparation."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A test set, and whether it was there already."""
+
+    testset: TestSet
+    was_there: bool
+
+
+class _Work:
+    """One test set on its way: what is done of it, and where the rest goes."""
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        self.plan, self.folder = plan, folder
+        self.key = sha256_json(asdict(plan))
+        self.journal = Journal(folder / PROGRESS)
+        self._lines: list[dict[str, Any]] = []
+        self.done: dict[str, Entry] = {
+            record["entry"]["id"]: read_back(Entry, record["entry"], str(self.journal.path))
+            for record in self.journal.read()
+            if record.get("plan") == self.key  # another plan's pictures are no use to this one
+        }
+
+    def has(self, photograph: Photograph) -> bool:
+        """Whether this photograph's pictures are there as they were written."""
+        entry = self.done.get(photograph.id)
+        return (
+            entry is not None
+            and entry.source_sha256 == sha256(photograph.data)
+            and all(
+                (self.folder / name).is_file() and sha256_file(self.folder / name) == digest
+                for name, digest in entry.files.items()
+            )
+        )
+
+    def keep(self, entry: Entry, files: Mapping[str, bytes]) -> None:
+        for name, data in files.items():
+            write_bytes(self.folder / name, data)
+        self.done[entry.id] = entry
+        self._lines.append({"plan": self.key, "entry": asdict(entry)})
+        if len(self._lines) >= FLUSHED:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._lines:
+            self.journal.append(self._lines)
+        self._lines = []
+
+    def finish(self, ids: Sequence[str], licence: str, without_face: Sequence[str]) -> TestSet:
+        entries = tuple(self.done[image] for image in ids if image not in without_face)
+        manifest = Manifest(FORMAT, self.plan, licence, entries, tuple(without_face))
+        self._remove_others({name for entry in entries for name in entry.files})
+        write_manifest(self.folder, manifest)
+        self.journal.remove()
+        return TestSet(self.folder, manifest)
+
+    def _remove_others(self, named: set[str]) -> None:
+        """Remove pictures that an unfinished preparation of another selection left here."""
+        for part in ("hr", "lr"):
+            for path in (self.folder / part).rglob("*.png"):
+                if path.relative_to(self.folder).as_posix() not in named:
+                    path.unlink()
+
+
+def prepare(
+    targets: Mapping[Path, Plan],
+    recipe: Recipe,
+    source: Source,
+    count: int | None,
+    workers: int | None = None,
+    spread: OrderedMap | None = None,
+) -> list[Prepared]:
+    """Build test sets, or take up or confirm those that are there: folder -> plan.
+
+    The plans part in their scale alone. `workers` is the number of processes; unless said, one per
+    processor, and fewer for few images. `spread`, where given, does the work in their place.
+
+    Raises:
+        BenchError: nothing usable in the source, a file that is no image or too small, another
+            test set in a folder, or no room on the disk.
+    """
+    if count is not None and count < 1:
+        raise WrongUsage(f"--count is {count}, but must be at least 1.")
+    wanted = count or recipe.count
+    ids = source.ids(wanted)[:wanted]
+    if count is not None and len(ids) < count:
+        raise BenchError(f"{source} holds {len(ids)} images, but {count} are asked for.")
+    with ExitStack() as stack:
+        for folder in sorted(targets):  # in one order, or two could wait for each other
+            stack.enter_context(begun(folder))
+            stack.enter_context(locked(folder, notice))
+        there = {f: read_manifest(f) for f in targets if (f / FILE_NAME).exists()}
+        _confirm(there, targets, source, ids)
+        for folder in there:
+            Journal(folder / PROGRESS).remove()  # a kill after the manifest was written leaves it
+        missing = [_Work(plan, folder) for folder, plan in targets.items() if folder not in there]
+        made = {}
+        if missing:
+            made = _build_all(missing, source, ids, recipe.licence, workers, spread)
+        return [
+            Prepared(open_testset(folder), True)
+            if folder in there
+            else Prepared(made[folder], False)
+            for folder in targets
+        ]
+
+
+def _build_all(
+    works: list[_Work],
+    source: Source,
+    ids: list[str],
+    licence: str,
+    workers: int | None,
+    spread: OrderedMap | None,
+) -> dict[Path, TestSet]:
+    without_face: set[str] = set()
+    remaining = sum(any(image not in work.done for work in works) for image in ids)
+    # A picture of noise takes this much as a PNG; others less.
+    pixels = sum(plan.size**2 + (plan.size // plan.scale) ** 2 for plan in (w.plan for w in works))
+    require_space(works[0].folder, remaining * (3 * pixels + 2048 * len(works)))
+    with progress("preparing", len(ids)) as advance:
+        jobs = _jobs(works, source, set(ids), advance)
+        workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)
+        spread = spread or partial(parallel_map, workers=workers)
+        try:
+            for built in spread(build, jobs):
+                _keep(works, built)
+                if not built.entries:
+                    without_face.add(built.id)
+                advance()
+        finally:
+            for work in works:
+                work.flush()
+    if len(without_face) == len(ids):
+        raise BenchError("No face was found in any of the images: leave --align out.")
+    absent = [image for image in ids if image in without_face]
+    return {work.folder: work.finish(ids, licence, absent) for work in works}
+
+
+def _jobs(works: list[_Work], source: Source, wanted: set[str], advance: Advance) -> Iterator[Job]:
+    plans = [work.plan for work in works]
+    for photograph in source.photographs(wanted):
+        if all(work.has(photograph) for work in works):
+            advance()
+        else:
+            yield Job(photograph, plans, _parameters(plans[0], photograph.id))
+
+
+def _keep(works: list[_Work], built: Built) -> None:
+    for work, entry, files in zip(works, built.entries, built.files, strict=False):  # none: no face
+        work.keep(entry, files)
+
+
+def _parameters(plan: Plan, image: str) -> Parameters | None:
+    """Of a blind degradation: from a stream keyed by (seed, degradation, image) alone."""
+    if plan.degradation not in RANGES:
+        return None
+    from bench.diffusion.noise import StreamKey  # brings torch, which bicubic has no use for
+
+    # An image's id has no slash, so this is no stream that a sampler draws from.
+    key = StreamKey(plan.seed, f"{plan.degradation}/{image}")
+    return draw_parameters(RANGES[plan.degradation], key.generator(), plan.size)
+
+
+def _confirm(
+    there: Mapping[Path, Manifest], targets: Mapping[Path, Plan], source: Source, ids: list[str]
+) -> None:
+    """Make sure that the test sets that are there are those that are asked for."""
+    if not there:
+        return
+    sources = {p.id: sha256(p.data) for p in source.photographs(set(ids))}
+    for folder, manifest in there.items():
+        made_of = {entry.id: entry.source_sha256 for entry in manifest.images}
+        faceless = set(manifest.without_face)
+        expected = {image: digest for image, digest in sources.items() if image not in faceless}
+        if manifest.plan != targets[folder] or made_of != expected or not faceless <= set(ids):
+            raise BenchError(
+                f"{folder} holds a test set made from other images or settings: "
+                "remove it, or give this one another name with --name."
+            )

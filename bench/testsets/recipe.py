@@ -1,0 +1,202 @@
+"""Recipes: what a test set is made of, one TOML file per dataset in `datasets/`."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from bench.core.config import read_toml
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.files import sha256, write_bytes
+from bench.core.paths import resource
+from bench.core.suggest import suggestion
+from bench.core.validation import Positive, build
+from bench.testsets.degradation import DEGRADATIONS, RANGES, REAL
+from bench.testsets.manifest import Manifest, Plan
+from bench.testsets.photographs import HUB
+from bench.testsets.sources import open_source
+
+SMALLEST = 4
+"""Height and width of LR images in pixels below which `small_input_notes` warns."""
+
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom as fractions of the width and height."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a dataset's images become the HR images of a test set.
+
+    `count` images are taken in the order of their names; `size` is that of the paper. `framing`
+    gives, per size, a crop box that brings the images to the framing of the prior of that size.
+    `source` is where the images are, if that is known: a path, counted from the recipe, or a
+    dataset on the hub. Without `ground_truth` the images are inputs themselves.
+    `fid_reference` names the reference set that set metrics compare results with in place of the
+    originals.
+
+    `names_sha256` is the hash of the ids taken, a line each; `files_sha256` of lines of id and
+    hash of the image file. Both are of all `count` images.
+    """
+
+    title: str
+    origin: str
+    licence: str
+    alignment: str
+    selection: str
+    size: Positive = 256
+    count: Positive | None = None
+    framing: Mapping[str, Box] = field(default_factory=dict)
+    source: str | None = None
+    ground_truth: bool = True
+    fid_reference: str | None = None
+    names_sha256: str | None = None
+    files_sha256: str | None = None
+
+    def box(self, size: int) -> Box:
+        """Return the crop box for images of this size (default: the whole image)."""
+        return self.framing.get(str(size), (0.0, 0.0, 1.0, 1.0))
+
+
+def plan_testset(
+    name: str,
+    recipe: Recipe,
+    scale: int | None = None,
+    size: int | None = None,
+    degradation: str | None = None,
+    seed: int = 0,
+    aligned: str | None = None,
+) -> Plan:
+    """Plan a test set; `scale` is for bicubic (default: 8).
+
+    Raises:
+        WrongUsage: a degradation that is unknown or not the recipe's, a scale that does not divide
+            the size or is said where none is meant.
+    """
+    size = recipe.size if size is None else size
+    known = DEGRADATIONS if recipe.ground_truth else (REAL,)
+    degradation = known[0] if degradation is None else degradation
+    if degradation not in known:
+        why = (
+            "" if recipe.ground_truth else f", since {recipe.title} has no ground truth to degrade"
+        )
+        raise WrongUsage(
+            f"There is no degradation {degradation!r} here{why}: choose {' or '.join(known)}."
+        )
+    if degradation == "bicubic":
+        scale, seed = 8 if scale is None else scale, 0  # no seed makes another test set of it
+        if size < 1 or scale < 2 or size % scale:
+            raise WrongUsage(
+                f"Scale {scale} does not divide {size} px into an image of its own: "
+                "choose a scale of at least 2 that divides the size, such as 4, 8 or 16."
+            )
+    elif scale is not None:
+        raise WrongUsage(
+            f"--scale is for bicubic alone: {degradation} inputs have the size of the results."
+        )
+    elif size < 1:
+        raise WrongUsage(f"--size is {size}, but must be at least 1.")
+    seed = 0 if degradation == REAL else seed
+    ranges_for = RANGES[degradation].size if degradation in RANGES else None
+    return Plan(name, size, scale or 1, degradation, seed, recipe.box(size), aligned, ranges_for)
+
+
+def recipe_files(own: Path) -> dict[str, Path]:
+    """Name -> file of every recipe: those of the project, and those in the folder `own`."""
+    folders = (own, resource("datasets"))
+    return dict(sorted((path.stem, path) for f in folders for path in f.glob("*.toml")))
+
+
+def find_recipe(name: str, own: Path) -> Recipe:
+    """Return the recipe of this name; its source is relative to its folder.
+
+    Raises:
+        BenchError: there is none (with the nearest name), or its file is wrong.
+    """
+    files = recipe_files(own)
+    if name not in files:
+        hint = suggestion(name, files, "`bench datasets` lists all.")
+        raise WrongUsage(f"There is no dataset {name!r}: {hint}")
+    file = files[name]
+    recipe = build(Recipe, read_toml(file), str(file))
+    for size, (left, top, right, bottom) in recipe.framing.items():
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise BenchError(f"{file}: framing.{size} is no box within the image.")
+    if recipe.source and not recipe.source.startswith(HUB):
+        recipe = replace(recipe, source=str(file.parent / recipe.source))
+    return recipe
+
+
+def add_recipe(name: str, source: Path, own: Path, size: int, licence: str) -> Path:
+    """Write a recipe for the images of a folder or archive, and return its file.
+
+    Raises:
+        BenchError: a name that is taken or can't be a file's, or nothing usable at `source`.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
+        raise WrongUsage(
+            f"{name!r} can't be a recipe's name: use small letters, digits and dashes."
+        )
+    if (taken := recipe_files(own).get(name)) is not None:
+        raise WrongUsage(f"There is a recipe {name} already, {taken}: choose another name.")
+    ids = open_source(str(source)).ids(None)
+    fields: dict[str, str | int] = {
+        "title": name,
+        "origin": str(source.resolve()),
+        "licence": licence,
+        "alignment": "not stated",
+        "selection": f"all {len(ids)} images of the source, by name",
+        "size": size,
+        "count": len(ids),
+        "source": str(source.resolve()),
+        "names_sha256": names_sha256(ids),
+    }
+    # A JSON text or number is a TOML one too.
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items()]
+    file = own / f"{name}.toml"
+    write_bytes(file, ("\n".join(lines) + "\n").encode())
+    return file
+
+
+def names_sha256(ids: list[str]) -> str:
+    """Return the hash of a set of image ids, independent of order."""
+    return sha256("".join(f"{image}\n" for image in sorted(ids)).encode())
+
+
+def selection_notes(recipe: Recipe, manifest: Manifest, count: int | None = None) -> list[str]:
+    """Return notes on how a test set's images differ from its recipe.
+
+    `count` is how many were asked for; fewer than the recipe's are no surprise then.
+    """
+    entries = manifest.images
+    taken = [*(entry.id for entry in entries), *manifest.without_face]
+    notes = []
+    if recipe.count and len(taken) < recipe.count and count is None:
+        notes.append(f"{recipe.title} has {recipe.count} images, this test set {len(taken)}.")
+    elif len(taken) == recipe.count:
+        if recipe.names_sha256 not in (None, names_sha256(taken)):
+            notes.append(f"These are not the images of {recipe.title}'s list, by their names.")
+        lines = "".join(f"{entry.id} {entry.source_sha256}\n" for entry in entries)
+        if recipe.files_sha256 not in (None, sha256(lines.encode())):
+            notes.append(f"The files are another release than the one known of {recipe.title}.")
+    if manifest.without_face:
+        names = ", ".join(manifest.without_face)
+        notes.append(f"No face was found in {len(manifest.without_face)} images, left out: {names}")
+    return notes
+
+
+def small_input_notes(manifest: Manifest) -> list[str]:
+    """Note LR images that hold fewer than 4 x 4 distinct pixels, which show no face."""
+    size, images = manifest.plan.size, manifest.images
+    sides = [
+        entry.parameters.reduced(size) if entry.parameters else size // manifest.plan.scale
+        for entry in images
+    ]
+    small = [side for side in sides if side < SMALLEST]
+    if not small:
+        return []
+    return [
+        f"{len(small)} of the {len(images)} LR images hold fewer than {SMALLEST} x {SMALLEST} "
+        f"pixels of information, the smallest {min(small)} x {min(small)}: choose a larger --size "
+        "or a smaller --scale."
+    ]

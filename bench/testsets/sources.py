@@ -1,0 +1,66 @@
+"""Open a source of photographs: a folder, an archive, Parquet files, or a dataset on the hub.
+
+Every source gives its images stable ids in a stable order and unpacks nothing to disk.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.core.errors import BenchError
+from bench.images import image_bytes
+from bench.testsets.archives import open_archive
+from bench.testsets.hub import HubSource
+from bench.testsets.parquet import ParquetSource
+from bench.testsets.photographs import HUB, Photograph, Source, identified, is_image
+
+
+def open_source(text: str) -> Source:
+    """Open the source that a path or a hub name means.
+
+    Raises:
+        BenchError: there is nothing at that path, or nothing that can be read.
+    """
+    if text.startswith(HUB):
+        return HubSource.named(text.removeprefix(HUB))
+    path = Path(text)
+    if path.is_dir():
+        files = sorted(path.glob("**/*.parquet"))
+        if files and not any(is_image(name.name) for name in path.rglob("*")):
+            return ParquetSource(tuple(files))
+        return FolderSource(path)
+    if not path.is_file():
+        raise BenchError(
+            f"{text} is not there: give --source a folder, a zip, tar or Parquet file of images, "
+            f"or {HUB}OWNER/NAME for a dataset on the Hugging Face hub."
+        )
+    if path.suffix == ".parquet":
+        return ParquetSource((path,))
+    return open_archive(path)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """The images of a folder, nested ones too, in the order of their names."""
+
+    folder: Path
+
+    def ids(self, count: int | None) -> list[str]:
+        return list(self._files())
+
+    def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
+        for image, name in self._files().items():
+            if image in wanted:
+                path = self.folder / name
+                yield Photograph(image, str(path), name, image_bytes(path))
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+    def _files(self) -> Mapping[str, str]:
+        found = sorted(self.folder.rglob("*"))
+        for path in found:
+            if is_image(path.name) and path.is_symlink() and not path.exists():
+                raise BenchError(f"{path} is a link to what is not there: mend or remove it.")
+        names = [str(p.relative_to(self.folder).as_posix()) for p in found if p.is_file()]
+        return identified(names, str(self.folder))
