@@ -16,11 +16,13 @@ from typer.core import TyperCommand, TyperGroup
 from bench.cli import (
     data,
     figure,
+    init,
     inspect,
     methods,
     plan,
     reference,
     report,
+    reproduce,
     sharing,
     suite,
     sweep,
@@ -146,10 +148,12 @@ def _add(
     to.command(name, cls=cls, epilog=words, rich_help_panel=panel)(function)
 
 
+_add(app, BENCHMARK, init.init, "init --embedded")
 _add(app, BENCHMARK, data.prepare, "prepare celeba --scale 4 8 16 --source photos/", cls=ManyValues)
 _add(app, BENCHMARK, suite.run, "run dpi ilvr ddnm --set dpi.steps=100")
 _add(app, BENCHMARK, suite.evaluate, "evaluate --testset sample-64-x8")
 _add(app, BENCHMARK, report.report, "report --latex > table.tex")
+_add(app, BENCHMARK, reproduce.reproduce, "reproduce table1 --embedded --dry-run", cls=ManyValues)
 _add(
     app,
     EXPLORE,

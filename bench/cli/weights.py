@@ -14,16 +14,13 @@ from bench.core.errors import BenchError
 if TYPE_CHECKING:
     from bench.networks.registry.records import PublicCheckpoint
 
-LPIPS = "lpips"
-"""Not a file but two networks that `get` makes; everything else is a record."""
-
 
 def show(
     name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
 ) -> None:
     """List the networks that ship, and the public ones with whether they are here."""
     from bench.core.paths import checkpoints
-    from bench.metrics.backbones import BACKBONES, missing_backbones
+    from bench.metrics.backbones import BACKBONES, LPIPS, missing_backbones
     from bench.networks.registry.places import place
     from bench.networks.registry.records import find_record, records
 
@@ -70,9 +67,9 @@ def get(
     ] = False,
 ) -> None:
     """Download weights, verified by hash; an interrupted download goes on."""
-    if name == LPIPS:
-        from bench.metrics.backbones import fetch_backbones
+    from bench.metrics.backbones import LPIPS, fetch_backbones
 
+    if name == LPIPS:
         for path in fetch_backbones():
             say(f"Ready: {path}")
         return

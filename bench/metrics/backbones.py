@@ -25,7 +25,10 @@ from bench.networks.registry.records import find_record
 
 Tensors = dict[str, npt.NDArray[np.float32]]
 
-GET = "bench weights get lpips"
+LPIPS = "lpips"
+"""What `bench weights get` calls both backbones together."""
+
+GET = f"bench weights get {LPIPS}"
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,11 @@ class Measure(ABC):
         """Whether references pass through JPEG too, as restored ones do."""
         return self.jpeg and self.reference in {"itself", "repetitions"}
 
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Names of the public checkpoints that it reads, as `bench weights get` knows them."""
+        return ()
+
     def unavailable(self) -> str | None:
         """Why it can't be computed here, with the command that mends it; None when it can."""
         return None
@@ -167,6 +172,10 @@ class FeatureMetric(Measure):
     def extractor(self) -> "Extractor":
         """What makes the features."""
 
+    @property
+    def records(self) -> tuple[str, ...]:
+        return self.extractor.records
+
     @abstractmethod
     def compare(self, sr: "Features", hr: "Features") -> float | str:
         """Return the value, or why this image has none, such as "no face was found"."""
@@ -200,6 +209,10 @@ class SetMetric(Measure):
     @abstractmethod
     def extractor(self) -> "Extractor":
         """What makes the features."""
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        return self.extractor.records
 
     @abstractmethod
     def measure(self, sr: "FeatureTable", hr: "FeatureTable") -> float | str:

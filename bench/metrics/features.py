@@ -41,6 +41,11 @@ class Extractor(ABC):
         """Short name, for files and people."""
         return type(self).__name__.lower()
 
+    @property
+    def records(self) -> tuple[str, ...]:
+        """Names of the public checkpoints that it reads."""
+        return ()
+
     def unavailable(self) -> str | None:
         """Return what is missing and the remedy, without a subject; None if it can run."""
         return None

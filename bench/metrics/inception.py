@@ -62,6 +62,10 @@ class NetworkExtractor(Extractor):
         weights = checkpoint_sha256(self.weights)
         return f"{self.package} {package_version(self.package)}, weights {weights}"
 
+    @property
+    def records(self) -> tuple[str, ...]:
+        return (self.weights,)
+
     def unavailable(self) -> str | None:
         if missing := missing_packages("fid", self.module):
             return f"{missing}."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
-from bench.metrics.backbones import BACKBONES, GET, backbone_path, load_backbone
+from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import Metric, batches, package_version
 from bench.metrics.inputs import SIGNED, TO_509
 from bench.metrics.inputs import batch as input_batch
@@ -59,6 +59,10 @@ class Lpips(Metric):
             f"{self.name}: lpips {package_version('lpips')} version 0.1, RGB in {span}, float32, "
             f"heads {self.heads}, {self.backbone} {BACKBONES[self.backbone].sha256}"
         )
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        return (LPIPS,)
 
     def unavailable(self) -> str | None:
         for package in _PACKAGES:

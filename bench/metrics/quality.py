@@ -45,6 +45,10 @@ class Quality(Metric):
             f"weights {weights}"
         )
 
+    @property
+    def records(self) -> tuple[str, ...]:
+        return (self.weights,) if self.weights else ()
+
     def unavailable(self) -> str | None:
         if missing := missing_packages("quality", "pyiqa"):
             return f"{missing}."

@@ -97,6 +97,10 @@ class Faces(Extractor):
             f"weights {weights}"
         )
 
+    @property
+    def records(self) -> tuple[str, ...]:
+        return (_WEIGHTS[self.model],) if self.model in _WEIGHTS else ()
+
     def unavailable(self) -> str | None:
         dlib = ("dlib", "face_recognition_models") if self.model == "Dlib" else ()
         if missing := missing_packages("recognition", *_MODULES, *dlib):

@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from bench.core.errors import BenchError
-from bench.metrics.backbones import BACKBONES, GET, backbone_path, load_backbone
+from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import batches
 from bench.metrics.features import Extractor, Features
 from bench.metrics.inputs import UNIT, batch
@@ -40,6 +40,10 @@ class Vgg16(Extractor):
             "relu5_3 of VGG16 averaged over the image, float32, own size, "
             f"weights {BACKBONES['vgg16'].sha256}"
         )
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        return (LPIPS,)
 
     def unavailable(self) -> str | None:
         if not backbone_path("vgg16").is_file():

@@ -1,0 +1,37 @@
+"""The command that starts a workspace: init."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.shared import say
+from bench.core.errors import WrongUsage
+
+if TYPE_CHECKING:
+    from bench.core.presets import Preset
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; else the current folder.")] = Path(),
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="64 px, for the networks that ship (the default).")
+    ] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="256 px and published settings, as Tables 1, 3 and 4.")
+    ] = False,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Real-world images at 256 px, as Table 2.")
+    ] = False,
+) -> None:
+    """Write a commented bench.toml, and folders for methods and datasets of your own."""
+    from bench.core.presets import init_workspace
+
+    flags: dict[Preset, bool] = {"embedded": embedded, "paper": paper, "blind": blind}
+    chosen = [name for name, wanted in flags.items() if wanted]
+    if len(chosen) > 1:
+        raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
+    file = init_workspace(folder, chosen[0] if chosen else "embedded")
+    say(f"Wrote {file}: `bench prepare sample --scale 8` makes a first test set.")

@@ -1,0 +1,112 @@
+"""The command that makes a published table from an empty machine: reproduce."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.cli.shared import echo, say, workspace
+from bench.core.errors import BenchError, WrongUsage
+
+if TYPE_CHECKING:
+    from bench.report import Table
+    from bench.reproduce.steps import Request, Step
+
+
+def reproduce(
+    name: Annotated[
+        str, typer.Argument(help="table1, table2, table3 or table4; or another suite.")
+    ],
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="In small: 64 px, with the networks that ship.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the steps with their state and cost only.")
+    ] = False,
+    count: Annotated[int | None, typer.Option(help="Images per test set; else all.", min=1)] = None,
+    scale: Annotated[
+        list[int] | None, typer.Option(help="Scales of the table; several may follow. Else all.")
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="Images of the test sets: DIR, or DATASET=DIR; may be repeated."),
+    ] = None,
+    training_images: Annotated[
+        Path | None, typer.Option(help="Folder or zip of faces that Correctors are trained on.")
+    ] = None,
+    training_steps: Annotated[
+        int | None, typer.Option(help="Steps of that training; else the paper's 100,000.", min=1)
+    ] = None,
+) -> None:
+    """Make a table of a paper: fetch weights, train, prepare, run, measure and print.
+
+    Steps that are done are kept, so the same command resumes. What only a person can do, such as
+    accepting a licence, is named, and the methods that need it are left out until then.
+    """
+    from bench.reproduce.stages import reproduce as carry_out
+    from bench.reproduce.stages import result_tables
+    from bench.reproduce.steps import Options, Request
+    from bench.reproduce.suite import find_suite
+
+    options = Options(
+        embedded=embedded,
+        count=count,
+        scales=tuple(scale or ()),
+        sources=_sources(source or []),
+        training=training_images,
+        training_steps=training_steps,
+        forecast=dry_run,
+    )
+    request = Request(name, find_suite(name), workspace(), options)
+    say(f"{request.suite.title}{', in small' if embedded else ''}")
+    states: Counter[str] = Counter()
+    for step in carry_out(request, dry_run):
+        states[step.state] += 1
+        _print(step, request.here.root)
+    if not dry_run:
+        _print_tables(request, result_tables(request))
+    summary = ", ".join(f"{number} {state}" for state, number in states.items())
+    echo(f"{sum(states.values())} steps: {summary}.", err=True)
+    if not dry_run and states["missing"] + states["failed"]:
+        raise BenchError(
+            "The table is not complete: do what the missing steps say, and run the command again."
+        )
+
+
+def _sources(given: list[str]) -> dict[str, str]:
+    """Return recipe -> source; "" is for every recipe.
+
+    Raises:
+        WrongUsage: two sources for one recipe.
+    """
+    sources: dict[str, str] = {}
+    for text in given:
+        recipe, equals, place = text.partition("=")
+        key, value = (recipe, place) if equals and "/" not in recipe else ("", text)
+        if key in sources:
+            raise WrongUsage(f"--source {text} is a second one for {key or 'all'}: give one.")
+        sources[key] = value
+    return sources
+
+
+def _print(step: Step, root: Path) -> None:
+    """Print a step in one line, with paths from the workspace's root."""
+    digest = f" {step.digest[:12]}" if step.digest else ""
+    note = f"  {step.note}".replace(f"{root}{os.sep}", "") if step.note else ""
+    say(f"  {step.state:8} {step.name}{digest}{note}")
+
+
+def _print_tables(request: Request, tables: list[Table]) -> None:
+    from rich.console import Console
+
+    from bench.report import to_terminal
+
+    console = Console()
+    for table in tables:
+        echo()
+        drawn = to_terminal(table, beside=not request.options.embedded, styled=console.is_terminal)
+        console.print(drawn, soft_wrap=True)

@@ -1,0 +1,154 @@
+"""The networks of a reproduction: public checkpoints, and Correctors, which must be trained."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.api.results import chosen_metrics
+from bench.core.errors import BenchError
+from bench.core.files import sha256_unchanged
+from bench.methods import configure
+from bench.metrics.backbones import LPIPS, fetch_backbones, missing_backbones
+from bench.metrics.protocol import protocols
+from bench.networks.find import find_network
+from bench.networks.kinds import find_kind
+from bench.networks.registry.obtain import accepted, get_weights
+from bench.networks.registry.places import place
+from bench.networks.registry.records import find_record, records
+from bench.reproduce.steps import Planned, PlannedRun, Request, Step
+from bench.training.settings import preset
+from bench.training.tasks import corrector_task, run_task
+
+Need = tuple[str, int, int]
+"""Kind of network, scale, and the k that a Corrector is trained for (0 for other kinds)."""
+
+PAPER_K = 2
+"""Spacing of the grid that Correctors are trained for unless a row says otherwise."""
+
+
+def weights(request: Request) -> Iterator[Step]:
+    """Yield a step for each public checkpoint that a method or metric reads."""
+    wanted: dict[str, None] = {}
+    for kind, scale, _ in _needs(request):
+        stem = find_kind(kind).file_stem(request.size, scale)
+        if stem in records() and kind not in request.config.weights:
+            wanted[stem] = None
+    for metric in chosen_metrics(request.workspace, request.metrics):
+        for protocol in protocols(request.suite.protocol, request.testsets()[0].plan.recipe):
+            wanted |= dict.fromkeys(metric.under(protocol).records)
+    for name in wanted:
+        yield _backbones() if name == LPIPS else _public(name, request.options.embedded)
+
+
+def _public(name: str, embedded: bool) -> Step:
+    record, what = find_record(name), f"weights {name}"
+    path = place(record)
+
+    def fetch() -> Step:
+        got = get_weights(name)
+        return Step(what, "done", digest=sha256_unchanged(got))
+
+    if path.is_file():
+        return Step(what, "done", digest=sha256_unchanged(path))
+    if embedded:
+        return Step(what, "left out", "it does not ship with bench")
+    size = f"{record.size / 1e6:.0f} MB, {record.licence}" if record.size else record.licence
+    if not record.sources:
+        action = f"download {record.file} from {record.by_hand}, then `bench weights add {name}`"
+        return Step(what, "missing", action)
+    if not accepted(record):
+        return Step(what, "missing", f"{size}: accept the licence with `bench weights get {name}`")
+    return Step(what, "to do", size, perform=fetch)
+
+
+def _backbones() -> Step:
+    what = "weights lpips"
+
+    def fetch() -> Step:
+        fetch_backbones()
+        return Step(what, "done")
+
+    if not missing_backbones():
+        return Step(what, "done")
+    return Step(what, "to do", "AlexNet and VGG16", perform=fetch)
+
+
+def training(request: Request) -> Iterator[Step]:
+    """Yield a step for each Corrector, which nobody has published."""
+    for kind, scale, k in _needs(request):
+        if kind in request.config.weights or find_kind(kind).file_stem(request.size, scale) in (
+            records()
+        ):
+            continue
+        what = f"{kind} for {request.size} px"
+        if not find_kind(kind).every_scale:
+            what += f", x{scale}" if scale > 1 else ", blind"
+        if k not in {0, PAPER_K}:
+            what += f", k = {k}"
+        try:
+            path = find_trained(request, kind, scale, k)
+        except BenchError as error:
+            yield _corrector(request, what, scale, k, str(error))
+            continue
+        yield Step(what, "done", str(path), sha256_unchanged(path))
+
+
+def _corrector(request: Request, what: str, scale: int, k: int, reason: str) -> Step:
+    options = request.options
+    settings = preset("paper", steps=options.training_steps)
+
+    def train() -> Step:
+        if options.training is None:
+            raise BenchError(f"{what} has no images to learn from: give --training-images.")
+        degradation = "bicubic" if scale > 1 else "blind"
+        task = corrector_task(request.size, scale, k, "paper", degradation)
+        path = run_task(task, options.training, settings, _trained(request, scale, k).parent)
+        return Step(what, "done", str(path), sha256_unchanged(_trained(request, scale, k)))
+
+    if request.options.embedded:
+        return Step(what, "left out", "none ships with bench")
+    if not k:  # no Corrector
+        return Step(what, "missing", reason)
+    cost = f"training of {settings.steps:,} steps of {settings.batch} images"
+    if options.training is None:
+        learns = request.suite.training_data
+        return Step(what, "missing", f"{cost}: give --training-images DIR ({learns})")
+    return Step(what, "to do", cost, perform=train)
+
+
+def _needs(request: Request) -> list[Need]:
+    """Return the networks of all runs, inner methods included."""
+    needs: dict[Need, None] = {}
+    for testset in request.testsets():
+        for run in request.runs(testset):
+            configured = configure(run.method, testset.plan.scale, request.size, run.settings)
+            for need in configured.needs:
+                k = spacing(run, testset, request) if need == "corrector" else 0
+                every = find_kind(need).every_scale or find_kind(need).trained_by is None
+                needs[need, 1 if every else testset.plan.scale, k] = None
+    return list(needs)
+
+
+def spacing(run: PlannedRun, testset: Planned, request: Request) -> int:
+    """Return the k of a run's Corrector."""
+    configured = configure(run.method, testset.plan.scale, request.size, run.settings)
+    return int(getattr(configured.settings, "k", PAPER_K))
+
+
+def _trained(request: Request, scale: int, k: int) -> Path:
+    """Return where a Corrector that is trained here lies."""
+    stem = find_kind("corrector").file_stem(request.size, scale)
+    folder = stem if k == PAPER_K else f"{stem}-k{k}"
+    return request.here.root / "weights" / folder / f"{stem}.safetensors"
+
+
+def find_trained(request: Request, kind: str, scale: int, k: int) -> Path:
+    """Return the file of a network.
+
+    Raises:
+        BenchError: it is not here.
+    """
+    if k and (path := _trained(request, scale, k)).is_file():
+        return path
+    if k not in (0, PAPER_K):
+        raise BenchError(f"There is no {kind} for k = {k}.")
+    return find_network(kind, request.size, scale)

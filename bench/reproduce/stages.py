@@ -1,0 +1,250 @@
+"""The stages of a reproduction in order: weights, training, test sets, runs, scores, tables."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.api.references import reference_of
+from bench.api.results import ResultTable, chosen_metrics, columns_of
+from bench.api.testsets import prepare_scales, prepared_testsets
+from bench.core.errors import BenchError
+from bench.core.files import sha256, write_bytes
+from bench.engine.experiment import Experiment
+from bench.engine.forecast import forecast_suite
+from bench.engine.run import describe, run_suite
+from bench.methods import configure
+from bench.metrics import Measure
+from bench.metrics.evaluate import score_runs
+from bench.metrics.protocol import protocols
+from bench.report.tables.collect import table_of
+from bench.report.tables.paper import paper_table
+from bench.report.tables.runs import find_runs
+from bench.report.tables.table import Table
+from bench.reproduce.networks import find_trained, spacing, training, weights
+from bench.reproduce.steps import Planned, PlannedRun, Request, Step
+from bench.reproduce.suite import published_table
+from bench.store.run import Run
+from bench.testsets.manifest import TestSet, open_testset
+
+
+def reproduce(request: Request, dry_run: bool = False) -> Iterator[Step]:
+    """Yield every step with its state; unless `dry_run`, after carrying it out.
+
+    A step that fails does not stop those that need it not. What is done is not done again.
+
+    Raises:
+        BenchError: the suite is wrong, or a test set can't be opened.
+    """
+    stages: Sequence[Callable[[Request], Iterator[Step]]] = (
+        weights,
+        training,
+        testsets,
+        runs,
+        scores,
+        tables,
+    )
+    for stage in stages:
+        for step in stage(request):
+            if dry_run or step.perform is None:
+                yield step
+                continue
+            try:
+                yield step.perform()
+            except BenchError as error:
+                yield replace(step, state="failed", note=str(error), perform=None)
+
+
+# --- Test sets -----------------------------------------------------------------------------------
+
+
+def testsets(request: Request) -> Iterator[Step]:
+    """Yield a step for each test set."""
+    for planned in request.testsets():
+        yield _testset(request, planned)
+
+
+def _testset(request: Request, planned: Planned) -> Step:
+    what = f"test set {planned.name}"
+
+    def prepare() -> Step:
+        plan = planned.plan
+        scales = [plan.scale] if plan.degradation == "bicubic" else None
+        (made,) = prepare_scales(
+            request.workspace,
+            plan.recipe,
+            planned.source,
+            scales,
+            plan.size,
+            request.count,
+            None if plan.degradation == "real" else plan.degradation,
+            name=planned.name,
+        )
+        manifest = made.testset.manifest
+        return Step(what, "done", f"{len(manifest.images)} images", manifest.sha256)
+
+    if planned.name in prepared_testsets(request.here):
+        manifest = _open(request, planned).manifest
+        return Step(what, "done", f"{len(manifest.images)} images", manifest.sha256)
+    if planned.source is None:
+        option = f"--source {planned.plan.recipe}=DIR"
+        return Step(what, "missing", f"give its images with {option}; origin: {planned.origin}")
+    return Step(what, "to do", f"from {planned.source}", perform=prepare)
+
+
+def _open(request: Request, planned: Planned) -> TestSet:
+    return open_testset(request.here.testsets / planned.name)
+
+
+def _prepared(request: Request) -> Iterator[tuple[Planned, TestSet]]:
+    there = prepared_testsets(request.here)
+    for planned in request.testsets():
+        if planned.name in there:
+            yield planned, _open(request, planned)
+
+
+# --- Runs ----------------------------------------------------------------------------------------
+
+
+def runs(request: Request) -> Iterator[Step]:
+    """Yield a step for each method on each test set."""
+    there = prepared_testsets(request.here)
+    for planned in request.testsets():
+        testset = _open(request, planned) if planned.name in there else None
+        for run in request.runs(planned):
+            what = f"{run.label} on {planned.name}"
+            if testset is None:
+                yield Step(what, "to do", "after the test set is prepared")
+            else:
+                yield _run(request, planned, testset, run, what)
+
+
+def _run(request: Request, planned: Planned, testset: TestSet, run: PlannedRun, what: str) -> Step:
+    config, chosen = request.config, dict(request.config.weights)
+    try:
+        needs = configure(run.method, planned.plan.scale, request.size, run.settings).needs
+        if "corrector" in needs and "corrector" not in chosen:
+            k = spacing(run, planned, request)
+            chosen["corrector"] = str(find_trained(request, "corrector", planned.plan.scale, k))
+        experiment = Experiment(
+            testset,
+            request.here.results,
+            settings=run.settings,
+            weights=chosen,
+            seed=config.seed,
+            precision=config.precision,
+            batch=config.batch,
+        )
+        resolved = experiment.resolve(run.method)
+    except BenchError as error:
+        return Step(what, "left out" if request.options.embedded else "missing", str(error))
+    made = resolved.run(resolved.spec())
+
+    def restore() -> Step:
+        (finished,) = run_suite([run.method], experiment)
+        if finished.failed:
+            raise BenchError(describe(run.method, finished.failed))
+        return Step(what, "done", str(finished.run.folder), finished.run.spec.identity)
+
+    if len(made.records()) == len(testset.entries):
+        return Step(what, "done", str(made.folder), made.spec.identity)
+    cost = ""
+    if request.options.forecast:
+        (forecast,) = forecast_suite([run.method], replace(experiment, batch=1))
+        if forecast.seconds is not None and forecast.calls is not None:
+            hours, disk = forecast.seconds / 3600, forecast.disk / 2**20
+            cost = f"{forecast.calls:,} NFE, {hours:.2g} h on this device, {disk:,.1f} MiB"
+    return Step(what, "to do", cost, perform=restore)
+
+
+# --- Scores and tables ---------------------------------------------------------------------------
+
+
+def _columns(request: Request, testset: TestSet) -> list[Measure]:
+    metrics = chosen_metrics(request.workspace, request.metrics)
+    return columns_of(request.workspace, testset, metrics, request.suite.protocol)
+
+
+def _runs_on(request: Request, planned: Planned, testset: TestSet) -> list[Run]:
+    """Return the complete runs of the suite on a test set."""
+    steps = (_run(request, planned, testset, run, "") for run in request.runs(planned))
+    return [Run(Path(step.note)) for step in steps if step.state == "done"]
+
+
+def scores(request: Request) -> Iterator[Step]:
+    """Yield a step for the scores on each test set."""
+    there = prepared_testsets(request.here)
+    for planned in request.testsets():
+        what = f"scores on {planned.name}"
+        if planned.name not in there:
+            yield Step(what, "to do", "after the test set is prepared")
+        else:
+            yield _scores(request, planned, _open(request, planned), what)
+
+
+def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
+    columns = _columns(request, testset)
+    absent = {
+        measure.title: reason
+        for measure in columns
+        if (reason := measure.unavailable()) is not None
+    }
+    keys = {measure.key for measure in columns if measure.title not in absent}
+    note = "; ".join(f"without {title}: {reason}" for title, reason in absent.items())
+
+    def measure() -> Step:
+        metrics = chosen_metrics(request.workspace, request.metrics)
+        measured = protocols(request.suite.protocol, planned.plan.recipe)
+        reference = reference_of(request.workspace, testset, None)
+        score_runs(testset, request.here.results, metrics, measured, reference=reference)
+        return Step(what, "done", note)
+
+    complete = _runs_on(request, planned, testset)
+    known = [run.scores() for run in complete]
+    if complete and all(s is not None and keys <= set(s["identity"]) for s in known):
+        return Step(what, "done", note)
+    return Step(what, "to do", note, perform=measure)
+
+
+def result_tables(request: Request) -> list[Table]:
+    """Return the table of every test set that is prepared, beside the published values."""
+    return [_table(request, planned, testset) for planned, testset in _prepared(request)]
+
+
+def _table(request: Request, planned: Planned, testset: TestSet) -> Table:
+    columns, protocol = _columns(request, testset), request.suite.protocol
+    if printed := published_table(request.suite):
+        return paper_table(printed, testset, request.here.results, columns, protocol)
+    names = tuple(dict.fromkeys(run.method for run in request.runs(planned)))
+    found = find_runs(testset, request.here.results, names, names)
+    return table_of(testset, found, columns, protocol, costs=False)
+
+
+def tables(request: Request) -> Iterator[Step]:
+    """Yield a step for the files of the table on each test set."""
+    there = prepared_testsets(request.here)
+    for planned in request.testsets():
+        what = f"table of {planned.name}"
+        if planned.name not in there:
+            yield Step(what, "to do", "after the test set is prepared")
+        else:
+            yield _files(request, planned, _open(request, planned), what)
+
+
+def _files(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
+    stem = request.here.results / "reproduced" / f"{request.name}-{planned.name}"
+    note = f"{stem}.tex, .md and .json"
+    if not _runs_on(request, planned, testset):
+        return Step(what, "to do", "after a method has run")
+    table = ResultTable(_table(request, planned, testset))
+    texts = {"tex": table.to_latex(), "md": table.to_markdown(), "json": table.to_json()}
+    files = {stem.with_name(f"{stem.name}.{suffix}"): text for suffix, text in texts.items()}
+    done = Step(what, "done", note, sha256(texts["json"].encode()))
+
+    def write() -> Step:
+        for file, text in files.items():
+            write_bytes(file, text.encode())
+        return done
+
+    if all(f.is_file() and f.read_bytes() == text.encode() for f, text in files.items()):
+        return done
+    return Step(what, "to do", note, perform=write)

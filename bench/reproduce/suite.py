@@ -1,0 +1,112 @@
+"""Suites: what a published table or figure is made of, one TOML file each.
+
+They lie in `results/published/suites/`, beside the published tables.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.core.config import read_toml
+from bench.core.errors import WrongUsage
+from bench.core.paths import resource
+from bench.core.suggest import suggestion
+from bench.core.validation import Positive, build
+from bench.report.published.tables import Published, PublishedTable, read_published
+
+
+@dataclass(frozen=True)
+class SuiteTestSet:
+    """Test sets of one recipe: bicubic at `scales`, or one of another degradation."""
+
+    recipe: str
+    scales: tuple[Positive, ...] = ()
+    degradation: str | None = None
+
+
+@dataclass(frozen=True)
+class SuiteRun:
+    """A run that no published table lists."""
+
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The same suite in small, with the networks that ship."""
+
+    testsets: tuple[SuiteTestSet, ...]
+    metrics: tuple[str, ...]
+    count: Positive = 4
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What makes a published table or figure.
+
+    Attributes:
+        title: for people.
+        testsets: on which it is measured.
+        embedded: the same in small.
+        table: label of the published table, such as "Table 1"; its methods and metrics are taken.
+        paper: that printed the table.
+        runs: of a suite without a published table.
+        metrics: of a suite without a published table.
+        settings: published row, or method -> settings that the table does not print.
+        figure: what is drawn in place of a table.
+        size: of the results in pixels.
+        protocol: how images are fed to metrics.
+        training_data: what Correctors learn from, for people.
+    """
+
+    title: str
+    testsets: tuple[SuiteTestSet, ...]
+    embedded: Embedded
+    table: str | None = None
+    paper: str = "DPI"
+    runs: tuple[SuiteRun, ...] = ()
+    metrics: tuple[str, ...] = ()
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    figure: Literal["grid", "tradeoff"] | None = None
+    size: Positive = 256
+    protocol: Literal["strict", "paper"] = "paper"
+    training_data: str = "FFHQ, images that are in no test set"
+
+
+def suite_files() -> dict[str, Path]:
+    """Return name -> file of every suite."""
+    folder = resource("results/published/suites")
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_suite(name: str) -> Suite:
+    """Return the suite of this name.
+
+    Raises:
+        WrongUsage: there is none, or its file is wrong.
+    """
+    files = suite_files()
+    if name not in files:
+        hint = suggestion(name, files, f"known are {', '.join(files)}.")
+        raise WrongUsage(f"There is no suite {name!r}: {hint}")
+    suite = build(Suite, read_toml(files[name]), str(files[name]))
+    if (suite.table is None) == (not suite.runs):
+        raise WrongUsage(f"{files[name]}: give either `table` or `runs`.")
+    return suite
+
+
+def published_table(suite: Suite) -> PublishedTable | None:
+    """Return the published table that a suite makes, if it makes one.
+
+    Raises:
+        WrongUsage: no such table is known.
+    """
+    if suite.table is None:
+        return None
+    published: Published = read_published(resource("results/published"))
+    for table in published.tables:
+        if (table.paper, table.label) == (suite.paper, suite.table):
+            return table
+    raise WrongUsage(f"There is no published {suite.table} of {suite.paper}: add its TOML file.")
