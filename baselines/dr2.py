@@ -12,12 +12,13 @@ from typing import Annotated
 from annotated_types import Interval
 from torch import Tensor
 
-from baselines.ilvr import low_pass
 from bench.diffusion.noise import Noise
 from bench.diffusion.prior import Prior, ancestral_step, noised
 from bench.images import resize_bicubic_batch, to_model, to_pixels
 from bench.methods import DEFAULT, Inner, Method, Problem
 from bench.methods.settings import Divisor
+
+from .ilvr import low_pass
 
 STEPS = 100  # the released respacing, in whose indices N and tau were published
 

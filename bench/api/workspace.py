@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import baselines
 from bench.core.config import Workspace, open_workspace
+from bench.core.paths import resource
+from bench.methods.catalogue import look_in
 
 
 def workspace(folder: Path | None = None) -> Workspace:
@@ -15,7 +16,7 @@ def workspace(folder: Path | None = None) -> Workspace:
         BenchError: its bench.toml is wrong.
     """
     here = open_workspace(folder or Path.cwd())
-    shipped = Path(str(baselines.__file__)).parent
+    shipped = resource("baselines")
     own = here.baselines.is_dir() and here.baselines.resolve() != shipped.resolve()
-    baselines.__path__[:] = [str(shipped), *([str(here.baselines)] if own else [])]
+    look_in([str(shipped), *([str(here.baselines)] if own else [])])
     return here

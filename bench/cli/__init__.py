@@ -195,6 +195,13 @@ checkpoints = typer.Typer(no_args_is_help=True, help="List, fetch, add and verif
 _add(checkpoints, INSPECT, weights.show, "weights list codeformer", "list")
 _add(checkpoints, INSPECT, weights.get, "weights get prior-256", "get")
 _add(checkpoints, INSPECT, weights.add, "weights add prior-256 ffhq_10m.pt", "add")
+_add(
+    checkpoints,
+    INSPECT,
+    weights.convert,
+    "weights convert adm-128.pt --size 128 --out adm-128.safetensors",
+    "convert",
+)
 _add(checkpoints, INSPECT, weights.verify, "weights verify", "verify")
 app.add_typer(checkpoints, name="weights", rich_help_panel=INSPECT)
 

@@ -17,7 +17,7 @@ def doctor() -> None:
 
     from bench import metrics
     from bench.api.testsets import prepared_testsets
-    from bench.core.paths import checkpoints
+    from bench.core.paths import DISTRIBUTION, checkpoints
     from bench.methods import program_names
     from bench.metrics.backbones import BACKBONES
     from bench.networks.registry.places import place, remedy
@@ -27,7 +27,7 @@ def doctor() -> None:
         say(f"{name:24} {state}{f'  ->  {remedy}' if remedy else ''}")
 
     say("Packages")
-    for package in ("bench", "torch", "torchvision", "lpips", "scikit-image"):
+    for package in (DISTRIBUTION, "torch", "torchvision", "lpips", "scikit-image"):
         try:
             line(f"  {package}", version(package))
         except PackageNotFoundError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.shared import say
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from bench.networks.registry.records import PublicCheckpoint
@@ -110,6 +110,20 @@ def add(
     path = add_weights(name, file)
     _tell_first_use(find_record(name))
     say(f"Added {path}")
+
+
+def convert(
+    file: Annotated[Path, typer.Argument(help="A prior in guided-diffusion's layout.")],
+    size: Annotated[int, typer.Option(help="Size in pixels that it was trained for.", min=1)],
+    out: Annotated[Path, typer.Option(help="File to write, .safetensors.")],
+) -> None:
+    """Convert a prior that was trained elsewhere, so that its file says for which size."""
+    from bench.networks.checkpoints import convert_prior
+
+    if out.suffix != ".safetensors":
+        raise WrongUsage(f"--out {out} must end with .safetensors.")
+    convert_prior(file, size, out)
+    say(f"Wrote {out}: give it with `--weights prior={out}`.")
 
 
 def _tell_first_use(record: PublicCheckpoint) -> None:

@@ -8,6 +8,9 @@ from bench.core.errors import BenchError
 
 _PACKAGE = Path(__file__).parents[1]
 
+DISTRIBUTION = "face-sr-bench"
+"""Name of the installed distribution; the import and the command are called bench."""
+
 
 def resource(name: str) -> Path:
     """Return a folder of the project, such as "datasets" or "results/published".
@@ -51,4 +54,10 @@ def missing_packages(extra: str, *modules: str) -> str | None:
     absent = [module for module in modules if find_spec(module) is None]
     if not absent:
         return None
-    return f"{', '.join(absent)} not installed: run `pip install -e '.[{extra}]'`"
+    return f"{', '.join(absent)} not installed: run `{install_command(extra)}`"
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an optional part, in a checkout or elsewhere."""
+    checkout = (_PACKAGE.parent / "pyproject.toml").is_file()
+    return f"pip install -e '.[{extra}]'" if checkout else f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -152,6 +152,12 @@ def _map_tensors(change: Callable[[Tensor], Tensor], output: Any) -> Any:
 
 def _check_fit(path: Path, card: Card, size: int, configured: Configured) -> None:
     """Check a checkpoint against the test set, and a Corrector's grid against the settings."""
+    if path.suffix != ".safetensors" and card.size != size:
+        raise BenchError(
+            f"{path} is taken for a prior of {card.size} px, but the test set has {size} px: if it "
+            f"was trained for {size} px, run `bench weights convert {path} --size {size} "
+            "--out FILE`, else give another checkpoint."
+        )
     _check(path, "size", card.size, size)
     if not find_kind(card.kind).every_scale:
         _check(path, "scale", card.scale, configured.scale)

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 
+from bench.core.paths import DISTRIBUTION
+
 OUTSIDE = "A program outside of bench may draw noise of its own."
 
-PACKAGES = ("bench", "torch", "numpy", "pillow", "pandas", "lpips", "scikit-image", "spandrel")
+PACKAGES = ("torch", "numpy", "pillow", "pandas", "lpips", "scikit-image", "spandrel")
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
@@ -20,7 +22,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **_commit(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {"bench": _version(DISTRIBUTION)} | {p: _version(p) for p in PACKAGES},
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": platform.processor() or platform.machine(),

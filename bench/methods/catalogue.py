@@ -6,11 +6,13 @@ import pkgutil
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
 from bench.core.errors import BenchError, WrongUsage
+from bench.core.paths import resource
 from bench.core.suggest import suggestion
 from bench.images import to_model, to_pixels
 from bench.methods.external import exchange
@@ -18,6 +20,9 @@ from bench.methods.external.installation import Installation
 from bench.methods.external.program import Program, read_program
 from bench.methods.interface import DEFAULT, Configured, Incomplete, Method, Problem
 from bench.methods.settings import check_divisors
+
+_SHIPPED, _CHECKOUT = "bench.shipped.baselines", "baselines"
+"""The package of the methods in a wheel and in a checkout."""
 
 NEW_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_NAME = 30
@@ -69,12 +74,12 @@ def program_names() -> list[str]:
 
 def method_folders() -> list[str]:
     """Where methods are looked for: those that ship, and the user's own."""
-    return list(importlib.import_module("baselines").__path__)
+    return list(_package().__path__)
 
 
 def look_in(folders: list[str]) -> None:
     """Look for methods in these folders, as another process does."""
-    importlib.import_module("baselines").__path__[:] = folders
+    _package().__path__[:] = folders
 
 
 def find_method(name: str) -> Method[Any]:
@@ -86,7 +91,7 @@ def find_method(name: str) -> Method[Any]:
     file = _file_of(name)
     if file.suffix == ".toml":
         return external_method(read_program(file))
-    method = getattr(importlib.import_module(f"baselines.{file.stem}"), "METHOD", None)
+    method = getattr(importlib.import_module(f"{_package().__name__}.{file.stem}"), "METHOD", None)
     if not isinstance(method, Method):
         raise BenchError(f"{file} must define METHOD as a bench.methods.Method.")
     if method.name != name:
@@ -150,6 +155,22 @@ def external_method(program: Program) -> Method[Any]:
         fingerprint=fingerprint,
         batch=description.batch,
     )
+
+
+def _package() -> ModuleType:
+    """Import the package that methods are modules of: bench's own in a wheel, else the checkout's.
+
+    Raises:
+        BenchError: another package of the name is installed beside a checkout.
+    """
+    folder = resource("baselines")
+    package = importlib.import_module(_SHIPPED if folder.parent.name == "shipped" else _CHECKOUT)
+    if Path(str(package.__file__)).parent.resolve() != folder.resolve():
+        raise BenchError(
+            f"Another package called {_CHECKOUT} is installed, {package.__file__}: uninstall it, "
+            "or install bench as a wheel, whose methods lie inside of it."
+        )
+    return package
 
 
 def _file_of(name: str) -> Path:

@@ -7,7 +7,7 @@ the code that published them, read without running any code of theirs.
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_unchanged, write_bytes
+from bench.core.progress import notice
 from bench.core.validation import read_back
 from bench.diffusion.prior import Parametrisation
 from bench.diffusion.sr3 import SR3Config, infer_sr3_config
@@ -31,8 +32,12 @@ PUBLIC_HEAD_CHANNELS = 64
 PUBLIC_NORM_GROUPS = 32
 PUBLIC_SR3_SIZES = {(1, 2, 4, 8, 8): 128, (1, 2, 4, 8, 8, 16, 16): 512}
 
-# Names under which a state dict lies in published files; the first that is there counts.
-WRAPPERS = ("params_ema", "params", "state_dict")
+# Names under which a state dict lies in published files; the first that is there counts, so that
+# averaged weights come before those of the last step.
+WRAPPERS = ("params_ema", "ema", "params", "state_dict", "model", "net")
+
+# What torch's DataParallel puts before each name.
+PARALLEL = "module."
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,21 @@ def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
     write_bytes(path, save(state, metadata={"bench": json.dumps(card.to_json())}))
 
 
+def convert_prior(path: Path, size: int, out: Path) -> Card:
+    """Write a prior in guided-diffusion's layout, trained for `size` px, as a checkpoint of ours.
+
+    Such a file does not say for which size it was trained: without a card it is taken for 256 px.
+
+    Raises:
+        BenchError: it can't be read, or is no such prior.
+    """
+    checkpoint = read_checkpoint(path, "prior")
+    card = replace(checkpoint.card, size=size)
+    state = {name: value.contiguous() for name, value in checkpoint.state.items()}
+    write_bytes(out, save(state, metadata={"bench": json.dumps(card.to_json())}))
+    return card
+
+
 def read_checkpoint(path: Path, kind: str) -> Checkpoint:
     """Read a safetensors checkpoint of ours, or a published prior or SR3 as it was released.
 
@@ -173,7 +193,8 @@ def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a PyTorch file, numbers in float32, without running any code in it.
 
-    A state dict that lies in the file under one of the usual names is taken out of it.
+    A state dict that lies in the file under one of the usual names is taken out of it, with a
+    notice where the file has several; the prefix of parallel training is removed.
 
     Raises:
         BenchError: no such file, truncated, or no state dict.
@@ -191,7 +212,14 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             "download it again."
         ) from None
     if isinstance(state, dict):
-        state = next((state[name] for name in WRAPPERS if name in state), state)
+        found = [name for name in WRAPPERS if isinstance(state.get(name), dict)]
+        if len(found) > 1:
+            notice(f"{path} holds {' and '.join(found)}: took {found[0]}.")
+        state = state[found[0]] if found else state
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BenchError(f"{path} is not a state dict of tensors.")
-    return {n: v.float() if v.is_floating_point() else v for n, v in state.items()}
+    start = PARALLEL if all(str(name).startswith(PARALLEL) for name in state) else ""
+    return {
+        name.removeprefix(start): value.float() if value.is_floating_point() else value
+        for name, value in state.items()
+    }

@@ -59,7 +59,7 @@ class Restorer:
                 network's.
         """
         self.require_package()
-        state = {n.removeprefix("module."): v for n, v in read_pickle(path).items()}
+        state = read_pickle(path)
         architecture = getattr(self.import_architecture(), f"{self.name}Arch")()
         if not architecture.detect(state):
             raise BenchError(f"{path} does not hold the weights of {self.name}.")

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from bench.core.errors import BenchError
-from bench.core.paths import dlib_models
+from bench.core.paths import dlib_models, install_command
 
 ALIGNER = "dlib HOG, 68 landmarks, FFHQ frame"
 """What the alignment is called in a plan; another detector would be another test set."""
@@ -113,6 +113,6 @@ def _models() -> tuple[Any, Any]:
         dlib = None
     folder = dlib_models()
     if dlib is None or folder is None:
-        raise BenchError("--align needs packages that are not here: pip install 'bench[align]'.")
+        raise BenchError(f"--align needs packages that are not here: run `{install_command('align')}`.")
     predictor = dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat"))
     return dlib.get_frontal_face_detector(), predictor

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from bench.core.errors import BenchError
+from bench.core.paths import install_command
 from bench.networks.download.connection import refuse_offline
 from bench.testsets.parquet import photograph
 from bench.testsets.photographs import HUB, Photograph, hub_name, row_id
@@ -61,7 +62,7 @@ class HubSource:
             datasets = None
         if not hasattr(datasets, "load_dataset"):
             raise BenchError(
-                "Reading from the hub needs a package more: pip install 'bench[hub]', "
+                f"Reading from the hub needs a package more: run `{install_command('hub')}`, "
                 "or give --source a folder or archive."
             )
         # What it tells of every attempt would hide the one sentence that follows.

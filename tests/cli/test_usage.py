@@ -50,7 +50,8 @@ def test_the_commands_are_these() -> None:
         *(f"figure {name}" for name in ("grid", "tradeoff", "conditions", "pareto", "scatter")),
         *("train prior", "train crt", "train sr3"),
         *("reference add", "reference list"),
-        *("weights list", "weights get", "weights add", "weights verify"),
+        *(f"weights {name}" for name in ("list", "get", "add", "convert", "verify")),
+        *("init", "reproduce"),
     }
 
 

@@ -18,7 +18,13 @@ from torch import Tensor, nn
 
 from bench.core.errors import BenchError
 from bench.diffusion.unet import UNet
-from bench.networks.checkpoints import Card, read_checkpoint, write_checkpoint
+from bench.networks.checkpoints import (
+    Card,
+    convert_prior,
+    read_checkpoint,
+    read_pickle,
+    write_checkpoint,
+)
 from tests.small import TINY_PRIOR
 
 CARD = Card("prior", 16, TINY_PRIOR, training={"seed": 3})
@@ -152,6 +158,37 @@ def test_a_checkpoint_in_guided_diffusions_layout_is_read(tmp_path: Path) -> Non
         read_checkpoint(tmp_path / "prior.pt", "corrector")
 
 
+@pytest.mark.parametrize("wrapper", ["ema", "params_ema", "params", "state_dict", "model", "net"])
+def test_wrapped_checkpoints_of_parallel_training_are_read(tmp_path: Path, wrapper: str) -> None:
+    wide = replace(TINY_PRIOR, channels=64, head_channels=64)
+    state: dict[str, Tensor] = UNet(wide).state_dict()
+    wrapped = {wrapper: {f"module.{name}": value for name, value in state.items()}, "step": 7}
+    (tmp_path / "prior.pt").write_bytes(saved(wrapped))
+    read = read_checkpoint(tmp_path / "prior.pt", "prior")
+    assert read.state.keys() == state.keys()
+    assert all(torch.equal(read.state[name], value) for name, value in state.items())
+
+
+def test_averaged_weights_come_first_which_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = {"a": torch.ones(2)}
+    both = {"model": {"a": torch.zeros(2)}, "ema": state, "optimizer": {"lr": 0.1}}
+    (tmp_path / "prior.pt").write_bytes(saved(both))
+    assert torch.equal(read_pickle(tmp_path / "prior.pt")["a"], state["a"])
+    assert "holds ema and model: took ema." in capsys.readouterr().err
+
+
+def test_a_prior_of_another_size_is_converted(tmp_path: Path) -> None:
+    wide = replace(TINY_PRIOR, channels=64, head_channels=64)
+    state: dict[str, Tensor] = UNet(wide).state_dict()
+    (tmp_path / "prior.pt").write_bytes(saved(state))
+    convert_prior(tmp_path / "prior.pt", 128, tmp_path / "prior.safetensors")
+    read = read_checkpoint(tmp_path / "prior.safetensors", "prior")
+    assert read.card == Card("prior", 128, wide)
+    assert all(torch.equal(read.state[name], value) for name, value in state.items())
+
+
 class Code:
     """Makes a folder when it is unpickled."""
 
@@ -198,7 +235,7 @@ def test_code_in_a_pickle_does_not_run(tmp_path: Path, form: Callable[[Any], byt
     ("value", "message"),
     [
         ([torch.ones(2)], r"prior\.pt is not a state dict of tensors\."),
-        ({"model": {"a": torch.ones(2)}}, r"prior\.pt is not a state dict of tensors\."),
+        ({"other": {"a": torch.ones(2)}}, r"prior\.pt is not a state dict of tensors\."),
         ({"a": torch.ones(2)}, r"prior\.pt: These weights are not an ADM U-Net"),
     ],
 )

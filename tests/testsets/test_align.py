@@ -120,6 +120,6 @@ def test_a_source_without_any_face_makes_no_set(tmp_path: Path) -> None:
 def test_without_the_packages_the_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.core.paths.find_spec", lambda name: None)
     bench.testsets.align._models.cache_clear()
-    with pytest.raises(BenchError, match=r"pip install 'bench\[align\]'"):
+    with pytest.raises(BenchError, match=r"pip install -e '\.\[align\]'"):
         align(face())
     bench.testsets.align._models.cache_clear()

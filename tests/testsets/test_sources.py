@@ -330,7 +330,7 @@ def broken(pixels: Any) -> bytes:
 
 def test_without_its_package_the_hub_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)  # its import fails
-    with pytest.raises(BenchError, match=r"pip install 'bench\[hub\]'"):
+    with pytest.raises(BenchError, match=r"pip install -e '\.\[hub\]'"):
         open_source("hf:owner/faces").ids(1)
 
 

@@ -139,7 +139,8 @@ def _with_commands(row: Row, metrics: Sequence[Measured], testset: TestSet, prot
     lacking = [
         metric.name
         for metric in metrics
-        if not (row.scores.get(metric.name) or metric.name in (*row.whole, *row.missing))
+        if not (row.scores.get(metric.name) or row.undefined.get(metric.name))
+        and metric.name not in (*row.whole, *row.missing)
     ]
     if not lacking:
         return row
