@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 QUALITY := $(VENV)/.quality
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: install demo test lint fuzz mutations storm perf docs clean
+.PHONY: install demo test lint fuzz mutations storm rehearsal perf docs clean
 
 install: $(INSTALLED)
 
@@ -62,6 +62,10 @@ mutations: install
 KILLS ?= 200
 storm: install
 	$(RUN)python -m tests.storm $(KILLS)
+
+# `bench reproduce table1` at 256 px with random weights in the released layouts.
+rehearsal: install
+	$(RUN)python -m tests.rehearsal $$(mktemp -d)/rehearsal
 
 perf: install
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[perf]"

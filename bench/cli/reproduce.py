@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.options import ChangesOption, changed_settings
 from bench.cli.shared import echo, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
@@ -41,6 +42,7 @@ def reproduce(
     training_steps: Annotated[
         int | None, typer.Option(help="Steps of that training; else the paper's 100,000.", min=1)
     ] = None,
+    changes: ChangesOption = None,
 ) -> None:
     """Make a table of a paper: fetch weights, train, prepare, run, measure and print.
 
@@ -59,6 +61,7 @@ def reproduce(
         sources=_sources(source or []),
         training=training_images,
         training_steps=training_steps,
+        settings=changed_settings(changes or []),
         forecast=dry_run,
     )
     request = Request(name, find_suite(name), workspace(), options)

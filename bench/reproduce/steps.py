@@ -8,7 +8,7 @@ from typing import Any, Literal
 from bench.core.config import Config, Workspace
 from bench.core.errors import WrongUsage
 from bench.core.presets import preset_config
-from bench.reproduce.suite import Suite, SuiteTestSet, published_table
+from bench.reproduce.suite import Suite, SuiteRun, SuiteTestSet, published_table
 from bench.testsets.manifest import Plan
 from bench.testsets.recipe import find_recipe, plan_testset
 
@@ -45,6 +45,7 @@ class Options:
         sources: recipe -> where its images are; "" for every recipe.
         training: images that Correctors are trained on.
         training_steps: of every Corrector (default: the paper's).
+        settings: method -> setting -> value, in place of the published ones.
         forecast: estimate the cost of runs by rehearsals.
     """
 
@@ -54,6 +55,7 @@ class Options:
     sources: Mapping[str, str] = field(default_factory=dict)
     training: Path | None = None
     training_steps: int | None = None
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     forecast: bool = False
 
 
@@ -161,24 +163,28 @@ class Request:
         """Return the runs on a test set: a row of the published table each, or the suite's own."""
         table = published_table(self.suite)
         if table is None:
-            return [
-                self._run(f"{run.method} {_brief(run.settings)}".strip(), run.method, run.settings)
-                for run in self.suite.runs
-            ]
+            return [self._run(_label(run), run.method, {}, run.settings) for run in self.suite.runs]
         conditions = table.conditions
         runs = []
         for name, selection in table.selections.items():
             known: dict[str, Any] = {}
             if conditions and not self.options.embedded:
                 known = conditions.settings_of(selection.method, testset.kind)
-            own = self.suite.settings.get(name, {})
-            chosen = {**known, **selection.settings, **own}
-            runs.append(self._run(table.methods[name], selection.method, chosen))
+            row = {**selection.settings, **self.suite.settings.get(name, {})}
+            runs.append(self._run(table.methods[name], selection.method, known, row))
         return runs
 
-    def _run(self, label: str, method: str, settings: Mapping[str, Any]) -> PlannedRun:
+    def _run(
+        self, label: str, method: str, known: Mapping[str, Any], row: Mapping[str, Any]
+    ) -> PlannedRun:
+        """Return a run with settings from bench.toml, the paper, the user and the row, in turn.
+
+        Rows of an ablation differ by their own settings, which must come last.
+        """
         merged = {name: dict(values) for name, values in self.config.settings.items()}
-        merged[method] = {**merged.get(method, {}), **settings}
+        for settings in ({method: known}, self.options.settings, {method: row}):
+            for name, values in settings.items():
+                merged[name] = {**merged.get(name, {}), **values}
         return PlannedRun(label, method, merged)
 
 
@@ -186,5 +192,6 @@ def _names(testsets: tuple[SuiteTestSet, ...]) -> list[str]:
     return ["", *dict.fromkeys(each.recipe for each in testsets)]
 
 
-def _brief(settings: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+def _label(run: SuiteRun) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in run.settings.items())
+    return f"{run.method} {settings}".strip()
