@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.engine.availability import Overview
+
+Resize = Literal["lanczos", "bicubic", "area"]
 
 NewName = Annotated[str, typer.Argument(help="Its name: small letters, digits, hyphens.")]
 
@@ -124,13 +126,23 @@ def import_results(
     on: TestsetOption = None,
     title: Annotated[str | None, typer.Option(help="What tables call it; else its name.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Some may be missing.")] = False,
+    pattern: Annotated[
+        str, typer.Option(help="How files are named, such as 'restored_faces/{image}_00'.")
+    ] = "{image}",
+    resize: Annotated[
+        Resize | None, typer.Option(help="Filter for results of another size, such as 512 px.")
+    ] = None,
+    ignore_extra: Annotated[
+        bool, typer.Option("--ignore-extra", help="Ignore files of no image.")
+    ] = False,
 ) -> None:
     """Import results that were made elsewhere, as a run; all of them or none."""
-    from bench.engine.import_results import import_pictures
+    from bench.engine.import_results import Import, import_pictures
 
     here = workspace()
     testset = open_testset_named(here, on)
-    done = import_pictures(name, title or name, folder, testset, here.results, partial=partial)
+    how = Import(pattern, resize, partial, ignore_extra)
+    done = import_pictures(name, title or name, folder, testset, here.results, how)
     there = len(done.run.records())
     what = f"{done.restored} images imported" if done.restored else "was imported already"
     say(f"{name}: {what}, {there} of {len(testset.entries)} are there, in {done.run.folder}")

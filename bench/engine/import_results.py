@@ -1,15 +1,18 @@
 """Importing results that were made elsewhere: matched against the test set, kept as a run."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file, sha256_json
 from bench.core.progress import track
+from bench.engine.file_patterns import IMAGE, guess_pattern, match_files
 from bench.engine.run import Finished
 from bench.methods import check_new_name
-from bench.methods.external.delivery import inspect, read_delivered
+from bench.methods.external.delivery import Delivery, Filter, inspect, read_delivered
 from bench.store.run import Run
 from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet
@@ -19,33 +22,49 @@ ORIGIN = "imported"
 """The entry of a run's provenance that says so, with the folder that the pictures were in."""
 
 
+@dataclass(frozen=True)
+class Import:
+    """How a folder of results is read.
+
+    Attributes:
+        pattern: path of each file without its suffix, "{image}" for the id.
+        resize: filter for results of another size.
+        partial: allow missing images.
+        ignore_extra: ignore files of no image.
+    """
+
+    pattern: str = IMAGE
+    resize: Filter | None = None
+    partial: bool = False
+    ignore_extra: bool = False
+
+
 def import_pictures(
-    name: str, title: str, folder: Path, testset: TestSet, results: Path, *, partial: bool
+    name: str, title: str, folder: Path, testset: TestSet, results: Path, how: Import
 ) -> Finished:
     """Keep a folder of results on a test set as a run, all of them or none.
 
-    A picture belongs to the image whose id is its name without the suffix. The run's identity is
-    the hash of the files; seconds and NFE are not known.
+    The run's identity is the hash of the files, and the filter by which they were resized; seconds
+    and NFE are not known.
 
     Raises:
         BenchError: the name is a method's or can't be one; a picture is of another size or mode,
-            belongs to no image, or is missing and `partial` does not allow it.
+            belongs to no image, or is missing; with the option that allows it.
     """
     check_new_name(name)
     if not folder.is_dir():
         raise BenchError(f"{folder} is not a folder: give one with the results as image files.")
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
-    files = {image: folder / name for image, name in identified(names, str(folder)).items()}
-    images = list(testset.entries)
-    extra = [
-        str(path.relative_to(folder))
-        for image, path in files.items()
-        if image not in testset.entries
-    ]
-    size = testset.manifest.plan.size
-    delivery = inspect(track(images, "checking", len(images)), files, extra, size)
-    if str(delivery) and not (partial and not delivery.wrong and not delivery.extra):
-        hint = "" if delivery.wrong or delivery.extra else " --partial imports the others."
+    by_name = identified(names, str(folder))
+    matched = match_files(how.pattern, by_name.values())
+    files = {image: folder / file for image, file in matched.items() if image in testset.entries}
+    images, size = list(testset.entries), testset.manifest.plan.size
+    used = {matched[image] for image in files}
+    extra = [] if how.ignore_extra else [file for file in by_name.values() if file not in used]
+    delivery = inspect(track(images, "checking", len(images)), files, extra, size, how.resize)
+    allowed = how.partial and not delivery.wrong and not delivery.extra
+    if str(delivery) and not allowed:
+        hint = _hint(how, delivery, images, by_name)
         raise BenchError(f"Nothing was imported from {folder}. {delivery}{hint}")
     wanted = {image: files[image] for image in images if image in files}
     if not wanted:
@@ -53,7 +72,7 @@ def import_pictures(
     spec = RunSpec(
         method=name,
         revision=1,
-        settings={},
+        settings={"resize": how.resize} if how.resize else {},
         testset=testset.manifest.sha256,
         weights={"files": sha256_json({i: sha256_file(path) for i, path in wanted.items()})},
         seed=0,
@@ -62,16 +81,45 @@ def import_pictures(
     facts = {"started": started, ORIGIN: str(folder.resolve())}
     with Run.of(results, testset.name, spec).alone():
         run = Run.open(results, testset.name, title, spec, facts)
-        return Finished(run, _write(run, wanted, images, size))
+        return Finished(run, _write(run, wanted, images, size, how.resize))
 
 
-def _write(run: Run, wanted: Mapping[str, Path], images: Sequence[str], size: int) -> int:
+def _hint(
+    how: Import, delivery: Delivery, images: Sequence[str], by_name: Mapping[str, str]
+) -> str:
+    """Propose the options under which the same folder would be imported."""
+    pattern = guess_pattern(images, by_name)
+    if len(delivery.missing) == len(images) and pattern and how.pattern == IMAGE:
+        rest = len(match_files(pattern, by_name.values())) < len(by_name)
+        ignore = " --ignore-extra" if rest and not how.ignore_extra else ""
+        return f" Their names are of the form {pattern!r}: add --pattern '{pattern}'{ignore}."
+    options = []
+    if delivery.extra:
+        options.append("--ignore-extra")
+    if delivery.missing and not how.partial:
+        options.append("--partial")
+    if any(re.fullmatch(r"(\d+) x \1, not .*", reason) for reason in delivery.wrong.values()):
+        options.append("--resize lanczos")
+    if not options or len(delivery.missing) == len(images):
+        return ""
+    if options == ["--partial"]:
+        return " --partial imports the others."
+    return f" To accept that, add {' '.join(options)}."
+
+
+def _write(
+    run: Run,
+    wanted: Mapping[str, Path],
+    images: Sequence[str],
+    size: int,
+    resize: Filter | None,
+) -> int:
     """Write what the run lacks; how many pictures these are."""
     pending = [image for image in wanted if image not in run.records()]
     if pending and run.finished:
         run.reopen()
     for image in track(pending, "importing", len(pending)):
-        run.write({image: read_delivered(wanted[image], size)}, None, None)
+        run.write({image: read_delivered(wanted[image], size, resize)}, None, None)
     if pending or not run.finished:
         run.finish(images, {})
     return len(pending)

@@ -216,9 +216,11 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         if len(found) > 1:
             notice(f"{path} holds {' and '.join(found)}: took {found[0]}.")
         state = state[found[0]] if found else state
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise BenchError(f"{path} is not a state dict of tensors.")
-    start = PARALLEL if all(str(name).startswith(PARALLEL) for name in state) else ""
+    start = PARALLEL if all(name.startswith(PARALLEL) for name in state) else ""
     return {
         name.removeprefix(start): value.float() if value.is_floating_point() else value
         for name, value in state.items()

@@ -80,16 +80,17 @@ def test_all_that_is_wrong_is_listed_and_nothing_imported(home: Path) -> None:
     (made / "face-0.png").unlink()
     write_bytes(made / "face-1.png", encode_png(picture(1, size=8)))
     (made / "face-2.png").write_text("no picture")
-    Image.new("L", (16, 16)).save(made / "face-3.png")
+    Image.new("RGBA", (16, 16), (9, 9, 9, 128)).save(made / "face-3.png")
     (made / "deeper").mkdir()
     write_bytes(made / "deeper" / "face-9.png", encode_png(picture(9)))
     expected = (
         "Nothing was imported from made. Missing: face-0. Wrong: face-1 (8 x 8, not 16 x 16), "
-        "face-2 (no image, or a damaged one), face-3 (mode L, not RGB). "
-        "Not asked for: deeper/face-9.png."
+        "face-2 (no image, or a damaged one), face-3 (transparent). "
+        "Not asked for: deeper/face-9.png. To accept that, add --ignore-extra"
     )
-    assert refused("theirs", "made") == expected
-    assert refused("theirs", "made", "--partial") == expected, "it excuses missing ones only"
+    assert refused("theirs", "made") == f"{expected} --partial --resize lanczos."
+    only = refused("theirs", "made", "--partial")
+    assert only == f"{expected} --resize lanczos.", "it excuses missing ones only"
     assert not runs(home)
 
 
@@ -104,6 +105,74 @@ def test_missing_ones_can_be_allowed(home: Path) -> None:
     good("evaluate")
     (row,) = json.loads(good("report", "--json").out)["methods"]
     assert row["images_done"] == 3
+
+
+# --- As others' programs write results --------------------------------------------------------
+
+
+def test_the_pattern_of_restoration_programs_is_proposed_and_works(home: Path) -> None:
+    made = home / "made"
+    (home / "out" / "restored_faces").mkdir(parents=True)
+    (home / "out" / "cmp").mkdir()
+    for seed in range(4):
+        shutil.copy(made / f"face-{seed}.png", f"out/restored_faces/face-{seed}_00.png")
+        shutil.copy(made / f"face-{seed}.png", f"out/cmp/face-{seed}_00.png")
+    said = refused("theirs", "out")
+    assert said.endswith("add --pattern 'cmp/{image}_00' --ignore-extra."), said
+    chosen = ("--pattern", "restored_faces/{image}_00")
+    assert "To accept that, add --ignore-extra." in refused("theirs", "out", *chosen)
+    assert "4 of 4 are there" in good("import", "theirs", "out", *chosen, "--ignore-extra").out
+
+
+def test_grey_and_opaque_images_become_rgb(home: Path) -> None:
+    grey = Image.fromarray(picture(0)[:, :, 0])
+    grey.save(home / "made" / "face-0.png")
+    Image.fromarray(picture(1)).convert("RGBA").save(home / "made" / "face-1.png")
+    good("import", "theirs", "made")
+    (run,) = runs(home)
+    assert np.array_equal(read_image(run.picture("face-0")), np.asarray(grey.convert("RGB")))
+    assert np.array_equal(read_image(run.picture("face-1")), picture(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "filter_"),
+    [
+        ("lanczos", Image.Resampling.LANCZOS),
+        ("bicubic", Image.Resampling.BICUBIC),
+        ("area", Image.Resampling.BOX),
+    ],
+)
+def test_results_of_another_size_are_resized_by_the_named_filter(
+    home: Path, name: str, filter_: Image.Resampling
+) -> None:
+    large = picture(5, size=32)
+    write_bytes(home / "made" / "face-0.png", encode_png(large))
+    assert "To accept that, add --resize lanczos." in refused("theirs", "made")
+    good("import", "theirs", "made", "--resize", name)
+    (run,) = runs(home)
+    expected = np.asarray(Image.fromarray(large).resize((16, 16), filter_))
+    assert np.array_equal(read_image(run.picture("face-0")), expected)
+    assert run.spec.settings == {"resize": name}
+
+
+def test_an_image_that_is_not_square_is_not_resized(home: Path) -> None:
+    write_bytes(home / "made" / "face-0.png", encode_png(picture(5, size=32, width=16)))
+    assert "face-0 (16 x 32, not 16 x 16)" in refused("theirs", "made", "--resize", "area")
+
+
+@pytest.mark.parametrize("pattern", ["face", "{image}{image}"])
+def test_a_pattern_without_one_image_is_refused(pattern: str) -> None:
+    said = refused("theirs", "made", "--pattern", pattern, code=2)
+    assert said == f"--pattern {pattern!r} must have {{image}} once, such as '{{image}}_00'."
+
+
+def test_two_files_of_one_image_are_refused(home: Path) -> None:
+    shutil.copytree(home / "made", home / "made" / "x")
+    said = refused("theirs", "made", "--pattern", "{image}3", code=1)
+    assert "Missing: face-0" in said
+    (home / "made" / "face-0_00.png").write_bytes((home / "made" / "face-0.png").read_bytes())
+    (home / "made" / "face-0_00.jpg").write_bytes((home / "made" / "face-0.png").read_bytes())
+    assert "would share a name" in refused("theirs", "made", "--pattern", "{image}_00")
 
 
 @pytest.mark.parametrize(

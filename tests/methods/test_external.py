@@ -106,7 +106,7 @@ def test_settings_are_those_of_the_scale_and_may_be_changed(program: Program) ->
     [
         ("missing", "Missing: face-1."),
         ("small", "Wrong: face-1 (8 x 16, not 16 x 16)."),
-        ("grey", "Wrong: face-1 (mode L, not RGB)."),
+        ("transparent", "Wrong: face-1 (transparent)."),
         ("text", "Wrong: face-1 (no image, or a damaged one)."),
         ("truncated", "Wrong: face-1 (no image, or a damaged one)."),
         ("outside", "Missing: face-1."),

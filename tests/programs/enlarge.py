@@ -41,7 +41,7 @@ def read_png(data: bytes) -> list[list[int]]:
 
 def png(rows: list[list[int]], kind: int = 2) -> bytes:
     """Return rows as a PNG of RGB or another colour type."""
-    channels = {0: 1, 2: 3}[kind]
+    channels = {2: 3, 6: 4}[kind]
     header = struct.pack(">IIBBBBB", len(rows[0]) // channels, len(rows), 8, kind, 0, 0, 0)
     packed = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
     chunks = b""
@@ -91,8 +91,9 @@ def main() -> None:
                 continue
             if given.mischief == "small":
                 content = png([row[: len(row) // 2] for row in rows])
-            if given.mischief == "grey":
-                content = png([row[::3] for row in rows], kind=0)
+            if given.mischief == "transparent":
+                pixels = [[row[i : i + 3] for i in range(0, len(row), 3)] for row in rows]
+                content = png([[v for rgb in row for v in (*rgb, 9)] for row in pixels], kind=6)
             if given.mischief == "text":
                 content = b"no picture"
             if given.mischief == "truncated":

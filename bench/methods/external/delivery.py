@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,16 @@ from bench.core.errors import BenchError
 from bench.images import Pixels, decode, image_bytes
 
 NAMES_SHOWN = 10
+LOSSLESS = {"RGB", "L", "LA", "RGBA"}
+"""Modes of Pillow that become RGB without a loss; alpha must be opaque."""
+
+Filter = Literal["lanczos", "bicubic", "area"]
+FILTERS: Mapping[Filter, Image.Resampling] = {
+    "lanczos": Image.Resampling.LANCZOS,
+    "bicubic": Image.Resampling.BICUBIC,
+    "area": Image.Resampling.BOX,
+}
+"""Filters of Pillow for results of another size."""
 
 
 @dataclass
@@ -33,7 +44,11 @@ class Delivery:
 
 
 def inspect(
-    images: Iterable[str], files: Mapping[str, Path], extra: Iterable[str], size: int
+    images: Iterable[str],
+    files: Mapping[str, Path],
+    extra: Iterable[str],
+    size: int,
+    resize: Filter | None = None,
 ) -> Delivery:
     """Look at every picture; `files` is image id -> file, `extra` the names of further files."""
     delivery = Delivery(extra=sorted(extra))
@@ -42,28 +57,35 @@ def inspect(
             delivery.missing.append(image)
             continue
         try:
-            read_delivered(files[image], size)
+            read_delivered(files[image], size, resize)
         except BenchError as error:
             delivery.wrong[image] = str(error)
     return delivery
 
 
-def read_delivered(file: Path, size: int) -> Pixels:
+def read_delivered(file: Path, size: int, resize: Filter | None = None) -> Pixels:
     """Return an image [size, size, 3].
 
+    Grey is repeated over the channels, an opaque alpha channel is dropped. With `resize` an image
+    of another size is resized in 8 bits by that filter.
+
     Raises:
-        BenchError: it is no image, of another size, or not 8-bit RGB; in a few words.
+        BenchError: it is no image, of another size, transparent or of another mode; in a few words.
     """
     try:
         data = image_bytes(file)
         image = decode(data, file.name)
     except BenchError:
         raise BenchError("no image, or a damaged one") from None
-    mode = Image.open(io.BytesIO(data)).mode
+    source = Image.open(io.BytesIO(data))
+    if source.mode not in LOSSLESS:
+        raise BenchError(f"mode {source.mode}, not RGB")
+    if source.mode in {"LA", "RGBA"} and source.getchannel("A").getextrema() != (255, 255):
+        raise BenchError("transparent")
     if image.size != (size, size):
-        raise BenchError(f"{image.width} x {image.height}, not {size} x {size}")
-    if mode != "RGB":
-        raise BenchError(f"mode {mode}, not RGB")
+        if resize is None or image.width != image.height:
+            raise BenchError(f"{image.width} x {image.height}, not {size} x {size}")
+        image = image.resize((size, size), FILTERS[resize])
     return np.asarray(image)
 
 
