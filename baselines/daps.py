@@ -122,6 +122,7 @@ METHOD = Method(
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),
+    nfe=lambda s: s.annealing_steps * s.ode_steps,
     paper="Zhang et al., Improving Diffusion Inverse Problem Solving with Decoupled Noise "
     "Annealing, CVPR 2025",
     licence="MIT",

@@ -74,6 +74,7 @@ METHOD = Method(
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),
+    nfe=lambda s: s.start_index,
     paper="Yue and Loy, DifFace: Blind Face Restoration with Diffused Error Contraction, 2022",
     licence="S-Lab, non-commercial",
     inner=Inner("estimator", published={512: "swinir"}),

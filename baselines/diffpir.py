@@ -115,6 +115,7 @@ METHOD = Method(
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),
+    nfe=lambda s: len(descending_timesteps(s.steps, s.spacing)) - 1,
     paper="Zhu et al., Denoising Diffusion Models for Plug-and-Play Image Restoration, CVPRW 2023",
     licence="MIT",
 )

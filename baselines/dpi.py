@@ -50,6 +50,7 @@ METHOD = Method(
     settings=settings,
     restore=restore,
     needs=frozenset({"prior", "corrector"}),
+    nfe=lambda s: s.steps if s.correction == "none" else 2 * s.steps - (s.form == "released"),
     revision=2,  # on respaced schedules the Corrector is told the noise that it sees
     paper="Yang et al., Diffusion Prior Interpolation for Flexibility Real-World Face "
     "Super-Resolution, AAAI 2025",

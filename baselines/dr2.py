@@ -87,6 +87,7 @@ METHOD = Method(
     settings=published,
     restore=restore,
     needs=frozenset({"prior"}),
+    nfe=lambda s: start_index(s.down, s.tau) - s.tau + 1,
     paper="Wang et al., DR2: Diffusion-based Robust Degradation Remover for Blind Face "
     "Restoration, CVPR 2023",
     licence="MIT",

@@ -1,5 +1,6 @@
 """Progress bars with time left, on standard error; silent where there is nobody to watch."""
 
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -18,9 +19,14 @@ Item = TypeVar("Item")
 
 
 class Advance(Protocol):
-    """Tell the bar that `count` more units are done; `note` is shown at its end."""
+    """Tell the bar that `count` more units are done; `note` is shown at its end.
 
-    def __call__(self, count: int = 1, note: str = "") -> None: ...
+    `part` is how much of the units under way is done.
+    """
+
+    def __call__(
+        self, count: int = 1, note: str | None = None, part: float | None = None
+    ) -> None: ...
 
 
 @contextmanager
@@ -39,11 +45,20 @@ def progress(label: str, total: int | None, done: int = 0, shown: bool = True) -
         TextColumn("{task.fields[note]}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal)) as bar:
+    hidden = not (shown and console.is_terminal)
+    # A step of a slow method can take longer than Rich's 30 seconds.
+    with Progress(*columns, console=console, disable=hidden, speed_estimate_period=3600) as bar:
         task = bar.add_task(label, total=total, completed=done, note="")
+        state = {"done": done, "part": 0.0}
+        lock = threading.Lock()
 
-        def advance(count: int = 1, note: str = "") -> None:
-            bar.update(task, advance=count, note=note)
+        def advance(count: int = 1, note: str | None = None, part: float | None = None) -> None:
+            with lock:
+                state["done"] += count
+                state["part"] = state["part"] if part is None else part
+                bar.update(task, completed=state["done"] + state["part"])
+                if note is not None:
+                    bar.update(task, note=note)
 
         yield advance
 

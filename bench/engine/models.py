@@ -30,6 +30,7 @@ class CountedNetwork:
     ) -> None:
         self.network: Callable[..., Any] = network.to(device)
         self.evaluations = 0
+        self.watch: Callable[[], None] | None = None  # called after each evaluation
         self._device = device
         self._reduced = precision != "float32"
         self._autocast = torch.autocast(device.type, getattr(torch, precision), self._reduced)
@@ -46,7 +47,13 @@ class CountedNetwork:
             self.network = torch.compile(self.network, dynamic=False)
 
     def __call__(self, x: Tensor, *conditions: Any) -> Any:
+        output = self._evaluate(x, *conditions)
         self.evaluations += len(x)
+        if self.watch:
+            self.watch()
+        return output
+
+    def _evaluate(self, x: Tensor, *conditions: Any) -> Any:
         if not self._reduced:
             return self.network(x, *conditions)
         with self._autocast:

@@ -110,7 +110,7 @@ def _run(method: ResolvedMethod, spec: RunSpec, executor: Executor, strict: bool
             prefetch(_units(testset, pending, batch), READ_AHEAD) as units,
             background_calls(WRITE_BEHIND) as write,
         ):
-            for outcome in restore(units):
+            for outcome in restore(units, lambda part: advance(0, part=part)):
                 failed |= outcome.failed
                 peak_memory = max(peak_memory, outcome.peak_memory)
                 write(_keep, run, outcome, advance, f"{len(failed)} failed" if failed else "")

@@ -105,6 +105,9 @@ class Method(Generic[Settings]):
     it raises a BenchError with what to do where one is missing, or where the method is not made
     for such a test set. `batch` is how many images it takes at a time; without it, that is the
     user's choice.
+
+    `nfe(settings)` is the number of evaluations of networks per image, of all networks together,
+    for the time left of a first batch. Without it the setting `steps` is taken, if there is one.
     """
 
     name: str
@@ -118,6 +121,7 @@ class Method(Generic[Settings]):
     inner: Inner | None = None
     fingerprint: Callable[[int, int], Mapping[str, str]] | None = None
     batch: int | None = None
+    nfe: Callable[[Settings], int] | None = None
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -128,6 +132,12 @@ class Method(Generic[Settings]):
         if not self.needs:
             return "plain"
         return "zero-shot" if self.needs == {"prior"} else "trained"
+
+    def expected_nfe(self, settings: Settings) -> int | None:
+        """Return the expected evaluations of networks per image; None if it is not known."""
+        if self.nfe:
+            return self.nfe(settings)
+        return getattr(settings, "steps", None) if self.needs else None
 
     def configured(self, scale: int, overrides: Mapping[str, Any]) -> Settings:
         """Return the published settings for a scale with some replaced.

@@ -10,6 +10,8 @@ from baselines import ddnm, ilvr
 from bench.core.errors import BenchError, WrongUsage
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.operators import OPERATORS
+from bench.diffusion.prior import Prior
+from bench.diffusion.schedule import Schedule
 from bench.images import to_model
 from bench.methods import Method, Models, Problem, find_method, method_names
 from bench.methods.authoring.conformance import STAND_INS, check_method, pictures, quick
@@ -101,3 +103,30 @@ def test_ilvr_keeps_the_low_frequencies_only() -> None:
 )
 def test_time_travel(length: int, repeat: int, walk: list[tuple[int, int]]) -> None:
     assert list(ddnm.time_travel(4, length, repeat)) == walk
+
+
+ZERO_SHOT = [
+    *("ddnm", "ddrm", "dps", "pigdm", "reddiff", "diffpir", "daps", "ilvr", "dr2", "difface"),
+    *("pgdiff", "sr3", "dpi"),
+]
+
+
+@pytest.mark.parametrize("name", ZERO_SHOT)
+def test_the_expected_nfe_are_those_that_are_counted(name: str) -> None:
+    calls = 0
+
+    def counted(network: Any) -> Any:
+        def call(x: Tensor, *conditions: Any) -> Any:
+            nonlocal calls
+            calls += len(x)
+            return network(x, *conditions)
+
+        return call
+
+    networks = {kind: counted(network) for kind, network in STAND_INS.networks.items()}
+    models = Models(Prior(networks["prior"], Schedule.linear()), networks["corrector"], networks)
+    configured = quick(find_method(name), 64, 8)
+    noise = KeyedNoise([StreamKey(0, "a"), StreamKey(0, "b")])
+    with torch.no_grad():
+        configured.restore(Problem(torch.zeros(2, 3, 8, 8), 8, noise, models, ("a", "b")))
+    assert configured.method.expected_nfe(configured.settings) == calls / 2

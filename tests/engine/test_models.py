@@ -121,7 +121,7 @@ def test_provenance_says_what_may_matter_as_json() -> None:
         *("started", "commit", "dirty", "packages", "python", "system"),
         *("processor", "threads", "device", "gpu", "not_promised"),
     }
-    assert facts["packages"].keys() == set(bench.engine.provenance.PACKAGES)
+    assert facts["packages"].keys() == {"bench", *bench.engine.provenance.PACKAGES}
     assert facts["packages"]["torch"] == torch.__version__
     assert facts["threads"] == torch.get_num_threads()
     assert (facts["device"], facts["gpu"]) == ("cpu", None)

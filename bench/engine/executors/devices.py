@@ -18,7 +18,15 @@ import torch
 from bench.core.concurrency import end_with_parent
 from bench.core.errors import BenchError
 from bench.engine.executors.local import ThisProcess, Worker
-from bench.engine.executors.work import Assignment, Executor, Outcome, Unit, Workers
+from bench.engine.executors.work import (
+    Assignment,
+    Executor,
+    Outcome,
+    Unit,
+    Watch,
+    Workers,
+    no_watch,
+)
 from bench.engine.provenance import provenance
 from bench.methods import look_in, method_folders
 
@@ -122,20 +130,24 @@ def _serve(
         worker = Worker(assignment, device)
         connection.send(None)
         while True:
-            connection.send(worker.restore(connection.recv()))
+            connection.send(worker.restore(connection.recv(), connection.send))
     except BenchError as error:
         connection.send(error)
     except EOFError:
         pass  # the parent has left
 
 
-def _spread(helpers: Sequence[_Helper], units: Iterable[Unit]) -> Iterator[Outcome]:
+def _spread(
+    helpers: Sequence[_Helper], units: Iterable[Unit], watch: Watch = no_watch
+) -> Iterator[Outcome]:
     """Give a unit to whoever is idle.
 
-    A process has one at a time: with two, both ends of a pipe could wait for the other to read.
+    A process has one at a time: with two, both ends of a pipe could wait for the other to read. It
+    sends how much of the unit is done, a number, before the outcome.
     """
     remaining = iter(units)
     busy: dict[Connection, _Helper] = {}
+    parts: dict[Connection, float] = {}
 
     def give(helper: _Helper) -> None:
         busy.pop(helper.connection, None)
@@ -149,6 +161,10 @@ def _spread(helpers: Sequence[_Helper], units: Iterable[Unit]) -> Iterator[Outco
         for ready in wait(list(busy)):
             assert isinstance(ready, Connection)
             helper = busy[ready]
-            outcome = helper.receive()
+            answer = helper.receive()
+            if isinstance(answer, float | int):
+                parts[ready] = answer
+                watch(sum(parts.values()))
+                continue
             give(helper)  # before the outcome is looked at
-            yield outcome
+            yield answer

@@ -5,7 +5,7 @@ import textwrap
 import time
 import traceback
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,15 @@ from torch import Tensor
 from bench.core.errors import BenchError
 from bench.core.memory import keep_freed_memory
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.executors.work import Assignment, Outcome, Restored, Unit, Workers
+from bench.engine.executors.work import (
+    Assignment,
+    Outcome,
+    Restored,
+    Unit,
+    Watch,
+    Workers,
+    no_watch,
+)
 from bench.engine.models import choose_device, load_models
 from bench.engine.provenance import provenance
 from bench.images import Pixels, to_model, to_pixels
@@ -24,6 +32,12 @@ from bench.methods import Incomplete, Problem
 
 COMPILERS = ("torch._dynamo", "torch._inductor")
 """Where errors of compiling are defined; to import them would cost seconds."""
+
+BETWEEN = 0.25
+"""Seconds from one report on a batch under way to the next."""
+
+LARGEST_PART = 0.99
+"""Part of a batch under way that is never exceeded, however wrong the expected NFE are."""
 
 LONGEST_REASON = 500
 """Characters: a reason is a line in a table's notes."""
@@ -41,7 +55,11 @@ class ThisProcess:
     @contextmanager
     def ready(self, assignment: Assignment) -> Iterator[Workers]:
         worker = Worker(assignment, self._device)
-        yield lambda units: map(worker.restore, units)
+
+        def restore(units: Iterable[Unit], watch: Watch = no_watch) -> Iterator[Outcome]:
+            return (worker.restore(unit, watch) for unit in units)
+
+        yield restore
 
 
 @dataclass(frozen=True)
@@ -84,8 +102,11 @@ class Worker:
                 "where the run began: use the same files everywhere, or run again."
             )
         self._largest: int | None = None
+        part = self._configured
+        self._nfe = part.method.expected_nfe(part.settings)  # per image, of the last batch later
+        self._told = 0.0
 
-    def restore(self, unit: Unit) -> Outcome:
+    def restore(self, unit: Unit, watch: Watch = no_watch) -> Outcome:
         """Restore what can be; an interruption and the end of the device come through.
 
         Raises:
@@ -99,7 +120,7 @@ class Worker:
             if self._largest and len(part) > self._largest:
                 waiting.extendleft(reversed(part.split(self._largest)))
                 continue
-            attempt = self._attempt(part)
+            attempt = self._attempt(part, watch)
             if attempt.restored.pictures:
                 restored.append(attempt.restored)
             lost = [image for image in part.images if image not in attempt.restored.pictures]
@@ -112,9 +133,24 @@ class Worker:
                 failed |= dict.fromkeys(lost, attempt.reason)
         return Outcome(tuple(restored), failed, self._peak_memory())
 
-    def _attempt(self, unit: Unit) -> _Attempt:
+    def _watched(self, unit: Unit, watch: Watch) -> Callable[[], None]:
+        """Return what tells `watch`, a few times per second, how much of a unit is done."""
+        before = self._loaded.evaluations
+
+        def tell() -> None:
+            now = time.monotonic()
+            if self._nfe and now - self._told > BETWEEN:
+                self._told = now
+                part = (self._loaded.evaluations - before) / self._nfe
+                watch(min(part, LARGEST_PART * len(unit)))
+
+        return tell
+
+    def _attempt(self, unit: Unit, watch: Watch) -> _Attempt:
         # What is returned holds no exception: its traceback would keep the batch's tensors alive.
         started, before = time.perf_counter(), self._loaded.evaluations
+        for counter in self._loaded.counters:
+            counter.watch = self._watched(unit, watch)
         pictures: Mapping[str, Pixels] = {}
         reason, divisible, memory = "", True, False
         try:
@@ -131,8 +167,11 @@ class Worker:
                 raise BenchError(f"--compile does not work here, leave it out: {reason}") from error
             reason, memory = reason_of(error), lacks_memory(error)
         seconds = (time.perf_counter() - started) / len(unit)
+        watch(0)
         counted = self._configured.method.fingerprint is None
         evaluations = (self._loaded.evaluations - before) // len(unit) if counted else None
+        if evaluations and pictures:
+            self._nfe = evaluations
         return _Attempt(Restored(pictures, seconds, evaluations), reason, divisible, memory)
 
     def _pictures(self, unit: Unit) -> dict[str, Pixels]:

@@ -4,7 +4,7 @@ The driver makes `Unit`s; a worker that holds an `Assignment` turns each into an
 checkpoints are the only places named, and their hashes travel along.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -79,10 +79,18 @@ class Outcome:
     peak_memory: int
 
 
+Watch = Callable[[float], None]
+"""Told how much of the units under way is done, in images; 0 at the end of a unit."""
+
+
+def no_watch(part: float) -> None:
+    """Watch nothing."""
+
+
 class Workers(Protocol):
     """Workers that hold a loaded method."""
 
-    def __call__(self, units: Iterable[Unit]) -> Iterator[Outcome]:
+    def __call__(self, units: Iterable[Unit], watch: Watch = no_watch) -> Iterator[Outcome]:
         """Yield one outcome per unit, in any order; units are taken as they are needed."""
         ...
 
