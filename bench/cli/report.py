@@ -11,7 +11,7 @@ import typer
 from bench.cli.page import save_page
 from bench.cli.reference import ReferenceOption
 from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
-from bench.cli.suite import MetricOption
+from bench.cli.suite import MetricOption, PresetOption, named_metrics
 from bench.core.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def report(
     faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
     protocol: Annotated[Shown, typer.Option(help="By which it was measured.")] = Shown.STRICT,
     names: MetricOption = None,
+    preset: PresetOption = None,
     reference: ReferenceOption = None,
     costs: Annotated[
         bool, typer.Option("--costs", help="Add seconds, NFE and peak memory.")
@@ -79,6 +80,7 @@ def report(
 ) -> None:
     """Print the table of a test set's results, with best, second best and ties marked."""
     here = workspace()
+    names = named_metrics(names, preset)
     flags = dict(zip(Format, (latex, csv, markdown, json), strict=True))
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:

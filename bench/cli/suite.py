@@ -61,6 +61,23 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option("--metric", help="A metric; may be repeated. Else bench.toml's."),
 ]
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--metrics-preset", help="Metrics by a name: paper, blind-2025 or ntire-faces."),
+]
+
+
+def named_metrics(names: list[str] | None, preset: str | None) -> list[str] | None:
+    """Return the metrics of --metrics-preset and --metric; None without either.
+
+    Raises:
+        WrongUsage: there is no such preset.
+    """
+    from bench.metrics.presets import metrics_preset
+
+    if preset is None:
+        return names
+    return list(dict.fromkeys((*metrics_preset(preset), *(names or ()))))
 
 
 def run(
@@ -140,6 +157,7 @@ def evaluate(
     on: TestsetOption = None,
     protocol: ProtocolOption = Choice.STRICT,
     names: MetricOption = None,
+    preset: PresetOption = None,
     reference: ReferenceOption = None,
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Fail where a metric can't be computed.")
@@ -152,7 +170,7 @@ def evaluate(
 
     machines = opened(place, workers)
     here = workspace()
-    metrics = chosen_metrics(here, names)
+    metrics = chosen_metrics(here, named_metrics(names, preset))
     testset = open_testset_named(here, on)
     if require_all and (reasons := _reasons(here, testset, metrics, protocol, reference)):
         raise BenchError(" ".join(reasons))

@@ -73,26 +73,37 @@ def get(
         for path in fetch_backbones():
             say(f"Ready: {path}")
         return
+    from bench.metrics.pyiqa_any import PREFIX, fetch, pyiqa_metric
     from bench.networks.registry.obtain import accept, accepted, get_weights
     from bench.networks.registry.records import find_record
 
+    if name.startswith(PREFIX):
+        pyiqa_metric(name)  # that there is one
+        _ask(name, "pyiqa's, non-commercial; the authors' own for the weights", accept_licence)
+        say(f"Ready: {name}, whose tensors have the sha256 {fetch(name)}")
+        return
     record = find_record(name)
     if record.sources and not accepted(record):
-        _ask(record, accept_licence)
+        _ask(record.file, f"{record.licence}. {record.terms}".rstrip(), accept_licence)
         accept(record)
     path = get_weights(name)
     _tell_first_use(record)
     say(f"Ready: {path}")
 
 
-def _ask(record: PublicCheckpoint, accept_licence: bool) -> None:
-    say(f"{record.file} is under this licence: {record.licence}. {record.terms}".rstrip())
+def _ask(file: str, licence: str, accept_licence: bool) -> None:
+    """Ask for consent to a licence.
+
+    Raises:
+        BenchError: it is refused, or nobody is there.
+    """
+    say(f"{file} is under this licence: {licence}")
     if accept_licence:
         return
     if not _at_a_terminal():
         raise BenchError("Nobody is there to accept it: read it, and add --accept-licence.")
     if not typer.confirm("Do you accept it?"):
-        raise BenchError(f"{record.file} was not downloaded, for its licence was not accepted.")
+        raise BenchError(f"{file} was not downloaded, for its licence was not accepted.")
 
 
 def _at_a_terminal() -> bool:

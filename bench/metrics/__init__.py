@@ -7,6 +7,7 @@ from functools import cache
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.suggest import suggestion
 from bench.metrics.base import Measure, Metric
+from bench.metrics.pyiqa_any import PREFIX, pyiqa_metric
 
 __all__ = ["Measure", "Metric", "all_metrics", "find", "find_measure"]
 
@@ -41,6 +42,8 @@ def find_measure(name: str) -> Measure:
     metrics = all_metrics()
     if name in metrics:
         return metrics[name]
+    if name.startswith(PREFIX):
+        return pyiqa_metric(name)
     hint = suggestion(name, metrics, "`bench doctor` lists all.")
     raise WrongUsage(f"There is no metric {name!r}: {hint}")
 

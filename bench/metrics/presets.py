@@ -1,0 +1,29 @@
+"""Named sets of metrics, as papers and challenges print them together."""
+
+from bench.core.errors import WrongUsage
+from bench.core.suggest import suggestion
+
+PRESETS: dict[str, tuple[str, ...]] = {
+    # Tables 1, 3 and 4 of DPI (Yang et al., AAAI 2025).
+    "paper": ("lpips-vgg", "fid", "psnr", "ssim", "cs", "acc"),
+    # What papers on blind restoration of 2025 print for real-world faces; FID is to FFHQ.
+    "blind-2025": (
+        *("fid", "musiq", "clipiqa", "niqe"),
+        *("pyiqa:maniqa", "pyiqa:topiq_nr-face", "pyiqa:liqe", "pyiqa:qalign"),
+    ),
+    # The parts of the score of the NTIRE challenges on real-world face restoration, 2025 and 2026.
+    "ntire-faces": ("clipiqa", "pyiqa:maniqa", "musiq", "pyiqa:qalign", "niqe", "fid"),
+}
+"""Name -> metrics."""
+
+
+def metrics_preset(name: str) -> tuple[str, ...]:
+    """Return the names of the metrics of a preset.
+
+    Raises:
+        WrongUsage: there is none of this name.
+    """
+    if name not in PRESETS:
+        hint = suggestion(name, PRESETS, f"known are {', '.join(PRESETS)}.")
+        raise WrongUsage(f"There is no preset of metrics {name!r}: {hint}")
+    return PRESETS[name]

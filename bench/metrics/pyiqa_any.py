@@ -1,0 +1,275 @@
+"""Any metric of pyiqa by its name there: `pyiqa:dists`, `pyiqa:maniqa` and so on.
+
+Direction, range, and whether a metric takes a reference come from pyiqa's own table. Its weights
+stay where pyiqa keeps them and are fetched only by `bench weights get pyiqa:NAME`. What a metric
+computes with is identified by the hash of all its tensors, which `_prepare` writes down: a metric
+whose tensors differ from one construction to the next was initialised at random, and is refused.
+"""
+
+import hashlib
+import importlib.util
+import io
+import json
+import re
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from unittest.mock import patch
+
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.files import read_json, write_bytes
+from bench.core.paths import cache_folder, missing_packages
+from bench.core.suggest import suggestion
+from bench.metrics.base import Metric, Reference, package_version
+from bench.metrics.inputs import UNIT, batch
+from bench.networks.torchvision_guard import import_torchvision
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.images import Pixels
+
+PREFIX = "pyiqa:"
+
+WHOLE_SETS = {"fid": "fid", "fid_dinov2": "fid", "inception_score": "is"}
+"""Metrics of pyiqa that compare whole sets -> ours."""
+
+
+class _Connected(Exception):
+    """A metric tried to use the network while it was built."""
+
+
+@dataclass(frozen=True)
+class Pyiqa(Metric):
+    """A metric of pyiqa on its input range, [0, 1], one image at a time.
+
+    Attributes:
+        of: its name in pyiqa.
+    """
+
+    of: str
+
+    @property
+    def identity(self) -> str:
+        known = _known(self.of)
+        digest = known["tensors"] if known else "absent"
+        return (
+            f"{self.name}: pyiqa {package_version('pyiqa')}, RGB as bytes / 255, float32, "
+            f"tensors {digest}"
+        )
+
+    def unavailable(self) -> str | None:
+        if missing := missing_packages("quality", "pyiqa"):
+            return f"{missing}."
+        if _known(self.of) is None:
+            try:
+                _prepare(self.of, online=False)
+            except _Connected:
+                return f"Its weights are not here: run `bench weights get {self.name}`."
+            except BenchError as error:
+                return str(error)
+        return None
+
+    def _smallest(self) -> int:
+        return 1
+
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        import torch
+
+        if reason := self.unavailable():
+            raise BenchError(f"{self.title}: {reason}")
+        network = _network(self.of)
+        values = []
+        with torch.inference_mode():
+            for picture, original in zip(sr, hr, strict=True):
+                # One at a time: what pyiqa gives for a batch is not promised to be the same.
+                inputs = [batch([picture], UNIT)]
+                if self.reference == "hr":
+                    inputs.append(batch([original], UNIT))
+                try:
+                    values.append(float(network(*inputs).item()))
+                except (RuntimeError, ValueError, AssertionError) as error:
+                    first = str(error).strip().splitlines()[:1]
+                    raise BenchError(f"{self.title} can't measure an image: {first}") from error
+        return values
+
+
+@dataclass(frozen=True)
+class PyiqaAlone(Pyiqa):
+    """A metric of pyiqa that takes no reference."""
+
+    compared_with: ClassVar[Reference] = "itself"
+
+
+def pyiqa_metric(name: str) -> Pyiqa:
+    """Return the metric of this name, such as "pyiqa:dists"; heavy imports wait for its use.
+
+    Raises:
+        WrongUsage: pyiqa has none of this name, or one that compares whole sets.
+        BenchError: pyiqa is not installed.
+    """
+    of, table = name.removeprefix(PREFIX), _table()
+    if of in WHOLE_SETS:
+        raise WrongUsage(f"{name} compares whole sets: use {WHOLE_SETS[of]}.")
+    if of not in table:
+        hint = suggestion(of, table, "pyiqa.list_models() lists all.")
+        raise WrongUsage(f"pyiqa has no metric {of!r}: {hint}")
+    entry = table[of]
+    bounds = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", entry["score_range"])]
+    digits = 4 if bounds and max(map(abs, bounds)) <= 1 else 2
+    kind = Pyiqa if entry["metric_mode"] == "FR" else PyiqaAlone
+    higher = not entry.get("lower_better", False)
+    return kind(name, f"{of.upper()} (pyiqa)", higher, "", digits, 60, of=of)
+
+
+def fetch(name: str) -> str:
+    """Let pyiqa fetch what a metric needs, and return the hash of its tensors.
+
+    Raises:
+        BenchError: it can't be had, or has tensors that no file sets.
+    """
+    metric = pyiqa_metric(name)
+    if missing := missing_packages("quality", "pyiqa"):
+        raise BenchError(f"{missing}.")
+    return _prepare(metric.of, online=True)
+
+
+@cache
+def _table() -> Mapping[str, Mapping[str, Any]]:
+    """Read pyiqa's table of metrics without importing pyiqa, which takes seconds.
+
+    Raises:
+        BenchError: it is not installed.
+    """
+    package = importlib.util.find_spec("pyiqa")
+    if package is None or not package.submodule_search_locations:
+        raise BenchError(f"{missing_packages('quality', 'pyiqa')}.")
+    file = Path(package.submodule_search_locations[0]) / "default_model_configs.py"
+    spec = importlib.util.spec_from_file_location("pyiqa_table", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    table: Mapping[str, Mapping[str, Any]] = module.DEFAULT_CONFIGS
+    return table
+
+
+def _note(of: str) -> Path:
+    """Return where it is written down what a metric computes with."""
+    return cache_folder() / "pyiqa" / f"{of}.json"
+
+
+def _known(of: str) -> Mapping[str, str] | None:
+    """Return the tensors' hash for the installed version of pyiqa, if it is known."""
+    file = _note(of)
+    if not file.is_file():
+        return None
+    known: Mapping[str, str] = read_json(file, f"the note on pyiqa's {of}")
+    return known if known.get("pyiqa") == package_version("pyiqa") else None
+
+
+def _prepare(of: str, *, online: bool) -> str:
+    """Build a metric twice, compare, and write down the hash of its tensors.
+
+    Raises:
+        BenchError: the two differ, or it can't be built.
+        _Connected: it needs the network, and is not `online`.
+    """
+    first, second = (_tensors(_build(of, seed, online=online)) for seed in (0, 1))
+    if differing := sorted(name for name in first if first[name] != second.get(name)):
+        raise BenchError(
+            f"{PREFIX}{of} is initialised at random in {differing[0]} and {len(differing) - 1} "
+            "more tensors, so that its scores mean nothing: choose another metric."
+        )
+    digest = hashlib.sha256(json.dumps(first, sort_keys=True).encode()).hexdigest()
+    note = {"pyiqa": package_version("pyiqa"), "tensors": digest}
+    write_bytes(_note(of), json.dumps(note).encode())
+    return digest
+
+
+def _build(of: str, seed: int, *, online: bool) -> Any:
+    import torch
+
+    import_torchvision()
+    package: Any = importlib.import_module("pyiqa")
+    with torch.random.fork_rng(), _offline(not online):
+        torch.manual_seed(seed)
+        try:
+            return package.create_metric(of, device="cpu")
+        except _Connected:
+            raise
+        except Exception as error:
+            if _caused_by_connection(error):
+                raise _Connected from error
+            reason = str(error).strip().splitlines()
+            raise BenchError(f"{PREFIX}{of} can't be built: {' '.join(reason[:1])}") from error
+
+
+def _tensors(metric: Any) -> dict[str, str]:
+    """Return the hash of all that a metric computes with, by name.
+
+    These are its tensors, those that are plain attributes, and files that it reads when used.
+    """
+    import torch
+
+    module: nn.Module = metric
+    found: dict[str, bytes] = {}
+    parts: dict[str, Any] = dict(module.state_dict())
+    for path, part in module.named_modules():
+        parts |= {f"{path}:{name}": value for name, value in vars(part).items()}
+    for name, value in parts.items():
+        if isinstance(value, torch.Tensor):
+            found[name] = value.detach().contiguous().cpu().numpy().tobytes()
+        elif isinstance(value, str) and Path(value).is_file():
+            found[name] = Path(value).read_bytes()
+    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+
+
+@contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Refuse every connection of this process, as pyiqa downloads without being asked."""
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise _Connected
+
+    if not wanted:
+        yield
+        return
+    with (
+        redirect_stdout(io.StringIO()),  # on which it says that it downloads
+        redirect_stderr(io.StringIO()),
+        patch.object(socket, "getaddrinfo", refuse),
+        patch.object(socket, "create_connection", refuse),
+        patch.object(socket.socket, "connect", refuse),
+    ):
+        yield
+
+
+def _caused_by_connection(error: BaseException | None) -> bool:
+    """Whether a refused connection is at the bottom of an error."""
+    while error is not None:
+        if isinstance(error, _Connected) or "_Connected" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+@cache
+def _network(of: str) -> Any:
+    """Return the metric, whose tensors are those that were written down.
+
+    Raises:
+        BenchError: they are others.
+    """
+    network = _build(of, 0, online=False)
+    digest = hashlib.sha256(json.dumps(_tensors(network), sort_keys=True).encode()).hexdigest()
+    known = _known(of)
+    if known is None or known["tensors"] != digest:
+        raise BenchError(
+            f"The weights of {PREFIX}{of} have changed: run `bench weights get {PREFIX}{of}`."
+        )
+    return network
