@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from bench.core.config import Workspace, open_workspace
-from bench.core.paths import resource
-from bench.methods.catalogue import look_in
+from bench.methods.catalogue import SHIPPED, look_in
 
 
 def workspace(folder: Path | None = None) -> Workspace:
@@ -16,7 +15,6 @@ def workspace(folder: Path | None = None) -> Workspace:
         BenchError: its bench.toml is wrong.
     """
     here = open_workspace(folder or Path.cwd())
-    shipped = resource("baselines")
-    own = here.baselines.is_dir() and here.baselines.resolve() != shipped.resolve()
-    look_in([str(shipped), *([str(here.baselines)] if own else [])])
+    own = here.baselines.is_dir() and here.baselines.resolve() != SHIPPED.resolve()
+    look_in([str(SHIPPED), *([str(here.baselines)] if own else [])])
     return here

@@ -76,7 +76,8 @@ def reproduce(
     echo(f"{sum(states.values())} steps: {summary}.", err=True)
     if not dry_run and states["missing"] + states["failed"]:
         raise BenchError(
-            "The table is not complete: do what the missing steps say, and run the command again."
+            f"The table is not complete, {states['failed']} steps failed and {states['missing']} need "
+            "you, as said above: the same command goes on from here."
         )
 
 

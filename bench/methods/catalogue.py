@@ -21,8 +21,11 @@ from bench.methods.external.program import Program, read_program
 from bench.methods.interface import DEFAULT, Configured, Incomplete, Method, Problem
 from bench.methods.settings import check_divisors
 
-_SHIPPED, _CHECKOUT = "bench.shipped.baselines", "baselines"
-"""The package of the methods in a wheel and in a checkout."""
+SHIPPED = resource("baselines")
+"""The folder of the methods that come with bench."""
+
+_IN_A_WHEEL, _IN_A_CHECKOUT = "bench.shipped.baselines", "baselines"
+"""The package of that folder."""
 
 NEW_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_NAME = 30
@@ -163,12 +166,12 @@ def _package() -> ModuleType:
     Raises:
         BenchError: another package of the name is installed beside a checkout.
     """
-    folder = resource("baselines")
-    package = importlib.import_module(_SHIPPED if folder.parent.name == "shipped" else _CHECKOUT)
-    if Path(str(package.__file__)).parent.resolve() != folder.resolve():
+    in_a_wheel = SHIPPED.parent.name == "shipped"
+    package = importlib.import_module(_IN_A_WHEEL if in_a_wheel else _IN_A_CHECKOUT)
+    if Path(str(package.__file__)).parent.resolve() != SHIPPED.resolve():
         raise BenchError(
-            f"Another package called {_CHECKOUT} is installed, {package.__file__}: uninstall it, "
-            "or install bench as a wheel, whose methods lie inside of it."
+            f"Another package called {_IN_A_CHECKOUT} is installed, {package.__file__}: uninstall "
+            "it, or install bench as a wheel, whose methods lie inside of it."
         )
     return package
 
