@@ -76,8 +76,8 @@ def reproduce(
     echo(f"{sum(states.values())} steps: {summary}.", err=True)
     if not dry_run and states["missing"] + states["failed"]:
         raise BenchError(
-            f"The table is not complete, {states['failed']} steps failed and {states['missing']} need "
-            "you, as said above: the same command goes on from here."
+            f"The table is not complete, {states['failed']} steps failed and {states['missing']} "
+            "need you, as said above: the same command goes on from here."
         )
 
 

@@ -233,6 +233,18 @@ def test_identities_differ_where_values_may() -> None:
     assert len(keys) == 2 * len(options)
 
 
+@pytest.mark.parametrize(("distance", "value"), [(0.069, 100.0), (0.07, 100.0), (0.0701, 0.0)])
+def test_acc_is_100_up_to_the_threshold(
+    distance: float, value: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acc = find_measure("acc-dlib")
+    assert isinstance(acc, Verified)
+    assert acc.setting.threshold == 0.07
+    monkeypatch.setattr(FaceMetric, "distance", lambda self, sr, hr: distance)
+    face = {"embeddings": np.ones((1, 2)), "found": np.array([1.0])}
+    assert acc.compare(face, face) == value
+
+
 def test_without_weights_or_packages_the_command_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -272,3 +272,24 @@ def test_mixed_precision_trains_other_weights_and_leaves_no_trace(
 def test_float16_without_a_gpu_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match="float16 needs a GPU: choose --precision bfloat16"):
         trained(tmp_path, replace(SETTINGS, precision="float16"))
+
+
+def test_the_average_follows_the_weights_by_the_complement_of_its_decay(tmp_path: Path) -> None:
+    """After each step average = decay * average + (1 - decay) * weights (Polyak averaging)."""
+    seen: list[list[Tensor]] = []
+
+    def watching(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
+        seen.append([p.detach().clone() for p in network.parameters()])
+        return loss(network, x0, generator)
+
+    # Without the fall of the learning rate, one step more begins with the same six.
+    settings = replace(SETTINGS, decay_share=0.0)
+    whole = trained(tmp_path / "six", settings, using=watching)
+    trained(tmp_path / "seven", replace(settings, steps=7), using=watching)
+    weights = [*seen[:6], seen[12]]  # before each step, and after the sixth
+    average = weights[0]
+    for step, now in enumerate(weights[1:]):
+        decay = min(SETTINGS.ema, (1 + step) / (10 + step))
+        average = [decay * a + (1 - decay) * w for a, w in zip(average, now, strict=True)]
+    for mine, theirs in zip(average, whole.network.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs.detach())
