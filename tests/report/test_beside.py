@@ -13,9 +13,10 @@ from bench.methods import find_method
 from bench.metrics import all_metrics
 from bench.networks.registry.records import find_record
 from bench.report import Cell, Published, Table, Verdict, read_published
-from bench.report.tables.beside import family_of, known_as, with_published
+from bench.report.tables.beside import family_of, with_published
 from bench.report.tables.check import claims
 from bench.report.tables.collect import table_of
+from bench.report.tables.contamination import known_as
 from bench.report.tables.paper import choose_testsets, find_printed, paper_table
 from bench.report.tables.runs import repeated, runs_on
 from bench.store.run import Run, set_sha256

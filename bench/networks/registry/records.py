@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +27,7 @@ class PublicCheckpoint:
         non_commercial: whether the licence asks for consent before the first download.
         sources: addresses that give the file itself, tried in this order.
         by_hand: where people find it, if no address gives it.
+        trained_on: recipe of a test set -> what is known of its images in the training data.
         sha256: hexadecimal; None where nobody has recorded it.
         size: bytes; None likewise.
     """
@@ -39,6 +40,7 @@ class PublicCheckpoint:
     non_commercial: bool = False
     sources: tuple[str, ...] = ()
     by_hand: str = ""
+    trained_on: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
     size: int | None = None
 

@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 
-from bench.core.files import sha256_file
-from bench.core.paths import checkpoints
-from bench.networks.registry.records import find_record, records
+from bench.networks.registry.records import find_record
 from bench.report.published.conditions import Conditions
 from bench.report.published.tables import UNSCALED, PublishedTable, PublishedValue, Selection
+from bench.report.tables.contamination import known_as
 from bench.report.tables.table import Column, Row, Table
 from bench.report.verdict import Departure
 from bench.store.run import Run
@@ -152,17 +149,3 @@ class _Place:
     @property
     def _selection(self) -> Selection:
         return self.printed.selections[self.value.method]
-
-
-def known_as(sha256: str) -> str:
-    """Return the name of a checkpoint by its hash: embedded, public, or the hash itself."""
-    if embedded := _embedded(checkpoints()).get(sha256):
-        return f"the embedded {embedded}"
-    public = (record.name for record in records().values() if record.sha256 == sha256)
-    return next(public, f"another ({sha256[:8]})")
-
-
-@cache
-def _embedded(folder: Path) -> dict[str, str]:
-    """Hash -> name."""
-    return {sha256_file(file): file.stem for file in sorted(folder.glob("*.safetensors"))}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.images import Pixels, read_image
 from bench.report.strip import picture_strip
+from bench.report.tables.contamination import contamination_notes
 from bench.report.tables.repetitions import fold
 from bench.report.tables.runs import repeated, run_labels
 from bench.report.tables.table import Column, Row, Table
@@ -106,6 +107,8 @@ def table_of(
         for note in _lost(result, row)
     )
     notes |= dict.fromkeys(_reference_notes(metrics))
+    first = [group[0].run for group in groups]
+    notes |= dict.fromkeys(contamination_notes(rows, first, plan.recipe))
     return Table(name, scale, images, seed, tuple(columns), tuple(rows), "", tuple(notes), protocol)
 
 
@@ -167,7 +170,7 @@ class _Results:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """Of pictures that are still what was scored, and of the whole set if it is."""
+        """Scores whose images are unchanged since scoring."""
         table = self.run.scores()
         if table is None:
             return pd.DataFrame(columns=["image", "identity", "value", "note", "reference_sha256"])

@@ -1,0 +1,59 @@
+"""Networks that saw the images of a test set in training, or may have."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from bench.core.files import sha256_file
+from bench.core.paths import checkpoints
+from bench.networks.registry.hashes import expected
+from bench.networks.registry.records import PublicCheckpoint, records
+from bench.report.tables.table import Row
+from bench.store.run import Run
+
+EMBEDDED: Mapping[str, str] = {
+    "celeba": "trained on 20,941 faces of CelebA, which share people with this test set"
+}
+"""Recipe -> what is known of its images in the training data of the embedded networks."""
+
+
+def known_as(sha256: str) -> str:
+    """Return the name of a checkpoint by its hash: embedded, public, or the hash itself."""
+    if embedded := _embedded(checkpoints()).get(sha256):
+        return f"the embedded {embedded}"
+    record = _public(sha256)
+    return record.name if record else f"another ({sha256[:8]})"
+
+
+def contamination_notes(rows: Sequence[Row], runs: Sequence[Run], recipe: str) -> Iterator[str]:
+    """Yield a sentence per network that saw images of this recipe, or may have.
+
+    `runs` are the first ones of the rows. Of networks that are trained by the user nothing is
+    known, and nothing is said.
+    """
+    users: dict[tuple[str, str], list[str]] = {}
+    for row, run in zip(rows, runs, strict=True):
+        for sha256 in run.spec.weights.values():
+            if statement := _trained_on(sha256).get(recipe):
+                users.setdefault((known_as(sha256), statement), []).append(row.title)
+    for (network, statement), titles in users.items():
+        methods = ", ".join(dict.fromkeys(titles))
+        yield f"{methods}: {network} was {statement}."
+
+
+def _trained_on(sha256: str) -> Mapping[str, str]:
+    if sha256 in _embedded(checkpoints()):
+        return EMBEDDED
+    record = _public(sha256)
+    return record.trained_on if record else {}
+
+
+def _public(sha256: str) -> PublicCheckpoint | None:
+    """Return the record of a public checkpoint."""
+    return next((record for record in records().values() if expected(record) == sha256), None)
+
+
+@cache
+def _embedded(folder: Path) -> dict[str, str]:
+    """Hash -> name."""
+    return {sha256_file(file): file.stem for file in sorted(folder.glob("*.safetensors"))}
