@@ -169,6 +169,7 @@ _add(app, SHARE, data.verify, "verify sample-64-x8")
 _add(app, SHARE, methods.import_results, "import gfpgan results/gfpgan --title GFPGAN", "import")
 _add(app, EXTEND, methods.new_method, "new-method my-method")
 _add(app, EXTEND, methods.check_method, "check-method my-method")
+_add(app, EXTEND, methods.oracle, "oracle ddrm --set ddrm.steps=20")
 _add(app, INSPECT, methods.methods, "methods")
 _add(app, INSPECT, inspect.doctor, "doctor")
 

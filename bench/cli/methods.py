@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from bench.cli.options import ChangesOption, changed_settings
 from bench.cli.shared import TestsetOption, echo, open_testset_named, say, size_and_scale, workspace
 from bench.core.errors import BenchError, WrongUsage
 
@@ -118,6 +119,35 @@ def check_method(
             say(sentence)
         raise BenchError(f"{name} breaks {len(broken)} of the promises of a method.")
     say(f"{name} keeps all promises of a method.")
+
+
+def oracle(
+    name: Annotated[str, typer.Argument(help="A method that needs a prior alone, or a Corrector.")],
+    changes: ChangesOption = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 1 unless it samples the posterior.")
+    ] = False,
+) -> None:
+    """Calibrate a sampler on Gaussian images, whose posterior is known exactly.
+
+    Printed are ratios to an exact sampler of the posterior: how far the mean of repetitions is on
+    its way from the prior's mean to the posterior's, their variance, the coverage of their 90 %
+    intervals, the error of one, and how well they meet the measurement. Methods that aim at
+    something else than the posterior depart from 1.
+    """
+    from bench.methods import configure
+    from bench.methods.authoring.calibration import SCALE, SIZE, calibrate
+
+    workspace()
+    settings = changed_settings(changes or [])
+    found = calibrate(configure(name, SCALE, SIZE, settings))
+    for label, value in asdict(found).items():
+        say(f"{label:12} {value:.3f}")
+    departures = found.departures
+    verdict = "not a sampler of the posterior" if departures else "a sampler of the posterior"
+    say(f"{name} is {verdict}{': ' if departures else ''}{'; '.join(departures)}.")
+    if check and departures:
+        raise BenchError(f"{name} departs from an exact sampler in {len(departures)} of 5 numbers.")
 
 
 def import_results(

@@ -51,7 +51,7 @@ def test_the_commands_are_these() -> None:
         *("train prior", "train crt", "train sr3"),
         *("reference add", "reference list"),
         *(f"weights {name}" for name in ("list", "get", "add", "convert", "verify")),
-        *("init", "reproduce"),
+        *("init", "reproduce", "oracle"),
     }
 
 
