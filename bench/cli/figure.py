@@ -75,7 +75,7 @@ def pareto(
     methods: MethodsArgument = None,
     on: TestsetOption = None,
     metric: Annotated[str, typer.Option(help="The quality.")] = "lpips-alex",
-    protocol: ShownOption = Shown.STRICT,
+    protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
     """Draw quality against seconds per image, and the methods that no other one beats in both."""
@@ -97,7 +97,7 @@ def scatter(
     out: OutOption,
     on: TestsetOption = None,
     metric: Annotated[str, typer.Option(help="What is compared, of each image.")] = "lpips-alex",
-    protocol: ShownOption = Shown.STRICT,
+    protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
     """Draw two methods against each other, a point for each image, and count who is better."""
@@ -119,7 +119,7 @@ def tradeoff(
     x: Annotated[str, typer.Option(help="Metric across.")] = "lr-psnr",
     y: Annotated[str, typer.Option(help="Metric up; diversity needs `--repeat 2`.")] = "diversity",
     image: Annotated[str | None, typer.Option(help="Id of the face shown; else the first.")] = None,
-    protocol: ShownOption = Shown.STRICT,
+    protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
     """Draw what the settings of a method do: consistency against diversity, and to one face."""

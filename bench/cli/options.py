@@ -6,8 +6,7 @@ together is said here alone.
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,17 +16,9 @@ from bench.core.errors import WrongUsage
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.core.config import Workspace
+    from bench.core.config import Precision, Workspace
     from bench.engine.experiment import Experiment
     from bench.testsets.manifest import TestSet
-
-
-class Computed(StrEnum):
-    """What networks compute in: `bench.core.config.Precision`, as options are declared."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
 
 
 MethodsArgument = Annotated[list[str] | None, typer.Argument(help="Methods; else bench.toml's.")]
@@ -48,7 +39,8 @@ WeightsOption = Annotated[
 ]
 RepeatOption = Annotated[int, typer.Option(help="Repetitions, each with noise of its own.", min=1)]
 PrecisionOption = Annotated[
-    Computed | None, typer.Option(help="What networks compute in; else bench.toml's.")
+    Literal["float32", "bfloat16", "float16"] | None,
+    typer.Option(help="What networks compute in; else bench.toml's."),
 ]
 CompiledOption = Annotated[
     bool, typer.Option("--compile", help="Compile networks: a minute first, quicker then.")
@@ -67,7 +59,7 @@ def chosen_experiment(
     corrector: str | None = None,
     weights: list[str] | None = None,
     repeat: int = 1,
-    precision: Computed | None = None,
+    precision: Precision | None = None,
     compiled: bool = False,
 ) -> Experiment:
     """Return the experiment that the options describe; the rest comes from bench.toml.
@@ -84,7 +76,7 @@ def chosen_experiment(
         weights=chosen_weights(weights or [], prior=prior, corrector=corrector),
         seed=seed,
         repetitions=repeat,
-        precision=precision.value if precision else None,
+        precision=precision,
         batch=batch,
         compiled=compiled,
     )

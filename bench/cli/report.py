@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -20,23 +19,12 @@ if TYPE_CHECKING:
     from bench.core.config import Workspace
     from bench.report import Table
 
+Shown = Literal["strict", "paper"]
+"""By which protocol a table's values were measured."""
+
+Format = Literal["latex", "csv", "markdown", "json"]
+
 OFF = 3  # the exit code of --check
-
-
-class Shown(StrEnum):
-    """By which protocol a table's values were measured."""
-
-    STRICT = "strict"
-    PAPER = "paper"
-
-
-class Format(StrEnum):
-    """How a table is printed."""
-
-    LATEX = "latex"
-    CSV = "csv"
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 def report(
@@ -53,7 +41,7 @@ def report(
         Path | None, typer.Option(help="Also save a strip of faces, LR to GT, as PNG.")
     ] = None,
     faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
-    protocol: Annotated[Shown, typer.Option(help="By which it was measured.")] = Shown.STRICT,
+    protocol: Annotated[Shown, typer.Option(help="By which it was measured.")] = "strict",
     names: MetricOption = None,
     preset: PresetOption = None,
     reference: ReferenceOption = None,
@@ -81,7 +69,7 @@ def report(
     """Print the table of a test set's results, with best, second best and ties marked."""
     here = workspace()
     names = named_metrics(names, preset)
-    flags = dict(zip(Format, (latex, csv, markdown, json), strict=True))
+    flags = dict(zip(get_args(Format), (latex, csv, markdown, json), strict=True))
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
@@ -165,8 +153,8 @@ def _print(
     from bench import report
     from bench.report.tables.table import Table
 
-    if kind is Format.CSV or kind is Format.JSON:
-        write = report.to_csv if kind is Format.CSV else report.to_json
+    if kind in {"csv", "json"}:
+        write = report.to_csv if kind == "csv" else report.to_json
         echo(write(tables), nl=False)
         return
     console = Console()
@@ -178,7 +166,7 @@ def _print(
             drawn = report.to_terminal(table, intervals=intervals, beside=beside, styled=styled)
             console.print(drawn, soft_wrap=True)
         else:
-            render = report.to_latex if kind is Format.LATEX else report.to_markdown
+            render = report.to_latex if kind == "latex" else report.to_markdown
             echo(render(table, intervals=intervals, beside=beside), nl=False)
 
 

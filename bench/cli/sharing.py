@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.report import Shown, own_table
+from bench.cli.report import own_table
 from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
@@ -41,9 +41,7 @@ def export(
     here = workspace()
     testset = open_testset_named(here, on)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
-    table = own_table(
-        here, testset.name, methods or (), None, Shown.STRICT, costs=True, reference=None
-    )
+    table = own_table(here, testset.name, methods or (), None, "strict", costs=True, reference=None)
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
     files = export_files(testset, runs, texts, pictures)
     write_bundle(out, files)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -46,13 +45,8 @@ if TYPE_CHECKING:
     from bench.testsets.manifest import TestSet
 
 
-class Choice(StrEnum):
-    """By which protocols results are measured."""
-
-    STRICT = "strict"
-    PAPER = "paper"
-    BOTH = "both"
-
+Choice = Literal["strict", "paper", "both"]
+"""By which protocols results are measured."""
 
 ProtocolOption = Annotated[
     Choice, typer.Option("--protocol", help="strict, or the released scripts' for comparison.")
@@ -91,7 +85,7 @@ def run(
     corrector: CorrectorOption = None,
     weights: WeightsOption = None,
     repeat: RepeatOption = 1,
-    protocol: ProtocolOption = Choice.STRICT,
+    protocol: ProtocolOption = "strict",
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
     strict: StrictOption = False,
@@ -155,7 +149,7 @@ def tell_failures(finished: Sequence[Finished]) -> None:
 
 def evaluate(
     on: TestsetOption = None,
-    protocol: ProtocolOption = Choice.STRICT,
+    protocol: ProtocolOption = "strict",
     names: MetricOption = None,
     preset: PresetOption = None,
     reference: ReferenceOption = None,

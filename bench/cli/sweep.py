@@ -31,7 +31,6 @@ from bench.cli.options import (
 )
 from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
 from bench.cli.suite import (
-    Choice,
     ProtocolOption,
     score,
     tell_failures,
@@ -85,7 +84,7 @@ def sweep(
     corrector: CorrectorOption = None,
     weights: WeightsOption = None,
     repeat: RepeatOption = 1,
-    protocol: ProtocolOption = Choice.STRICT,
+    protocol: ProtocolOption = "strict",
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
     strict: StrictOption = False,

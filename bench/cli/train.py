@@ -6,7 +6,6 @@ them share, and trains it.
 
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,48 +17,14 @@ if TYPE_CHECKING:
     from bench.training.tasks import Task
 
 
-class Precision(StrEnum):
-    """Number format of the network's passes; weights stay float32."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
-
-
-class Form(StrEnum):
-    """Whose Corrector loss: the paper's Eq. 15 to 18, or the released code's."""
-
-    PAPER = "paper"
-    RELEASED = "released"
-
-
-class Degradation(StrEnum):
-    """How the images that a Corrector learns from are spoilt."""
-
-    BICUBIC = "bicubic"
-    BLIND = "blind"
-    SEVERE = "severe"
-
-
-class Norm(StrEnum):
-    """Norm of SR3's loss; the released configurations take the first."""
-
-    L1 = "l1"
-    L2 = "l2"
-
-
-class Preset(StrEnum):
-    """A named configuration; options given beside it replace its values."""
-
-    SMALL = "small"
-    PAPER = "paper"
-
+Precision = Literal["float32", "bfloat16", "float16"]
+Degradation = Literal["bicubic", "blind", "severe"]
 
 Data = Annotated[Path, typer.Option(help="Folder or zip of face images.")]
 Out = Annotated[Path, typer.Option(help="Folder for checkpoint, weights, pictures and log.")]
 Size = Annotated[int, typer.Option(help="Height and width in pixels.")]
 Configuration = Annotated[
-    Preset,
+    Literal["small", "paper"],
     typer.Option("--preset", help="paper: batch 32, 100k steps, AdamW 1e-5, EMA 0.9999."),
 ]
 Start = Annotated[
@@ -90,7 +55,7 @@ def _train(
     task: "Task",
     data: Data,
     out: Out,
-    configuration: Configuration = Preset.SMALL,
+    configuration: Configuration = "small",
     start: Start = None,
     steps: Steps = None,
     batch: Batch = None,
@@ -107,14 +72,14 @@ def _train(
     from bench.training.tasks import run_task
 
     settings = preset(
-        configuration.value,
+        configuration,
         steps=steps,
         batch=batch,
         accumulate=accumulate,
         learning_rate=learning_rate,
         ema=ema,
         seed=seed,
-        precision=precision and precision.value,
+        precision=precision,
         compiled=compiled,
     )
     if path := run_task(task, data, settings, out, start, every, changed_data):
@@ -162,12 +127,13 @@ def crt(
     ] = None,
     degradation: Annotated[
         Degradation, typer.Option(help="What it corrects, as in `bench prepare`.")
-    ] = Degradation.BICUBIC,
+    ] = "bicubic",
     size: Size = 64,
     k: Annotated[int, typer.Option(help="Spacing of the condition's grid.")] = 2,
-    form: Annotated[Form, typer.Option(help="Loss: the paper's or the released code's.")] = (
-        Form.PAPER
-    ),
+    form: Annotated[
+        Literal["paper", "released"],
+        typer.Option(help="Loss: the paper's (Eq. 15 to 18) or the released code's."),
+    ] = "paper",
     prior: Annotated[
         Path | None,
         typer.Option(help="Prior whose noise estimates it learns from; else the noise itself."),
@@ -177,17 +143,17 @@ def crt(
     from bench.training.tasks import corrector_task
 
     if scale is None:
-        scale = 8 if degradation is Degradation.BICUBIC else 1
-    return corrector_task(size, scale, k, form.value, degradation.value, prior)
+        scale = 8 if degradation == "bicubic" else 1
+    return corrector_task(size, scale, k, form, degradation, prior)
 
 
 @_command
 def sr3(
     scale: Annotated[int, typer.Option(help="Scale that it restores.")] = 8,
     size: Size = 64,
-    norm: Annotated[Norm, typer.Option(help="Norm of the loss.")] = Norm.L1,
+    norm: Annotated[Literal["l1", "l2"], typer.Option(help="Norm of the loss.")] = "l1",
 ) -> "Task":
     """Train SR3's network; stopped or killed, the same command goes on."""
     from bench.training.tasks import sr3_task
 
-    return sr3_task(size, scale, norm.value)
+    return sr3_task(size, scale, norm)

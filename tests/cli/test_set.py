@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli.options import Computed, changed_settings, chosen_experiment
+from bench.cli.options import changed_settings, chosen_experiment
 from bench.core.config import Config, Workspace
 from bench.core.errors import WrongUsage
 from bench.engine.experiment import Experiment
@@ -69,7 +69,7 @@ def test_options_go_over_bench_toml(tmp_path: Path) -> None:
         corrector="d",
         weights=["sr3=e"],
         repeat=2,
-        precision=Computed.FLOAT32,
+        precision="float32",
         compiled=True,
     ) == Experiment(
         testset,
