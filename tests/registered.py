@@ -35,4 +35,6 @@ def table(name: str, **values: object) -> str:
 
 
 def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
     return str(value).lower() if isinstance(value, bool) else repr(value)
