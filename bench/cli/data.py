@@ -48,6 +48,12 @@ def prepare(
     recipe = find_recipe(dataset, here.datasets)
     if size is None and here.config.size is not None and (source or recipe.source):
         say(f"HR size {here.config.size} px, as {here.config_file} says; --size sets another.")
+    if size is None and here.config_file is None:
+        say(
+            f"No bench.toml is here: HR size {recipe.size} px, the recipe's. `bench init` writes "
+            "one for the networks that ship, of 64 px.",
+            err=True,
+        )
     with machines as cluster:
         spread = cluster.map if cluster else None
         made = prepare_scales(

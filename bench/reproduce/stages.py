@@ -91,6 +91,19 @@ def _testset(request: Request, planned: Planned) -> Step:
     return Step(what, "to do", f"from {planned.source}", perform=prepare)
 
 
+def _on_testsets(
+    request: Request, what: str, make: Callable[[Request, Planned, TestSet, str], Step]
+) -> Iterator[Step]:
+    """Yield a step for each test set, whose name follows `what`; to do before it is prepared."""
+    there = prepared_testsets(request.here)
+    for planned in request.testsets():
+        name = f"{what} {planned.name}"
+        if planned.name in there:
+            yield make(request, planned, _open(request, planned), name)
+        else:
+            yield Step(name, "to do", "after the test set is prepared")
+
+
 def _open(request: Request, planned: Planned) -> TestSet:
     return open_testset(request.here.testsets / planned.name)
 
@@ -172,13 +185,7 @@ def _runs_on(request: Request, planned: Planned, testset: TestSet) -> list[Run]:
 
 def scores(request: Request) -> Iterator[Step]:
     """Yield a step for the scores on each test set."""
-    there = prepared_testsets(request.here)
-    for planned in request.testsets():
-        what = f"scores on {planned.name}"
-        if planned.name not in there:
-            yield Step(what, "to do", "after the test set is prepared")
-        else:
-            yield _scores(request, planned, _open(request, planned), what)
+    return _on_testsets(request, "scores on", _scores)
 
 
 def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
@@ -221,13 +228,7 @@ def _table(request: Request, planned: Planned, testset: TestSet) -> Table:
 
 def tables(request: Request) -> Iterator[Step]:
     """Yield a step for the files of the table on each test set."""
-    there = prepared_testsets(request.here)
-    for planned in request.testsets():
-        what = f"table of {planned.name}"
-        if planned.name not in there:
-            yield Step(what, "to do", "after the test set is prepared")
-        else:
-            yield _files(request, planned, _open(request, planned), what)
+    return _on_testsets(request, "table of", _files)
 
 
 def _files(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:

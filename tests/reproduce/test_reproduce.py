@@ -199,6 +199,17 @@ def test_init_writes_a_configuration_whose_methods_and_settings_exist(
     good("methods")
 
 
+def test_prepare_offers_it_where_there_is_none(empty: Path) -> None:
+    said = good("prepare", "sample", "--count", 1).err
+    assert "No bench.toml is here: HR size 256 px, the recipe's. `bench init` writes one" in said
+    good("init")
+    assert "bench.toml is here" not in good("prepare", "sample", "--count", 1).err
+    assert {path.name for path in (empty / "testsets").glob("*/")} == {
+        "sample-256-x8",
+        "sample-64-x8",
+    }
+
+
 def test_init_does_not_overwrite_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "bench.toml").write_text("seed = 3\n")
     with pytest.raises(WrongUsage, match=r"bench\.toml is there already"):
