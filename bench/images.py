@@ -31,7 +31,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 
 MAX_BYTES = 2**28
-"""Of one file: more than an uncompressed picture of the most pixels that are read."""
+"""Largest file in bytes: more than an uncompressed image of `MAX_PIXELS`."""
 
 MAX_PIXELS = 80_000_000
 """More than a photograph of a face needs; less than where Pillow begins to warn."""
@@ -71,7 +71,7 @@ def decode(data: bytes, name: str) -> Image.Image:
 
 
 def _is_deep(image: ImageFile) -> bool:
-    """Whether a file has more than 8 bits per channel; those of colours Pillow drops silently."""
+    """Return whether a file has more than 8 bits per channel, which Pillow may drop."""
     for tile in image.tile:
         raw, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
         if re.search(";16[BLN]", str(raw)) or (tile.codec_name.startswith("ppm") and rest[0] > 255):

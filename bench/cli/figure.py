@@ -171,7 +171,7 @@ def conditions(
 
 
 def _condition(t: int, first: bool) -> str:
-    """How the paper calls a condition."""
+    """Return the paper's name of a condition."""
     return "$y_T$" if first else f"$y_{{{t}}}$" if t else "$x_0$"
 
 

@@ -83,7 +83,7 @@ def chosen_experiment(
 
 
 def check_methods(methods: list[str] | None, every: bool) -> None:
-    """Whether the choice of methods is one.
+    """Return whether the choice of methods is one.
 
     Raises:
         WrongUsage: there are two.

@@ -1,4 +1,4 @@
-"""What several commands need: the workspace, and the test set that is meant."""
+"""Helpers of several commands: output, the workspace, the chosen test set."""
 
 from __future__ import annotations
 

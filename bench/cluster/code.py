@@ -1,4 +1,4 @@
-"""Whether two machines have the same code: the programs in a folder, and their hash."""
+"""Hashes of the code, which all machines of a cluster must share."""
 
 from pathlib import Path
 

@@ -87,14 +87,14 @@ class Cluster:
         return 1.0 if any(node.get("GPU") for node in self._nodes()) else 0.0
 
     def workers(self, gpus: float) -> int:
-        """How many there are to be with so many GPUs each."""
+        """Return the number of workers with so many GPUs each."""
         if self._workers is not None:
             return self._workers
         return max(sum(carried(node, self.cpus, gpus) for node in self._nodes()), 1)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What is to be recorded, as JSON values."""
+        """Return facts about the cluster for provenance, as JSON values."""
         return {
             "ray": self._connected().__version__,
             "nodes": len(self._nodes()),
@@ -226,7 +226,7 @@ def _knock(address: str) -> None:
 
 
 def _has_token() -> bool:
-    """Whether there is what Ray's clusters ask for by default, where Ray looks for it."""
+    """Return whether there is what Ray's clusters ask for by default, where Ray looks for it."""
     named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
     return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 

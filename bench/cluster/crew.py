@@ -16,7 +16,7 @@ Make = Callable[[Mapping[str, Path]], Callable[[Any], Any]]
 """Runs in a worker: given where files lie, by hash, it returns what is called with every item."""
 
 Lost = Callable[[Any, str], tuple[list[Any], list[Any]]]
-"""Of an item that ended two workers, and why: items to try in its place, and results to give."""
+"""Handler of an item that ended two workers: items to try instead, and results to yield."""
 
 _IN_HAND = 2
 """Items that a worker has: one at work and one that has arrived meanwhile."""
@@ -33,7 +33,7 @@ class Unusable(Exception):
 
 
 class _Station:
-    """What runs on the other side, as an actor of Ray."""
+    """Worker on a Ray cluster, as an actor."""
 
     def load(
         self, expected: str, make: Make, files: Mapping[str, Path], sent: Mapping[str, list[Any]]

@@ -12,12 +12,12 @@ from bench.core.validation import Positive, build
 FILE_NAME = "bench.toml"
 
 Precision = Literal["float32", "bfloat16", "float16"]
-"""What networks compute in; all around them is float32."""
+"""Number format of the networks' passes; everything else is float32."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """What bench.toml may say.
+    """Contents of bench.toml.
 
     `weights` maps a kind of network to the checkpoint to use in place of the one found by size and
     scale; `settings` maps a method to the settings that differ from its defaults; `recognition`

@@ -17,7 +17,7 @@ from typing import Any
 from bench.core.errors import BenchError, Refused
 
 UNFINISHED = ".bench-"
-"""What names of files begin with that are being written."""
+"""Prefix of the names of files that are being written."""
 
 
 @contextmanager
@@ -221,7 +221,7 @@ class Journal:
             write_bytes(self.path, data[: data.rfind(b"\n") + 1])
 
     def _ends_torn(self) -> bool:
-        """Whether the last line has no end; reads one byte, for a journal may be long."""
+        """Return whether the last line has no end; reads one byte, for a journal may be long."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return False
         with self.path.open("rb") as file:
@@ -234,7 +234,7 @@ class Journal:
 
 
 SEAL = "bench-seal"
-"""What the entry of a file is called that holds the hash of its own bytes."""
+"""Key under which a JSON file holds the hash of its own content."""
 
 BLANK = "0" * 64
 """A seal's value before its file is sealed."""
@@ -252,7 +252,7 @@ def seal(data: bytes) -> bytes:
 
 
 def is_sealed(data: bytes) -> bool | None:
-    """Whether these are the bytes that were sealed; None where there is no seal."""
+    """Return whether the seal fits these bytes; None where there is no seal."""
     found = _SEALED.search(data)
     return found and found[1].decode() == sha256(_with_seal(data, BLANK))
 

@@ -1,4 +1,4 @@
-"""What lies where, and whether it is here: the project's files, the user's cache, packages."""
+"""Paths: the project's files, the user's cache, optional packages."""
 
 import os
 from importlib.util import find_spec

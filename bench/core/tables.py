@@ -22,7 +22,7 @@ SMALL = 2**26
 """Bytes of a table that is no bomb, whatever its ratio."""
 
 CODECS = frozenset({"SNAPPY", "UNCOMPRESSED"})
-"""What `write_table` may use; others pack a page of zeros to a thousandth, whatever it says."""
+"""Compression codecs of `write_table`; others allow decompression bombs."""
 
 _CELL = 8  # bytes that a number takes, or what leads to a text
 _ROWS = 2**16  # read at a time

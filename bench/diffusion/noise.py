@@ -37,7 +37,7 @@ class Noise(Protocol):
 
 @dataclass(frozen=True)
 class StreamKey:
-    """What a stream of draws depends on, and all of it."""
+    """Key of a noise stream: everything that its draws depend on."""
 
     seed: int
     image: str
@@ -82,7 +82,7 @@ class KeyedNoise:
 
 @cache
 def _threads(count: int) -> ThreadPoolExecutor:
-    """Of which each draws for another image: NumPy lets go of the interpreter while it does."""
+    """Return threads, each drawing for another image; NumPy releases the GIL meanwhile."""
     return ThreadPoolExecutor(count, "noise")
 
 

@@ -19,7 +19,7 @@ Network = Callable[[Tensor, Tensor], Tensor]
 """(x [B, 3, H, W], timesteps [B]) -> eps or v [B, 3, H, W], or [B, 6, H, W] with variance."""
 
 Parametrisation = Literal["eps", "v"]
-"""What a network predicts: the noise eps, or v = sqrt(abar) eps - sqrt(1 - abar) x0.
+"""Parametrisation of a network: the noise eps, or v = sqrt(abar) eps - sqrt(1 - abar) x0.
 
 v is the velocity of Salimans and Ho 2022. Computing x0_hat from eps divides by sqrt(abar), which
 amplifies errors 157 times at t = 999 of the linear schedule; from v it does not.

@@ -40,7 +40,7 @@ from bench.methods.settings import (
 
 @dataclass(frozen=True)
 class DPISettings:
-    """What a result of DPI depends on.
+    """Settings of DPI.
 
     `tau` parts stage I (fixed mask) from stage II (adaptive mask), `s` sharpens the mask's
     probabilities, `omega` weighs the condition by w = t / omega, `k` is the grid's spacing.
@@ -71,7 +71,7 @@ class DPISettings:
 
     @property
     def off_grid(self) -> float:
-        """What a condition holds off its grid; the released code marks it so."""
+        """Value of a condition off its grid, as in the released code."""
         return 1e-6 if self.form == "released" else 0.0
 
 

@@ -1,4 +1,4 @@
-"""What methods there are, and whether each can run here and now."""
+"""List methods and whether each can run here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

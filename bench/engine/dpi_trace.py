@@ -1,4 +1,4 @@
-"""What DPI's condition looks like on its way, as in the paper's Figure 3."""
+"""Trace DPI's condition over the timesteps, as in the paper's Figure 3."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is run: the settings that all runs of a comparison share, and each method made ready."""
+"""Experiments: settings shared by all runs of a comparison, and methods resolved for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

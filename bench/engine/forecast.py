@@ -1,4 +1,4 @@
-"""What runs will cost, before they are run: exact counts, and times from a rehearsal.
+"""Forecast the cost of runs: exact NFE, and times from a rehearsal.
 
 In a rehearsal a method restores one batch with its own networks, each of which computes its first
 few calls only and then gives its last answer again. Every call is so counted, and what one costs is
@@ -33,7 +33,7 @@ COMPUTED = 5
 
 @dataclass(frozen=True)
 class Forecast:
-    """What restoring `images` images by a method will cost.
+    """Cost of restoring `images` images by a method.
 
     `calls` are evaluations of networks, each on one image; `seconds` is all the time, of which
     `loading` goes by before the first image; `disk` are bytes. None is what can't be told: of a
@@ -209,7 +209,7 @@ def forecast(
 
 
 def _picture_bytes(testset: TestSet) -> int:
-    """Of a result, which is about as large a file as its original, or as one of noise."""
+    """Estimate the file size of a result in bytes: its original's, or that of noise."""
     plan = testset.manifest.plan
     hr = [entry.hr for entry in testset.manifest.images[:100] if entry.hr]
     if not hr:

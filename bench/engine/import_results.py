@@ -24,7 +24,7 @@ ORIGIN = "imported"
 
 @dataclass(frozen=True)
 class Import:
-    """How a folder of results is read.
+    """Options of an import.
 
     Attributes:
         pattern: path of each file without its suffix, "{image}" for the id.

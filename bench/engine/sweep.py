@@ -20,7 +20,7 @@ from bench.engine.run import Finished, check_prerequisites, run_suite
 from bench.methods import Method, find_method
 
 Point = Mapping[str, Any]
-"""What is changed of a method's settings: setting -> value."""
+"""Changed settings of a method: setting -> value."""
 
 CPU = torch.device("cpu")
 

@@ -1,4 +1,4 @@
-"""What a method is, which ones there are, and how one is made ready for a test set."""
+"""Methods: the interface, the catalogue, and configuration for a test set."""
 
 from bench.methods.catalogue import (
     check_new_name,

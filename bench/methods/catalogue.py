@@ -115,7 +115,7 @@ def find_program(name: str) -> Program:
 
 
 def check_new_name(name: str) -> None:
-    """Whether a new method, or results from elsewhere, can have this name.
+    """Check the name of a new method or of imported results.
 
     Raises:
         WrongUsage: it is a method's, or can't be the name of a file of `baselines/`.

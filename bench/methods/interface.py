@@ -126,7 +126,7 @@ class Method(Generic[Settings]):
 
     @property
     def kind(self) -> str:
-        """What sort of method it is, in a word, by what it needs."""
+        """Type of the method: external, plain, zero-shot or trained."""
         if self.fingerprint:
             return "external"
         if not self.needs:
@@ -172,7 +172,7 @@ class Configured:
 
     @property
     def needs(self) -> list[str]:
-        """What all parts need, the prior before the Corrector."""
+        """Networks that all parts need, the prior before the Corrector."""
         return sorted({need for part in self.parts for need in part.method.needs}, reverse=True)
 
     def restore(self, problem: Problem) -> Tensor:

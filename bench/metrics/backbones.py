@@ -26,7 +26,7 @@ from bench.networks.registry.records import find_record
 Tensors = dict[str, npt.NDArray[np.float32]]
 
 LPIPS = "lpips"
-"""What `bench weights get` calls both backbones together."""
+"""Name of both backbones together in `bench weights get`."""
 
 GET = f"bench weights get {LPIPS}"
 

@@ -1,4 +1,4 @@
-"""What a metric is, in its three kinds: of a picture, of a picture's features, of a whole set.
+"""Base classes of metrics: per image, per image from features, and of whole sets.
 
 A `Metric` compares a picture with its reference. A `FeatureMetric` compares what a network sees in
 the two, and a `SetMetric` what it sees in all pictures with what it sees in all originals; both
@@ -44,8 +44,8 @@ class Measure(ABC):
 
     per: ClassVar[Literal["image", "set", "run"]] = "image"
     compared_with: ClassVar[Reference] = "hr"
-    """What a picture is measured against: its original, the LR input, nothing but itself, or the
-    same image in other repetitions of the run."""
+    """Reference of each image: its original, the LR input, itself (no reference), or the same image
+    in other repetitions of the run."""
 
     name: str
     title: str
@@ -77,12 +77,12 @@ class Measure(ABC):
 
     @property
     def error(self) -> "Measure | None":
-        """Of a metric of whole sets, what measures its standard error, if anything does."""
+        """Measure of the standard error of a set metric, if there is one."""
         return None
 
     @property
     def reference_jpeg(self) -> bool:
-        """Whether references pass through JPEG too, as restored ones do."""
+        """Return whether references pass through JPEG too, as restored ones do."""
         return self.jpeg and self.reference in {"itself", "repetitions"}
 
     @property
@@ -170,7 +170,7 @@ class FeatureMetric(Measure):
     @property
     @abstractmethod
     def extractor(self) -> "Extractor":
-        """What makes the features."""
+        """Extractor of the features."""
 
     @property
     def records(self) -> tuple[str, ...]:
@@ -208,7 +208,7 @@ class SetMetric(Measure):
     @property
     @abstractmethod
     def extractor(self) -> "Extractor":
-        """What makes the features."""
+        """Extractor of the features."""
 
     @property
     def records(self) -> tuple[str, ...]:

@@ -143,7 +143,7 @@ def _kinds(tasks: Iterable[Task]) -> tuple[list[Task], dict[Key, list[Task]]]:
 
 
 def _results(asked: Iterable[_Asked]) -> int:
-    """How many pictures are measured."""
+    """Return the number of images to measure."""
     return len({task.sr.path for _, task in asked})
 
 

@@ -16,12 +16,12 @@ def checkpoint_path(name: str) -> Path:
 
 
 def checkpoint_sha256(name: str) -> str:
-    """Of the file that is here; "absent" without one."""
+    """Return the hash of the file; "absent" if it is missing."""
     return file_sha256(checkpoint_path(name))
 
 
 def file_sha256(path: Path) -> str:
-    """Of a file, computed once; "absent" without one."""
+    """Return the hash of a file, computed once; "absent" if it is missing."""
     return _hash(path, path.stat().st_mtime_ns) if path.is_file() else "absent"
 
 

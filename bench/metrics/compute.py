@@ -145,7 +145,7 @@ def _extract(
 
 
 def made_by(metric: FeatureMetric | SetMetric) -> tuple[str, str]:
-    """How the features of pictures were made, and those of references."""
+    """Return the keys of the features of results and of references."""
     extractor = metric.extractor
     return kept_as(extractor, metric.jpeg), kept_as(extractor, metric.reference_jpeg)
 

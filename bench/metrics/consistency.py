@@ -1,4 +1,4 @@
-"""What only super-resolution is asked: does a result agree with its input, and do results differ?
+"""Consistency with the LR input, and diversity of repeated results.
 
 Consistency with the LR input says whether a method restored this face or another one; diversity,
 whether its repetitions are several answers or one. Neither has a best value by itself.

@@ -60,7 +60,7 @@ class Extractor(ABC):
 
 
 def kept_as(extractor: Extractor, jpeg: bool) -> str:
-    """How features were made, for `FeatureCache`: the extractor, and what pictures went through."""
+    """Return the key of features in `FeatureCache`: extractor and preprocessing."""
     return f"{extractor.identity}, pictures as {jpeg_identity()}" if jpeg else extractor.identity
 
 
@@ -74,7 +74,7 @@ class FeatureCache:
         self._folder = folder
 
     def has(self, extractor: str, picture: str) -> bool:
-        """Whether these features are here."""
+        """Return whether these features are here."""
         return self._path(extractor, picture).is_file()
 
     def write(self, extractor: str, picture: str, features: Features) -> None:

@@ -25,7 +25,7 @@ PAPER_JPEG = frozenset({"celeba"})
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a test set is measured; `jpeg` is whether pictures pass through JPEG first."""
+    """Measurement protocol; `jpeg`: compress results as JPEG before measuring."""
 
     name: Name
     jpeg: bool = False
@@ -48,7 +48,7 @@ def protocols(choice: str, recipe: str) -> Sequence[Protocol]:
 
 
 def jpeg_identity() -> str:
-    """How pictures are kept as JPEG, in words for identities."""
+    """Describe the JPEG settings, for identities."""
     from PIL import features
 
     return f"JPEG quality {QUALITY} 4:2:0, libjpeg {features.version('jpg')}"

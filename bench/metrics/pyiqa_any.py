@@ -250,7 +250,7 @@ def _offline(wanted: bool) -> Iterator[None]:
 
 
 def _caused_by_connection(error: BaseException | None) -> bool:
-    """Whether a refused connection is at the bottom of an error."""
+    """Return whether a refused connection is at the bottom of an error."""
     while error is not None:
         if isinstance(error, _Connected) or "_Connected" in str(error):
             return True

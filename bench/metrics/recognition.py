@@ -47,7 +47,7 @@ _PROCESSES = 8  # at most: each takes 0.1 GB, and evaluation is to run in 2 GB
 
 @dataclass(frozen=True)
 class Recognition:
-    """How faces are compared; names are DeepFace's.
+    """Settings of face recognition, in DeepFace's names.
 
     Attributes:
         model: the network that embeds faces.
@@ -193,7 +193,7 @@ class FaceMetric(FeatureMetric):
         return self._value(self.distance(sr, hr))
 
     def distance(self, sr: Features, hr: Features) -> float:
-        """Of the two faces that are nearest, as DeepFace.verify chooses them."""
+        """Return the distance of the two nearest faces, as DeepFace.verify does."""
         module: Any = importlib.import_module("deepface.modules.verification")
         return min(
             float(module.find_distance(one, other, self.setting.distance))

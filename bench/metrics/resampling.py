@@ -27,7 +27,7 @@ _SEED = 0
 
 
 def standard_error(statistic: Statistic, images: int) -> float:
-    """Of a statistic of so many images; for the same number always of the same halves."""
+    """Estimate a standard error by half-sampling, with the same halves for equal numbers."""
     random = np.random.default_rng(_SEED)
     halves = [random.permutation(images)[: images // 2] for _ in range(RESAMPLES)]
     drawn, left = images // 2, images - images // 2

@@ -1,4 +1,4 @@
-"""What means over images tell: their intervals, and which methods can't be separated. Pure.
+"""Statistics of means over images: confidence intervals, and tests between methods. Pure.
 
 All methods of a metric are resampled together, with the same images each time, so that how hard an
 image is takes no part in their differences.
@@ -32,7 +32,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Standing:
-    """What is known of one method's value beside the best one.
+    """Comparison of one method with the best one.
 
     `interval` is of the value, `behind` of how much better the best one is. `p_value` is of the
     hypothesis that the two are alike, corrected for all pairs of methods. `effect` is the
@@ -49,7 +49,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Paired:
-    """How much larger one of two paired lists is in the mean, and what is known of that.
+    """Mean difference of two paired lists, with interval and test.
 
     `interval` is of the difference, `p_value` Wilcoxon's, not corrected for others, and `effect`
     the rank-biserial correlation, 1 where it is larger throughout. None is what too few pairs
@@ -63,7 +63,7 @@ class Paired:
 
 
 def paired(one: Array, other: Array) -> Paired:
-    """How much larger `other` is than `one`, scores [N] of the same images, all finite, N > 0."""
+    """Compare `other` with `one`: scores [N] of the same images, all finite, N > 0."""
     differences = other - one
     mean = float(differences.mean())
     if len(differences) < _SMALLEST:
@@ -73,7 +73,7 @@ def paired(one: Array, other: Array) -> Paired:
 
 
 def standings(scores: Array, higher_is_better: bool) -> list[Standing]:
-    """Of methods by images [M, N], all finite: the best is that of the best mean.
+    """Compare methods [M, N images], all finite, with the one of the best mean.
 
     Intervals are percentiles of the means over resampled images (Efron and Tibshirani: An
     Introduction to the Bootstrap, 1993); p values are those of Wilcoxon's signed-rank test.
@@ -103,7 +103,7 @@ def standings(scores: Array, higher_is_better: bool) -> list[Standing]:
 def standings_by_error(
     values: Sequence[float], errors: Sequence[float], higher_is_better: bool
 ) -> list[Standing]:
-    """Of values that are no means, with their standard errors.
+    """Compare values with standard errors, such as set metrics, with the best one.
 
     Intervals and tests take the normal distribution. That the methods restored the same images is
     not made use of, so that a difference must be larger to count.
@@ -172,7 +172,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 @lru_cache(maxsize=4)
 def _counts(images: int) -> Array:
-    """How often each image is drawn in each resample, [R, N]."""
+    """Return how often each image is drawn in each resample, [R, N]."""
     random = np.random.default_rng(_SEED)
     drawn = random.multinomial(images, np.full(images, 1 / images), size=RESAMPLES)
     return drawn.astype(np.float64)

@@ -1,4 +1,4 @@
-"""Whether our value agrees with a printed one, and why the two may not be compared. Pure."""
+"""Agreement of our values with published ones, and reasons against comparing. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from bench.report.statistics import Interval
 
 
 class Verdict(Enum):
-    """How a value lies to the printed one.
+    """Agreement with the published value.
 
     MATCH: within the tolerance. NEAR: within twice the tolerance. OFF: further away.
     NOT_COMPARABLE: the two are not of the same thing.

@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Options:
-    """What the user chooses of a reproduction.
+    """Options of a reproduction.
 
     Attributes:
         embedded: in small, with the networks that ship.

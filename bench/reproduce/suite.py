@@ -44,7 +44,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Suite:
-    """What makes a published table or figure.
+    """A published table or figure, and how it is made.
 
     Attributes:
         title: for people.

@@ -18,7 +18,7 @@ from bench.testsets.manifest import FILE_NAME, differences, read_manifest, stran
 
 @dataclass(frozen=True)
 class Audit:
-    """What runs lead back to, a line each, and a line for whatever is not as it was."""
+    """Origins of runs, a line each, and a line per deviation found."""
 
     origins: tuple[str, ...]
     found: tuple[str, ...]

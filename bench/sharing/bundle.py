@@ -49,7 +49,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Contents:
-    """What the manifest says: the files behind it, in their order."""
+    """Manifest of an archive: its files in order."""
 
     format: int
     files: tuple[Member, ...]

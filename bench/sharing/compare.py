@@ -21,7 +21,7 @@ from bench.testsets.manifest import Manifest
 
 Value = TypeVar("Value")
 Pair = tuple[Value, Value]
-"""Of the first result, and of the second one."""
+"""Values of the first and of the second result."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Measurement:
 
     @property
     def alike(self) -> bool:
-        """Whether both were measured the same way."""
+        """Return whether both were measured the same way."""
         return self.identities[0] == self.identities[1]
 
     @property

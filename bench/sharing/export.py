@@ -1,4 +1,4 @@
-"""What an export holds, packed and checked again.
+"""Pack an export, and check it again.
 
     manifest.json                               hashes of all that follows
     table.json, table.csv, table.md             the table, as `bench report` prints it

@@ -21,7 +21,7 @@ from bench.testsets.manifest import FILE_NAME, Manifest, read_manifest
 
 @dataclass(frozen=True)
 class Result:
-    """What is known of a run.
+    """A run, as read from a folder or an archive.
 
     Attributes:
         name: its folder's, which begins with the method's.
@@ -55,7 +55,7 @@ class Result:
         return self.table[self.table["sr_sha256"].isin([*files, set_sha256(files)])]
 
     def is_called(self, name: str) -> bool:
-        """Whether a name means this run: its method's, its folder's, or what that begins with."""
+        """Return whether a name means this run: its method's, its folder's, or a prefix of that."""
         method = self.spec.method
         return name == method or (name.startswith(f"{method}-") and self.name.startswith(name))
 

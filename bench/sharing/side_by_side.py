@@ -24,7 +24,7 @@ Grid = list[tuple[str, list[str]]]
 
 @dataclass(frozen=True)
 class _Words:
-    """What is said of a comparison, whichever way it is drawn; nothing is escaped yet."""
+    """Content of a comparison, independent of rendering; nothing is escaped yet."""
 
     sides: tuple[str, ...]
     differences: Grid

@@ -111,12 +111,12 @@ class Run:
 
     @cached_property
     def spec(self) -> RunSpec:
-        """What was run."""
+        """Specification of the run."""
         return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What leads from a table back to the bytes behind it: hashes, and the code's commit."""
+        """Origin of a table's row: hashes of its inputs, and the commit of the code."""
         return {
             "run": self.spec.identity,
             "testset": self.spec.testset,
@@ -131,7 +131,7 @@ class Run:
 
     @property
     def variants(self) -> dict[str, list[str]]:
-        """What tables print behind the method's title -> settings that it stands for."""
+        """Label of a variant in tables -> its settings."""
         return dict(self.description.get("variants", {}))
 
     def note_variants(self, variants: Mapping[str, Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""What is written down of a run: what it was, what became of each image, and what was measured.
+"""Schema of a run on disk: its specification, records of images, and scores.
 
 A run's identity is the hash of what determines its numbers, and nothing else. Whatever is read back
 is checked, for it may be damaged, another version's, or a stranger's.
@@ -53,7 +53,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one restored image; None is what nobody measured."""
+    """Record of one restored image; None where not measured."""
 
     image: str
     sha256: str

@@ -16,7 +16,7 @@ from bench.core.errors import BenchError
 from bench.core.paths import dlib_models, install_command
 
 ALIGNER = "dlib HOG, 68 landmarks, FFHQ frame"
-"""What the alignment is called in a plan; another detector would be another test set."""
+"""Name of the alignment in a plan; another detector makes another test set."""
 
 Points = npt.NDArray[np.float64]
 

@@ -22,7 +22,7 @@ MAX_RATIO = 100
 """Bytes unpacked per byte packed. Image files are compressed already: theirs is near 1."""
 
 SMALL = 2**20
-"""What unpacks to no more than this is no bomb, whatever its ratio."""
+"""Bytes up to which an archive is unpacked whatever its compression ratio."""
 
 
 def open_archive(path: Path) -> Source:

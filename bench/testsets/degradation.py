@@ -83,10 +83,10 @@ RANGES: Mapping[str, Ranges] = {
 }
 
 DEGRADATIONS = ("bicubic", *RANGES)
-"""What `--degradation` may be where there is ground truth to degrade."""
+"""Values of `--degradation` for datasets with ground truth."""
 
 REAL = "real"
-"""What it is called where the world has degraded the photographs and nothing is done to them."""
+"""Degradation of real-world images, to which nothing is done."""
 
 
 def draw_parameters(ranges: Ranges, generator: np.random.Generator, size: int) -> Parameters:

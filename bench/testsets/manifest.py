@@ -54,7 +54,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """What determines a test set, but for the bytes of its sources.
+    """Plan of a test set: everything that determines it but the bytes of its sources.
 
     `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` says by what
     photographs were aligned here, if they were. `ranges_for` is the size in pixels that the ranges
@@ -109,7 +109,7 @@ class TestSet:
 
     @property
     def ground_truth(self) -> bool:
-        """Whether there are HR pictures to compare with."""
+        """Return whether there are HR pictures to compare with."""
         return all(entry.hr is not None for entry in self.manifest.images)
 
     @cached_property

@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 def is_image(name: str) -> bool:
-    """Whether a path within a source is that of an image: no hidden part, and a known suffix."""
+    """Return whether a path within a source is that of an image: no hidden part, and a known suffix."""
     path = PurePosixPath(name)
     return (
         not any(part.startswith(".") for part in path.parts)

@@ -76,7 +76,7 @@ class _Work:
         }
 
     def has(self, photograph: Photograph) -> bool:
-        """Whether this photograph's pictures are there as they were written."""
+        """Return whether this photograph's pictures are there as they were written."""
         entry = self.done.get(photograph.id)
         return (
             entry is not None
@@ -206,7 +206,7 @@ def _keep(works: list[_Work], built: Built) -> None:
 
 
 def _parameters(plan: Plan, image: str) -> Parameters | None:
-    """Of a blind degradation: from a stream keyed by (seed, degradation, image) alone."""
+    """Draw the parameters of a blind degradation, keyed by (seed, degradation, image)."""
     if plan.degradation not in RANGES:
         return None
     from bench.diffusion.noise import StreamKey  # brings torch, which bicubic has no use for

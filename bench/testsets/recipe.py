@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a dataset's images become the HR images of a test set.
+    """Recipe of a test set: from a dataset's images to HR images.
 
     `count` images are taken in the order of their names; `size` is that of the paper. `framing`
     gives, per size, a crop box that brings the images to the framing of the prior of that size.

@@ -30,7 +30,7 @@ Objective = Callable[[nn.Module, Tensor, torch.Generator], Losses]
 
 @dataclass(frozen=True)
 class Trained:
-    """What a finished training gives: averaged weights, on the CPU, and how it went.
+    """Result of a training: averaged weights on the CPU, and the loss curve.
 
     `final_loss` is the mean over the last tenth of the steps.
     """

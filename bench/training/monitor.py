@@ -1,4 +1,4 @@
-"""What a training shows of itself: pictures beside its checkpoint, and a log for TensorBoard."""
+"""Monitoring of a training: images beside its checkpoint, and a TensorBoard log."""
 
 import io
 import warnings
@@ -44,7 +44,7 @@ class ErrorCurve:
 
 @dataclass(frozen=True)
 class Preview:
-    """How a task shows itself.
+    """Preview of a training task.
 
     `images` draws pictures [N, 3, H, W] in [-1, 1] with a network, `columns` in a row. `error`
     says what the curve counts; `reference`, named by `reference_name`, is a curve over all

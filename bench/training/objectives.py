@@ -1,4 +1,4 @@
-"""What is minimised: the losses of the prior, of the Corrector and of SR3, per image."""
+"""Per-image losses of the prior, the Corrector and SR3."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from bench.dpi.masks import fixed_mask, on_grid
 
 @dataclass(frozen=True)
 class Losses:
-    """Of a batch, each [B]: what is minimised, the timestep of 1000, the plain squared error."""
+    """Losses of a batch, each [B]: objective, timestep of 1000, unweighted squared error."""
 
     objective: Tensor
     t: Tensor

@@ -1,4 +1,4 @@
-"""What surrounds a training: the processes that share it, and the signals that stop it."""
+"""Processes that share a training, and signals that stop it."""
 
 import os
 import signal

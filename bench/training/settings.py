@@ -1,4 +1,4 @@
-"""What a training run depends on, and the named configurations."""
+"""Settings of a training run, and named presets."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -8,7 +8,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a training run depends on, beside network, objective and data.
+    """Settings of a training run.
 
     `batch` counts the images of an optimiser step over all processes and all `accumulate` passes.
     The learning rate warms up linearly over `warmup` steps, stays, and falls linearly to zero over

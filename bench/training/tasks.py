@@ -1,4 +1,4 @@
-"""What can be trained: a prior, a Corrector, or SR3; from images to a checkpoint with its card."""
+"""Training tasks: a prior, a Corrector or SR3, from images to a checkpoint with its card."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace

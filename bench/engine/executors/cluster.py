@@ -41,7 +41,7 @@ class OnCluster:
         self._facts: dict[str, Any] | None = None
 
     def provenance(self) -> dict[str, Any]:
-        """Of one of the workers, and what the cluster is like."""
+        """Return the provenance of one worker, and facts about the cluster."""
         if self._facts is None:
             facts = self._cluster.ask(partial(_facts, self._cluster.cpus, self._cluster.gpus))
             self._facts = {**facts, "cluster": self._cluster.facts}
@@ -63,7 +63,7 @@ def _facts(threads: int, gpus: float) -> dict[str, Any]:
 
 
 def _device(gpus: float) -> torch.device:
-    """Of a worker that was given so many: Ray does not hide GPUs from those that have none."""
+    """Return the device of a worker with so many GPUs; Ray hides none from workers without."""
     return choose_device() if gpus else torch.device("cpu")
 
 

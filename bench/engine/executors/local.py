@@ -194,7 +194,7 @@ class Worker:
             torch.cuda.empty_cache()
 
     def _peak_memory(self) -> int:
-        """Of this process, on the GPU where it has one; or of a program that it ran."""
+        """Return the peak memory in bytes: of the GPU, this process, or an external program."""
         if self._configured.method.fingerprint:
             return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
         if self._device.type == "cuda":

@@ -1,4 +1,4 @@
-"""What passes between the driver of a run and its workers: picklable data without open files.
+"""Messages between the driver of a run and its workers: picklable data without open files.
 
 The driver makes `Unit`s; a worker that holds an `Assignment` turns each into an `Outcome`. Paths of
 checkpoints are the only places named, and their hashes travel along.

@@ -1,1 +1,1 @@
-"""What helps whoever adds a method: a file to begin with, and the promises it must keep."""
+"""Help for adding a method: a template, conformance checks, and calibration."""

@@ -20,7 +20,7 @@ from bench.methods.interface import Configured, Models, Problem
 SIZE, SCALE = 16, 4
 TRUTHS, REPETITIONS, TAIL = 12, 39, 2
 LEVEL = (REPETITIONS + 1 - 2 * TAIL) / (REPETITIONS + 1)
-"""Of the intervals whose coverage is counted: 0.9, without the TAIL outermost ranks on each side.
+"""Level of the intervals whose coverage is counted: 0.9, without TAIL ranks on each side.
 
 Among exchangeable draws all ranks of the truth, from 0 to REPETITIONS, are equally probable.
 """
@@ -31,7 +31,7 @@ EXACT = frozenset({"prior", "corrector"})
 
 @dataclass(frozen=True)
 class Calibration:
-    """How a method's repetitions agree with the posterior; each is 1 for an exact sampler.
+    """Agreement of a method's repetitions with the posterior; each is 1 for an exact sampler.
 
     Attributes:
         mean: how far the mean of the repetitions is from the prior's to the posterior's.

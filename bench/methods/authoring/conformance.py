@@ -1,4 +1,4 @@
-"""What every method promises, put to the test on small pictures with stand-ins for networks."""
+"""Conformance checks of a method, on small images with stand-in networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields

@@ -120,5 +120,5 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _by_folder(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Whether the path counts from an open folder, as where trees are removed."""
+    """Return whether the path counts from an open folder, as where trees are removed."""
     return event in {"os.mkdir", "os.remove", "os.rmdir"} and arguments[-1] != -1

@@ -27,7 +27,7 @@ FILTERS: Mapping[Filter, Image.Resampling] = {
 
 @dataclass
 class Delivery:
-    """What came: image ids by what is wrong with them, and files that nobody asked for."""
+    """Delivered files: missing and wrong image ids, and extra files."""
 
     missing: list[str] = field(default_factory=list)
     wrong: dict[str, str] = field(default_factory=dict)

@@ -36,7 +36,7 @@ class Installation:
 
     @property
     def log(self) -> Path:
-        """What the last call printed."""
+        """Log file of the last call."""
         return self.folder / "log.txt"
 
     @property

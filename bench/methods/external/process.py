@@ -34,7 +34,7 @@ LOOK = 0.1
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a command may take: seconds, GiB that a process of it may fill, GiB in a folder."""
+    """Limits of a command: seconds, GiB of memory per process, GiB in a folder."""
 
     seconds: float = float("inf")
     memory: float | None = None

@@ -13,7 +13,7 @@ from bench.core.names import stays_below
 from bench.core.validation import Positive, build, override
 
 PLACES = ("python", "repository", "input", "output", "scale", "size")
-"""What a command may name in braces, beside the settings."""
+"""Placeholders of a command, beside the settings."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one call may take: seconds to start and for each image, GiB of memory and of results.
+    """Limits of one call: seconds to start and per image, GiB of memory and of results.
 
     Memory is what one process may fill; addresses that are only reserved, as CUDA does by the
     terabyte, are not counted. Results are all files in the output folder.
@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Description:
-    """What the TOML file may say.
+    """Contents of the TOML file of an external program.
 
     `command` is a list of words, run in the repository without a shell; {python}, {repository},
     {input}, {output}, {scale}, {size} and each setting's name in braces are filled in. `inputs`

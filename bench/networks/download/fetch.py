@@ -28,7 +28,7 @@ _BUSY = (408, 425, 429)  # and all from 500 on: asking again may help
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """What a source may cost.
+    """Limits of a download.
 
     Attributes:
         largest: bytes, for a file whose size is not known beforehand.
@@ -90,7 +90,7 @@ def download(
 
 
 def is_web_page(path: Path) -> bool:
-    """Whether a file begins as HTML and XML do, and no format of weights does."""
+    """Return whether a file begins as HTML and XML do, and no format of weights does."""
     with path.open("rb") as file:
         return file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 

@@ -10,7 +10,7 @@ from bench.core.validation import read_back
 
 @dataclass(frozen=True)
 class Version:
-    """What tells one version of a served file from another; `length` is the whole file's."""
+    """Version of a served file; `length` is that of the whole file."""
 
     source: str
     length: int | None

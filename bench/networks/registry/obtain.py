@@ -79,7 +79,7 @@ def add_weights(name: str, file: Path) -> Path:
 
 
 def accepted(record: PublicCheckpoint) -> bool:
-    """Whether the licence asks for no consent, or has it: once for all files under it."""
+    """Return whether the licence asks for no consent, or has it: once for all files under it."""
     given = [entry.get("licence") for entry in _consents().read()]
     return not record.non_commercial or record.licence in given
 

@@ -1,4 +1,4 @@
-"""What is known of each public checkpoint: the tables of records.toml."""
+"""Records of public checkpoints, read from records.toml."""
 
 import re
 from collections.abc import Mapping

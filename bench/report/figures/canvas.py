@@ -1,4 +1,4 @@
-"""What all figures share: their look, the colours, where labels go, and how they are saved."""
+"""Shared by all figures: style, colours, placement of labels, saving."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ STYLE: Any = {
 
 @dataclass(frozen=True)
 class Look:
-    """How one thing is drawn everywhere in a figure; by shape too, for prints without colour."""
+    """Colour and marker of one method in a figure; markers differ for prints without colour."""
 
     colour: str
     marker: str

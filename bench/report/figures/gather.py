@@ -36,7 +36,7 @@ class Result:
 
 
 def first_repetitions(runs: Sequence[Run]) -> list[Run]:
-    """Of every run and its repetitions the first."""
+    """Return the first repetition of every run."""
     return [group[0] for group in repeated(runs)]
 
 

@@ -43,7 +43,7 @@ class Part:
 
 
 Zoom = Part | Literal["different"] | None
-"""What is enlarged: a part of every face, of each that where methods differ most, or nothing."""
+"""Enlarged part: the same of every face, the one where methods differ most, or none."""
 
 
 def picture_grid(

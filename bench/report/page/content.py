@@ -1,4 +1,4 @@
-"""What the page says, from tables and runs: cells and their details, pictures, provenance. Pure."""
+"""Content of the page: cells with details, images, provenance. Pure."""
 
 import json
 import math
@@ -55,7 +55,7 @@ class ShownTable:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a test set or a run: groups of names and values, each under a heading."""
+    """Facts about a test set or a run: names and values in groups with headings."""
 
     testset: str
     key: str

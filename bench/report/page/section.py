@@ -1,4 +1,4 @@
-"""What a page is made of: a test set with its runs, and where the pictures of these lie."""
+"""Sections of a page: a test set, its runs, and the paths of their images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bench.store.run import Run
 from bench.testsets.manifest import TestSet
 
 DIGITS = 20
-"""Of a hash in a file's name: enough that no two pictures share one."""
+"""Digits of a hash in a file name, enough to tell all images apart."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ FEWEST = 3
 """Values of a setting that make a curve."""
 
 SIZE = {"width": 300, "height": 190, "left": 52, "right": 14, "top": 12, "bottom": 34}
-"""Of a drawing, and of the room around its plot."""
+"""Size of a drawing and margins of its plot, in pixels."""
 
 NEAREST = 21
 """Room between two labels below the plot."""

@@ -13,7 +13,7 @@ FILE_NAME = "conditions.toml"
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is known of a paper's measurements; None and what is left out is not known.
+    """Conditions of a paper's measurements; None where unknown.
 
     Attributes:
         size: of the results, in pixels.

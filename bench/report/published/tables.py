@@ -45,7 +45,7 @@ class PublishedValue:
 
 @dataclass(frozen=True)
 class PublishedMetric:
-    """How a table heads a metric's column, which direction its arrow gives, and our name of it."""
+    """A published metric: column heading, direction, and our name."""
 
     title: str
     higher_is_better: bool
@@ -67,7 +67,7 @@ class Selection:
         return {*self.settings, *self.unlike}
 
     def takes(self, method: str, settings: Mapping[str, Any]) -> bool:
-        """Whether a run of a method with these settings is one of them."""
+        """Return whether a run of a method with these settings is one of them."""
         return (
             method == self.method
             and all(settings.get(name) == value for name, value in self.settings.items())
@@ -94,7 +94,7 @@ class PublishedTable:
 
     @property
     def source(self) -> str:
-        """What notes call it: "DPI (AAAI-25), Table 1"."""
+        """Name for notes: "DPI (AAAI-25), Table 1"."""
         return f"{self.paper} ({self.venue}), {self.label}"
 
 

@@ -1,4 +1,4 @@
-"""What papers printed, put beside our values, with the facts in which the two differ."""
+"""Published values beside ours, with the conditions in which the two differ."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -35,7 +35,7 @@ ONE_REPETITION = "It compares repetitions, and there is one: `bench run --repeat
 
 
 class Measured(Protocol):
-    """What a table needs to know of a metric; `bench.metrics` has them."""
+    """A measured column, as a table sees it; implemented by `bench.metrics.base.Measure`."""
 
     @property
     def name(self) -> str: ...
@@ -58,7 +58,7 @@ class Measured(Protocol):
     def unavailable(self) -> str | None: ...
     @property
     def error(self) -> "Measured | None":
-        """Of a metric of whole sets, what measures its standard error, if anything does."""
+        """Measure of the standard error of a set metric, if there is one."""
         ...
 
 
@@ -159,7 +159,7 @@ def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
 
 @dataclass(frozen=True)
 class _Results:
-    """What is known of a run, read once."""
+    """Results of a run, read once."""
 
     run: Run
     testset: TestSet
@@ -179,7 +179,7 @@ class _Results:
 
     @property
     def is_input(self) -> bool:
-        """Whether every input was given back as it was."""
+        """Return whether every input was given back as it was."""
         inputs = {entry.id: entry.lr_sha256 for entry in self.testset.manifest.images}
         return {image: record.sha256 for image, record in self.records.items()} == inputs
 

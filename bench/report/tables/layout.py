@@ -52,12 +52,12 @@ class Layout:
 
     @property
     def tied(self) -> bool:
-        """Whether any cell is a tie with the best, so that the legend must say what that is."""
+        """Return whether any cell is a tie with the best, which the legend then explains."""
         return any(cell.tied for row in self.cells for cell in row)
 
     @property
     def marked(self) -> bool:
-        """Whether any cell is marked, so that a legend is worth its line."""
+        """Return whether any cell is marked, so that a legend is worth its line."""
         return any(cell.mark is not Mark.NONE for row in self.cells for cell in row)
 
     def note_number(self, cell: Cell) -> int | None:

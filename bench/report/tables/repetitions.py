@@ -44,6 +44,6 @@ def fold(rows: Sequence[Row], between: Collection[str] = ()) -> Row:
 
 
 def _means(values: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Of the metrics that all have."""
+    """Return the means of the metrics that all rows have."""
     shared = set(values[0]).intersection(*values)
     return {metric: fmean(of[metric] for of in values) for metric in shared}

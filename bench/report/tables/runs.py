@@ -162,5 +162,5 @@ def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[s
 
 
 def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:
-    """Whether a fact tells a run from another one; of different methods inside, the names do."""
+    """Return whether a fact tells a run from another; different inner methods differ by name."""
     return other[key] != value if key in other else " " not in key

@@ -1,4 +1,4 @@
-"""What a table of results is, and the arithmetic of its cells. Pure: no drawing, no files."""
+"""Tables of results and the arithmetic of their cells. Pure: no rendering, no files."""
 
 import math
 import statistics
@@ -103,7 +103,7 @@ class Table:
 
 
 class Mark(Enum):
-    """How a cell compares with the others of its column."""
+    """Comparison of a cell with the others of its column."""
 
     BEST = "best"
     SECOND = "second"
