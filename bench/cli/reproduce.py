@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def reproduce(
     name: Annotated[
-        str, typer.Argument(help="table1, table2, table3 or table4; or another suite.")
+        str, typer.Argument(help="table1 to table4, figure4, figure7, or another suite.")
     ],
     embedded: Annotated[
         bool, typer.Option("--embedded", help="In small: 64 px, with the networks that ship.")
@@ -44,7 +44,7 @@ def reproduce(
     ] = None,
     changes: ChangesOption = None,
 ) -> None:
-    """Make a table of a paper: fetch weights, train, prepare, run, measure and print.
+    """Make a table or figure of a paper: fetch weights, train, prepare, run, measure, print.
 
     Steps that are done are kept, so the same command resumes. What only a person can do, such as
     accepting a licence, is named, and the methods that need it are left out until then.

@@ -12,19 +12,22 @@ from bench.core.files import sha256, write_bytes
 from bench.engine.experiment import Experiment
 from bench.engine.forecast import forecast_suite
 from bench.engine.run import describe, run_suite
+from bench.images import read_image
 from bench.methods import configure
 from bench.metrics import Measure
 from bench.metrics.evaluate import score_runs
 from bench.metrics.protocol import protocols
-from bench.report.tables.collect import table_of
+from bench.report.published.tables import PublishedTable
 from bench.report.tables.paper import paper_table
-from bench.report.tables.runs import find_runs
 from bench.report.tables.table import Table
 from bench.reproduce.networks import find_trained, spacing, training, weights
 from bench.reproduce.steps import Planned, PlannedRun, Request, Step
 from bench.reproduce.suite import published_table
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet, open_testset
+
+WIDTH = 6.875
+"""Of figures in inches: two columns of text."""
 
 
 def reproduce(request: Request, dry_run: bool = False) -> Iterator[Step]:
@@ -213,39 +216,73 @@ def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> 
 
 
 def result_tables(request: Request) -> list[Table]:
-    """Return the table of every test set that is prepared, beside the published values."""
-    return [_table(request, planned, testset) for planned, testset in _prepared(request)]
+    """Return the table of every test set that is prepared, beside the published values.
+
+    A suite without a published table has none.
+    """
+    printed = published_table(request.suite)
+    return [_table(request, testset, printed) for _, testset in _prepared(request) if printed]
 
 
-def _table(request: Request, planned: Planned, testset: TestSet) -> Table:
+def _table(request: Request, testset: TestSet, printed: PublishedTable) -> Table:
     columns, protocol = _columns(request, testset), request.suite.protocol
-    if printed := published_table(request.suite):
-        return paper_table(printed, testset, request.here.results, columns, protocol)
-    names = tuple(dict.fromkeys(run.method for run in request.runs(planned)))
-    found = find_runs(testset, request.here.results, names, names)
-    return table_of(testset, found, columns, protocol, costs=False)
+    return paper_table(printed, testset, request.here.results, columns, protocol)
 
 
 def tables(request: Request) -> Iterator[Step]:
-    """Yield a step for the files of the table on each test set."""
-    return _on_testsets(request, "table of", _files)
+    """Yield a step for the files of the table or figure on each test set."""
+    what = "table of" if published_table(request.suite) else "figure of"
+    return _on_testsets(request, what, _files)
 
 
 def _files(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
-    stem = request.here.results / "reproduced" / f"{request.name}-{planned.name}"
-    note = f"{stem}.tex, .md and .json"
     if not _runs_on(request, planned, testset):
         return Step(what, "to do", "after a method has run")
-    table = ResultTable(_table(request, planned, testset))
-    texts = {"tex": table.to_latex(), "md": table.to_markdown(), "json": table.to_json()}
-    files = {stem.with_name(f"{stem.name}.{suffix}"): text for suffix, text in texts.items()}
-    done = Step(what, "done", note, sha256(texts["json"].encode()))
+    stem = request.here.results / "reproduced" / f"{request.name}-{planned.name}"
+    printed = published_table(request.suite)
+    contents = (
+        _rendered(request, testset, printed) if printed else _drawn(request, planned, testset)
+    )
+    files = {stem.with_name(f"{stem.name}.{suffix}"): data for suffix, data in contents.items()}
+    first, *others = contents
+    note = f"{stem}.{', .'.join([first, *others])}"
+    done = Step(what, "done", note, sha256(contents[first]))
 
     def write() -> Step:
-        for file, text in files.items():
-            write_bytes(file, text.encode())
+        for file, data in files.items():
+            write_bytes(file, data)
         return done
 
-    if all(f.is_file() and f.read_bytes() == text.encode() for f, text in files.items()):
+    if all(file.is_file() and file.read_bytes() == data for file, data in files.items()):
         return done
     return Step(what, "to do", note, perform=write)
+
+
+def _rendered(request: Request, testset: TestSet, printed: PublishedTable) -> dict[str, bytes]:
+    """Return suffix -> file of a table."""
+    table = ResultTable(_table(request, testset, printed))
+    texts = {"json": table.to_json(), "tex": table.to_latex(), "md": table.to_markdown()}
+    return {suffix: text.encode() for suffix, text in texts.items()}
+
+
+def _drawn(request: Request, planned: Planned, testset: TestSet) -> dict[str, bytes]:
+    """Return suffix -> file of a grid of faces: the input, all runs, the originals.
+
+    Raises:
+        BenchError: Matplotlib is not installed.
+    """
+    from bench.report.figures.canvas import drawing, encode, require
+    from bench.report.figures.pictures import picture_grid
+
+    require()
+    images = list(testset.entries)[: request.suite.faces]
+    columns = [("LR", tuple(testset.lr(image) for image in images))]
+    for run in request.runs(planned):
+        step = _run(request, planned, testset, run, "")
+        if step.state == "done":
+            made = Run(Path(step.note))
+            columns.append((run.label, tuple(read_image(made.picture(i)) for i in images)))
+    if testset.ground_truth:
+        columns.append(("GT", tuple(testset.hr(image) for image in images)))
+    with drawing():
+        return {"pdf": encode(picture_grid(columns, width=WIDTH), ".pdf")}

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from bench.core.config import Config, Workspace
 from bench.core.errors import WrongUsage
 from bench.core.presets import preset_config
-from bench.reproduce.suite import Suite, SuiteRun, SuiteTestSet, published_table
+from bench.reproduce.suite import Suite, SuiteTestSet, published_table
 from bench.testsets.manifest import Plan
 from bench.testsets.recipe import find_recipe, plan_testset
 
@@ -163,7 +163,7 @@ class Request:
         """Return the runs on a test set: a row of the published table each, or the suite's own."""
         table = published_table(self.suite)
         if table is None:
-            return [self._run(_label(run), run.method, {}, run.settings) for run in self.suite.runs]
+            return [self._run(run.label, run.method, {}, run.settings) for run in self.suite.runs]
         conditions = table.conditions
         runs = []
         for name, selection in table.selections.items():
@@ -190,8 +190,3 @@ class Request:
 
 def _names(testsets: tuple[SuiteTestSet, ...]) -> list[str]:
     return ["", *dict.fromkeys(each.recipe for each in testsets)]
-
-
-def _label(run: SuiteRun) -> str:
-    settings = ", ".join(f"{name} {value}" for name, value in run.settings.items())
-    return f"{run.method} {settings}".strip()

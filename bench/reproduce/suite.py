@@ -27,9 +27,10 @@ class SuiteTestSet:
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """A run that no published table lists."""
+    """A run that no published table lists; `label` stands above its faces."""
 
     method: str
+    label: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -55,7 +56,7 @@ class Suite:
         runs: of a suite without a published table.
         metrics: of a suite without a published table.
         settings: published row, or method -> settings that the table does not print.
-        figure: what is drawn in place of a table.
+        faces: number of faces in a figure, which a suite of `runs` draws as a grid.
         size: of the results in pixels.
         protocol: how images are fed to metrics.
         training_data: what Correctors learn from, for people.
@@ -69,7 +70,7 @@ class Suite:
     runs: tuple[SuiteRun, ...] = ()
     metrics: tuple[str, ...] = ()
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    figure: Literal["grid", "tradeoff"] | None = None
+    faces: Positive = 4
     size: Positive = 256
     protocol: Literal["strict", "paper"] = "paper"
     training_data: str = "FFHQ, images that are in no test set"

@@ -62,6 +62,18 @@ def test_a_table_is_made_in_small_and_a_second_time_nothing_is_done(home: Path, 
     assert {path: path.stat().st_mtime_ns for path in files} == files
 
 
+def test_a_figure_is_drawn_of_the_runs_of_its_suite(home: Path) -> None:
+    few = [word for setting in FEW for word in ("--set", setting)]
+    command = ("reproduce", "figure7", "--embedded", "--count", "1", *few)
+    first = good(*command)
+    (figure,) = (home / "results" / "reproduced").glob("figure7-*.pdf")
+    assert figure.read_bytes().startswith(b"%PDF")
+    assert "done     omega 1000 on sample-64-x8-first-1" in first.out
+    runs = [line for line in first.out.splitlines() if " on sample-64" in line]
+    assert len({line.split()[-1] for line in runs if "dpi-" in line}) == 8, "each has settings"
+    assert good(*command).out == first.out
+
+
 def test_rows_of_an_ablation_keep_their_own_settings(home: Path) -> None:
     planned = request(home, "table4", embedded=True, settings={"dpi": {"tau": 33.0, "steps": 7}})
     runs = {run.label: run.settings["dpi"] for run in planned.runs(planned.testsets()[0])}
