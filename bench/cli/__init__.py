@@ -190,6 +190,7 @@ training = typer.Typer(no_args_is_help=True, help="Train a prior, a Corrector or
 _add(training, EXTEND, train.prior, "train prior --size 64 --data faces.zip --out prior")
 _add(training, EXTEND, train.crt, "train crt --scale 8 --data faces.zip --out corrector")
 _add(training, EXTEND, train.sr3, "train sr3 --scale 8 --data faces.zip --out sr3")
+_add(training, EXTEND, train.again, "train again prior.safetensors --data faces.zip --out again")
 app.add_typer(training, name="train", rich_help_panel=EXTEND)
 
 checkpoints = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify weights.")

@@ -157,3 +157,19 @@ def sr3(
     from bench.training.tasks import sr3_task
 
     return sr3_task(size, scale, norm)
+
+
+def again(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `bench train` wrote.")],
+    data: Data,
+    out: Out,
+    start: Start = None,
+    steps: Annotated[int | None, typer.Option(help="Fewer steps, to try it.", min=1)] = None,
+    every: Every = 500,
+    changed_data: Changed = False,
+) -> None:
+    """Train a network again, as the card in its header says; the same command goes on."""
+    from bench.training.again import train_again
+
+    if path := train_again(checkpoint, data, out, start, steps, every, changed_data):
+        say(f"Wrote {path}")

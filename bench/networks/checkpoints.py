@@ -138,6 +138,17 @@ def convert_prior(path: Path, size: int, out: Path) -> Card:
     return card
 
 
+def read_card(path: Path) -> Card:
+    """Read the card in the header of a checkpoint of ours.
+
+    Raises:
+        BenchError: no such file, or not a checkpoint of ours.
+    """
+    if not path.is_file():
+        raise BenchError(f"There are no weights at {path}.")
+    return _read_safetensors(path)[0]
+
+
 def read_checkpoint(path: Path, kind: str) -> Checkpoint:
     """Read a safetensors checkpoint of ours, or a published prior or SR3 as it was released.
 

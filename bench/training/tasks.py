@@ -216,12 +216,13 @@ def run_task(
     start: Path | None = None,
     every: int = 500,
     changed_data: bool = False,
+    data_sha256: str | None = None,
 ) -> Path | None:
     """Train and write `<out>/<task.name>.safetensors`, with what is shown on the way beside it.
 
     Started several times by `accelerate launch` or `torchrun`, the processes share the work, and
     those that help the first return None. `start` is another checkpoint of this kind and
-    architecture to begin with.
+    architecture to begin with; `data_sha256` is the expected hash of the images.
 
     Raises:
         BenchError: packages that are missing, unusable data, a start of another architecture, or
@@ -231,7 +232,7 @@ def run_task(
         raise BenchError(f"Training needs packages: {missing}.")
     keep_freed_memory()
     with alone(out / "log" / task.name):
-        return _train(task, data, settings, out, start, every, changed_data)
+        return _train(task, data, settings, out, start, every, changed_data, data_sha256)
 
 
 def _train(
@@ -242,6 +243,7 @@ def _train(
     start: Path | None,
     every: int,
     changed_data: bool,
+    data_sha256: str | None,
 ) -> Path | None:
     """As `run_task`, where no other training writes the same files."""
     torch.manual_seed(settings.seed)  # initial weights have no generator of their own
@@ -253,6 +255,11 @@ def _train(
         network.requires_grad_(True).train()
         facts |= {"start": start.stem, "start_sha256": beginning.sha256}
     images = load_training_images(data, task.card.size)
+    if data_sha256 not in {None, images.sha256}:
+        raise BenchError(
+            f"{data} holds other images than the network learned from: give the same ones, or "
+            "--changed-data."
+        )
     own = task.card.to_json() | settings.facts() | facts | {"data_sha256": images.sha256}
     trained = train(
         network,

@@ -48,7 +48,7 @@ def test_the_commands_are_these() -> None:
         *("datasets add",),  # and `datasets` itself, which lists them
         *("import", "new-method", "check-method", "external setup"),
         *(f"figure {name}" for name in ("grid", "tradeoff", "conditions", "pareto", "scatter")),
-        *("train prior", "train crt", "train sr3"),
+        *("train prior", "train crt", "train sr3", "train again"),
         *("reference add", "reference list"),
         *(f"weights {name}" for name in ("list", "get", "add", "convert", "verify")),
         *("init", "reproduce", "oracle"),
