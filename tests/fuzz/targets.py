@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -306,7 +307,11 @@ TARGETS = {
 }
 
 
+@cache
 def seeds(name: str) -> list[bytes]:
-    """Return a target's own seeds and the inputs that once broke it."""
+    """Return a target's own seeds and the inputs that once broke it.
+
+    They are made once: torch's legacy format holds addresses, which differ from call to call.
+    """
     kept = [file.read_bytes() for file in sorted((KEPT / name).glob("*"))]
     return [*TARGETS[name].seeds(), *kept]
