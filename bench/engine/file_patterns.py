@@ -7,6 +7,7 @@ for the image's id.
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
+from unicodedata import normalize
 
 from bench.core.errors import WrongUsage
 
@@ -27,7 +28,7 @@ def match_files(pattern: str, files: Iterable[str]) -> dict[str, str]:
     for file in files:
         if (matched := form.fullmatch(_stem(file))) is None:
             continue
-        image = matched[1].replace("/", "__")
+        image = normalize("NFC", matched[1].replace("/", "__"))
         if image in found:
             raise WrongUsage(
                 f"{found[image]} and {file} are both of image {image} by the pattern {pattern!r}: "

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from unicodedata import normalize
 
 from bench.core.errors import Refused
 from bench.core.files import sha256
@@ -96,7 +97,7 @@ def _entry(job: Job, hr: bytes | None, lr: bytes) -> tuple[Entry, dict[str, byte
         lr=lr_name,
         hr_sha256=None if hr is None else sha256(hr),
         lr_sha256=sha256(lr),
-        source=photograph.source,
+        source=normalize("NFC", photograph.source),  # as the id, see `identified`
         source_sha256=sha256(photograph.data),
         parameters=job.parameters,
     )

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
+from unicodedata import normalize
 
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.names import invalid_filename_reason
@@ -50,7 +51,8 @@ def is_image(name: str) -> bool:
 def identified(names: list[str], where: str) -> dict[str, str]:
     """Image id -> path within the source, for every image among the paths, in their order.
 
-    The id is the path without its suffix, folders joined by two underscores. Hidden files are
+    The id is the path without its suffix, folders joined by two underscores, in composed Unicode
+    (NFC): macOS may decompose names, and its test sets must equal those of Linux. Hidden files are
     left out.
 
     Raises:
@@ -60,7 +62,7 @@ def identified(names: list[str], where: str) -> dict[str, str]:
     for name in names:
         if not is_image(name):
             continue
-        image = "__".join(PurePosixPath(name).with_suffix("").parts)
+        image = normalize("NFC", "__".join(PurePosixPath(name).with_suffix("").parts))
         if reason := invalid_filename_reason(image):
             raise BenchError(f"{where} holds {name!r}, whose name {reason}: rename it.")
         if image in images:

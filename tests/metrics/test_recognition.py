@@ -22,6 +22,7 @@ from bench.metrics.features import FeatureCache, Features
 from bench.metrics.protocol import STRICT, Protocol
 from bench.metrics.recognition import (
     PAPER,
+    SETTINGS,
     Distance,
     FaceMetric,
     Faces,
@@ -231,6 +232,28 @@ def test_identities_differ_where_values_may() -> None:
     ]
     keys = {metric(kind, **o).key for o in options for kind in (Distance, Verified)}
     assert len(keys) == 2 * len(options)
+
+
+NO_FACE: dict[str, Pixels] = {
+    "grey": np.full((256, 256, 3), 128, np.uint8),
+    "black": np.zeros((64, 64, 3), np.uint8),
+    "noise": np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8),
+    "stripes": np.tile(np.arange(256, dtype=np.uint8)[None, :, None], (256, 1, 3)),
+    "16 px of noise": np.random.default_rng(1).integers(0, 256, (16, 16, 3), dtype=np.uint8),
+}
+
+
+@pytest.mark.usefixtures("deepface")
+@pytest.mark.parametrize("detector", sorted({setting.detector for setting in SETTINGS.values()}))
+@pytest.mark.parametrize("picture", NO_FACE)
+def test_no_detector_takes_what_is_no_face_for_one(detector: str, picture: str) -> None:
+    """Else DeepFace embeds the whole image, and everything would be verified."""
+    (seen,) = Faces("Dlib", detector).extract([NO_FACE[picture]])
+    original = {"embeddings": np.ones((1, 128)), "found": np.array([1.0])}
+    assert seen["found"][0] == 0
+    assert metric(Found, detector=detector).compare(seen, original) == 0.0
+    assert metric(Verified, detector=detector).compare(seen, original) == "no face was found"
+    assert metric(Verified, detector=detector).compare(seen, seen) == "no face was found"
 
 
 @pytest.mark.parametrize(("distance", "value"), [(0.069, 100.0), (0.07, 100.0), (0.0701, 0.0)])

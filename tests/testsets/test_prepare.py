@@ -1,5 +1,6 @@
 """Preparation: what is built from a folder, taken up after a stop, confirmed or refused."""
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import bench.testsets.build
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file, write_bytes
 from bench.images import Pixels, encode_png, resize_bicubic
+from bench.sharing.audit import audit_testset
 from bench.testsets.manifest import Plan, TestSet, open_testset
 from bench.testsets.prepare import Prepared, prepare
 from bench.testsets.recipe import plan_testset
@@ -91,6 +93,26 @@ def test_the_identity_follows_pictures_and_plan_alone(tmp_path: Path) -> None:
         built(photos(tmp_path / "more", size=17), tmp_path / "e").manifest,
     ]
     assert len({manifest.sha256 for manifest in [first, *others]}) == 4
+
+
+def test_decomposed_names_of_macos_make_the_test_set_of_composed_ones(tmp_path: Path) -> None:
+    names = {form: unicodedata.normalize(form, "Zo\u00eb") for form in ("NFC", "NFD")}
+    assert names["NFC"] != names["NFD"]
+    made = []
+    for form, name in names.items():
+        write_bytes(tmp_path / form / f"{name}.png", encode_png(picture(1)))
+        made.append(built(tmp_path / form, tmp_path / f"set-{form}").manifest)
+    assert made[0].sha256 == made[1].sha256
+    assert made[1].images[0].id == names["NFC"]
+
+
+def test_copies_of_a_cloud_client_are_named_and_change_nothing(tmp_path: Path) -> None:
+    testset = built(photos(tmp_path / "photos"), tmp_path / "set")
+    copy = tmp_path / "set" / "lr" / "face-1 (1).png"
+    copy.write_bytes((tmp_path / "set" / "lr" / "face-1.png").read_bytes())
+    assert open_testset(tmp_path / "set") == testset
+    (line,) = audit_testset(tmp_path / "set")
+    assert "lr/face-1 (1).png" in line
 
 
 class Stop(Exception):
