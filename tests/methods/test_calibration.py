@@ -72,6 +72,10 @@ def test_the_posterior_mean_errs_half_as_much_as_a_sample() -> None:
     assert found.mean == pytest.approx(1, abs=0.01)
 
 
+def test_the_spread_is_a_ratio_of_variances() -> None:
+    assert calibrated(spread=0.8).spread == pytest.approx(0.64, abs=0.05)
+
+
 def test_the_command_tells_all_numbers_and_a_verdict() -> None:
     out = good("oracle", "ddnm", "--set", "ddnm.steps=10").out
     assert [line.split()[0] for line in out.splitlines()[:5]] == [
