@@ -153,7 +153,7 @@ def verify(
 
 def sheet(
     file: Annotated[Path, typer.Argument(help="The PNG to write.")],
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     faces: Annotated[int, typer.Option(help="How many faces, from the first on.", min=1)] = 24,
 ) -> None:
     """Save a contact sheet of a test set: LR and GT side by side, four faces in a row."""
@@ -161,6 +161,6 @@ def sheet(
     from bench.images import encode_png
     from bench.report.tables import collect
 
-    testset = open_testset_named(workspace(), on)
+    testset = open_testset_named(workspace(), testset_name)
     write_bytes(file, encode_png(collect.contact_sheet(testset, faces)))
     say(f"Saved {file}")

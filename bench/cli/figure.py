@@ -43,7 +43,7 @@ ShownOption = Annotated[Shown, typer.Option("--protocol", help="By which it was 
 def grid(
     out: OutOption,
     methods: MethodsArgument = None,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     faces: FacesOption = 4,
     images: ImagesOption = None,
     zoom: Annotated[
@@ -63,7 +63,7 @@ def grid(
 
     part = _zoom(zoom)
     here = _ready(out)
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     chosen = _faces(testset, images, faces)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
     columns = picture_columns(testset, first_repetitions(runs), chosen)
@@ -73,7 +73,7 @@ def grid(
 def pareto(
     out: OutOption,
     methods: MethodsArgument = None,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     metric: Annotated[str, typer.Option(help="The quality.")] = "lpips-alex",
     protocol: ShownOption = "strict",
     width: WidthOption = None,
@@ -83,7 +83,7 @@ def pareto(
     from bench.report.figures.points import pareto
 
     here = _ready(out)
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     results, columns = _results(here, testset, methods or (), [metric], protocol)
     placed, absent = between(results, "seconds", metric)
     _tell(absent)
@@ -95,7 +95,7 @@ def scatter(
     one: Annotated[str, typer.Argument(help="A method, or the folder of a run: across.")],
     other: Annotated[str, typer.Argument(help="Another one: up.")],
     out: OutOption,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     metric: Annotated[str, typer.Option(help="What is compared, of each image.")] = "lpips-alex",
     protocol: ShownOption = "strict",
     width: WidthOption = None,
@@ -105,7 +105,7 @@ def scatter(
     from bench.report.figures.points import scatter
 
     here = _ready(out)
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     results, columns = _results(here, testset, [one, other], [metric], protocol)
     pairs = pairs_of(results, columns[metric])
     across, up = (result.label for result in results)
@@ -115,7 +115,7 @@ def scatter(
 def tradeoff(
     out: OutOption,
     method: Annotated[str, typer.Argument(help="The method that was swept.")] = "dpi",
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     x: Annotated[str, typer.Option(help="Metric across.")] = "lr-psnr",
     y: Annotated[str, typer.Option(help="Metric up; diversity needs `--repeat 2`.")] = "diversity",
     image: Annotated[str | None, typer.Option(help="Id of the face shown; else the first.")] = None,
@@ -127,7 +127,7 @@ def tradeoff(
     from bench.report.figures.tradeoff import tradeoff
 
     here = _ready(out)
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     (face,) = _faces(testset, image and [image], 1)
     results, columns = _results(here, testset, [method], [x, y], protocol)
     placed, absent = between(results, x, y)
@@ -138,7 +138,7 @@ def tradeoff(
 
 def conditions(
     out: OutOption,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     timesteps: Annotated[
         list[int] | None,
         typer.Option("--t", help="A timestep of 1000; may be repeated. Else 500 and 50."),
@@ -158,7 +158,7 @@ def conditions(
     from bench.report.figures.pictures import picture_grid
 
     here = _ready(out)
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     chosen = _faces(testset, images, faces)
     experiment = chosen_experiment(
         here, testset, changes=changes, seed=seed, prior=prior, corrector=corrector

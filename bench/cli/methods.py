@@ -24,14 +24,14 @@ NewName = Annotated[str, typer.Argument(help="Its name: small letters, digits, h
 
 
 def methods(
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the methods: type, needs, licence, paper, and whether they run here and now."""
     from bench.engine.availability import all_methods
 
     here = workspace()
-    size, scale = size_and_scale(here, on)
+    size, scale = size_and_scale(here, testset_name)
     config = here.config
     found = all_methods(size, scale, config.settings, config.weights, here.results)
     if as_json:
@@ -153,7 +153,7 @@ def oracle(
 def import_results(
     name: NewName,
     folder: Annotated[Path, typer.Argument(help="Folder of results, named as the images are.")],
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     title: Annotated[str | None, typer.Option(help="What tables call it; else its name.")] = None,
     partial: Annotated[bool, typer.Option("--partial", help="Some may be missing.")] = False,
     pattern: Annotated[
@@ -170,7 +170,7 @@ def import_results(
     from bench.engine.import_results import Import, import_pictures
 
     here = workspace()
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     how = Import(pattern, resize, partial, ignore_extra)
     done = import_pictures(name, title or name, folder, testset, here.results, how)
     there = len(done.run.records())

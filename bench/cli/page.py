@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def save_page(
     here: Workspace,
-    on: str | None,
+    testset_name: str | None,
     methods: Sequence[str],
     metrics: Sequence[Measure],
     folder: Path,
@@ -39,7 +39,7 @@ def save_page(
     from bench.report.page import write_page
     from bench.testsets.manifest import open_testset
 
-    name = on or here.config.testset
+    name = testset_name or here.config.testset
     names = [name] if name else _with_results(here, methods)
     testsets = [open_testset(testset_folder(here, name)) for name in names]
     sections = [_section(here, testset, methods, metrics, reference) for testset in testsets]

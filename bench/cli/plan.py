@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def plan(
     methods: MethodsArgument = None,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     every: EveryOption = False,
     changes: ChangesOption = None,
     seed: SeedOption = None,
@@ -53,7 +53,7 @@ def plan(
     here = workspace()
     experiment = chosen_experiment(
         here,
-        open_testset_named(here, on),
+        open_testset_named(here, testset_name),
         changes=changes,
         seed=seed,
         batch=batch,

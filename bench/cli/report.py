@@ -29,7 +29,7 @@ OFF = 3  # the exit code of --check
 
 def report(
     methods: Annotated[list[str] | None, typer.Argument(help="Methods; else all.")] = None,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     number: Annotated[
         int | None, typer.Option("--table", help="A table of the paper by its number, 1 to 4.")
     ] = None,
@@ -74,27 +74,35 @@ def report(
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
     if number is None:
-        tables = [own_table(here, on, methods or (), names, protocol, costs, reference)]
+        tables = [own_table(here, testset_name, methods or (), names, protocol, costs, reference)]
     elif methods or names or costs or strip:
         raise WrongUsage("--table has methods and metrics of its own: leave yours and --strip out.")
     else:
-        tables = _paper_tables(here, on, number, protocol, reference)
+        tables = _paper_tables(here, testset_name, number, protocol, reference)
     many = number is not None
     _print(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
     if strip:
-        _save_strip(here, on, methods or (), strip, faces)
+        _save_strip(here, testset_name, methods or (), strip, faces)
     if html or show:
         from bench.api.results import chosen_metrics
 
         metrics = chosen_metrics(here, names)
-        save_page(here, on, methods or (), metrics, html or here.results / "page", show, reference)
+        save_page(
+            here,
+            testset_name,
+            methods or (),
+            metrics,
+            html or here.results / "page",
+            show,
+            reference,
+        )
     if check:
         _check(tables)
 
 
 def own_table(
     here: Workspace,
-    on: str | None,
+    testset_name: str | None,
     methods: Sequence[str],
     names: Sequence[str] | None,
     protocol: Shown,
@@ -104,13 +112,13 @@ def own_table(
     """Return the table of these methods (default: all) by these metrics (default: bench.toml's)."""
     from bench.api.results import chosen_metrics, collected
 
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     metrics = chosen_metrics(here, names)
     return collected(here, testset, methods, metrics, protocol, costs, reference)
 
 
 def _paper_tables(
-    here: Workspace, on: str | None, number: int, protocol: Shown, reference: str | None
+    here: Workspace, testset_name: str | None, number: int, protocol: Shown, reference: str | None
 ) -> list[Table]:
     """Return a table of the paper on the named test set, or on all that it has values for."""
     from bench.api.results import chosen_metrics, columns_of
@@ -124,7 +132,7 @@ def _paper_tables(
     metrics = chosen_metrics(here, [metric.measure for metric in printed.metrics.values()])
     plans = {name: read_manifest(here.testsets / name).plan for name in prepared_testsets(here)}
     tables = []
-    for name in [on] if on else paper.choose_testsets(printed, plans):
+    for name in [testset_name] if testset_name else paper.choose_testsets(printed, plans):
         testset = open_testset_named(here, name)
         columns = columns_of(here, testset, metrics, protocol, reference)
         tables.append(paper.paper_table(printed, testset, here.results, columns, protocol))
@@ -132,14 +140,14 @@ def _paper_tables(
 
 
 def _save_strip(
-    here: Workspace, on: str | None, methods: Sequence[str], file: Path, faces: int
+    here: Workspace, testset_name: str | None, methods: Sequence[str], file: Path, faces: int
 ) -> None:
     from bench.core.files import write_bytes
     from bench.images import encode_png
     from bench.report.tables import collect
     from bench.report.tables.runs import find_runs
 
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods, here.config.methods)
     write_bytes(file, encode_png(collect.strip_of(testset, runs, faces)))
     say(f"Saved {file}", err=True)

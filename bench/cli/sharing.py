@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def export(
     out: Annotated[Path, typer.Option("--out", help="The archive to write, FILE.tar.")],
     methods: Annotated[list[str] | None, typer.Argument(help="Methods; else all.")] = None,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Pack the restored pictures, too.")
     ] = False,
@@ -39,7 +39,7 @@ def export(
     if out.suffix != ".tar":
         raise WrongUsage(f"--out {out} is no name of an archive: call it {out.stem}.tar.")
     here = workspace()
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
     table = own_table(here, testset.name, methods or (), None, "strict", costs=True, reference=None)
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
@@ -58,7 +58,7 @@ def compare(
         ),
     ],
     other: Annotated[str, typer.Argument(metavar="B", help="The same.")],
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Every number at full precision.")] = False,
 ) -> None:
@@ -75,7 +75,7 @@ def compare(
     if markdown and json:
         raise WrongUsage("--markdown and --json exclude each other: choose one.")
     here = workspace()
-    found, alone = pairs(*(_results_called(name, here, on) for name in (one, other)))
+    found, alone = pairs(*(_results_called(name, here, testset_name) for name in (one, other)))
     comparisons = [set_beside(a, b, _metrics(here, a)) for a, b in found]
     if json or markdown:
         to = side_by_side.comparisons_to_json if json else side_by_side.comparisons_to_markdown
@@ -85,7 +85,7 @@ def compare(
         Console().print(drawn, soft_wrap=True)
 
 
-def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
+def _results_called(name: str, here: Workspace, testset_name: str | None) -> list[Result]:
     """Resolve a name on the command line: archive, folder, either with a run, or a run.
 
     Raises:
@@ -104,7 +104,7 @@ def _results_called(name: str, here: Workspace, on: str | None) -> list[Result]:
         raise WrongUsage(f"{place} is not there: give an archive that `bench export` wrote.")
     from bench.report.tables.runs import find_runs
 
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, (name,), ())
     return [folder_result(run, here.testsets) for run in runs]
 

@@ -76,7 +76,7 @@ def named_metrics(names: list[str] | None, preset: str | None) -> list[str] | No
 
 def run(
     methods: MethodsArgument = None,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     every: EveryOption = False,
     changes: ChangesOption = None,
     seed: SeedOption = None,
@@ -108,7 +108,7 @@ def run(
     metrics = chosen_metrics(here)  # an unknown one is to be found before the work
     experiment = chosen_experiment(
         here,
-        open_testset_named(here, on),
+        open_testset_named(here, testset_name),
         changes=changes,
         seed=seed,
         batch=batch,
@@ -148,7 +148,7 @@ def tell_failures(finished: Sequence[Finished]) -> None:
 
 
 def evaluate(
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     protocol: ProtocolOption = "strict",
     names: MetricOption = None,
     preset: PresetOption = None,
@@ -165,7 +165,7 @@ def evaluate(
     machines = opened(place, workers)
     here = workspace()
     metrics = chosen_metrics(here, named_metrics(names, preset))
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     if require_all and (reasons := _reasons(here, testset, metrics, protocol, reference)):
         raise BenchError(" ".join(reasons))
     with machines as cluster:

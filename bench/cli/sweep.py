@@ -76,7 +76,7 @@ def sweep(
     variants: Annotated[
         bool, typer.Option("--variants", help="Also run the variants that the method names.")
     ] = False,
-    on: TestsetOption = None,
+    testset_name: TestsetOption = None,
     changes: ChangesOption = None,
     seed: SeedOption = None,
     batch: BatchOption = None,
@@ -108,7 +108,7 @@ def sweep(
     from bench.api.results import chosen_metrics
 
     metrics = chosen_metrics(here)
-    testset = open_testset_named(here, on)
+    testset = open_testset_named(here, testset_name)
     values = _values(chosen, testset.manifest.plan.scale, ctx)
     points: list[Point] = [*(combinations if grid else one_at_a_time)(values)]
     if variants:

@@ -79,7 +79,7 @@ def test_what_is_planned_or_swept_has_the_options_of_what_is_run() -> None:
     shared = {parameter.name for parameter in given if parameter.kind is parameter.KEYWORD_ONLY}
     cluster = {"place", "workers", "cpus_per_worker", "gpus_per_worker"}
     has = {words: {parameter.name for parameter in COMMANDS[words,].params} for words in RUNNING}
-    assert has["plan"] == {"methods", "every", "on", *shared}
+    assert has["plan"] == {"methods", "every", "testset_name", *shared}
     assert has["run"] == {*has["plan"], "strict", "protocol", *cluster}
     assert has["run"] - {"methods", "every"} == has["sweep"] - {"method", "grid", "variants"}
 
