@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def save_page(
     here: Workspace,
     testset_name: str | None,
+    opened: TestSet | None,
     methods: Sequence[str],
     metrics: Sequence[Measure],
     folder: Path,
@@ -29,7 +30,8 @@ def save_page(
 ) -> None:
     """Write the page of these methods, or of all, and say where it is; `show` opens it.
 
-    It is of the test set named here or in bench.toml, else of all that have results.
+    It is of the test set named here or in bench.toml, else of all that have results. One that is
+    `opened` is not opened and hashed again.
 
     Raises:
         BenchError: there are no results, a test set is not what was prepared, or the folder can't
@@ -41,7 +43,10 @@ def save_page(
 
     name = testset_name or here.config.testset
     names = [name] if name else _with_results(here, methods)
-    testsets = [open_testset(testset_folder(here, name)) for name in names]
+    testsets = [
+        opened if opened and opened.name == name else open_testset(testset_folder(here, name))
+        for name in names
+    ]
     sections = [_section(here, testset, methods, metrics, reference) for testset in testsets]
     index = write_page(folder, sections)
     say(f"The page: {index}", err=True)

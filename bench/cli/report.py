@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bench.core.config import Workspace
     from bench.report import Table
+    from bench.testsets.manifest import TestSet
 
 Shown = Literal["strict", "paper"]
 """By which protocol a table's values were measured."""
@@ -73,36 +74,31 @@ def report(
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
+    testset = None
     if number is None:
-        tables = [own_table(here, testset_name, methods or (), names, protocol, costs, reference)]
+        testset = open_testset_named(here, testset_name)
+        tables = [own_table(here, testset, methods or (), names, protocol, costs, reference)]
     elif methods or names or costs or strip:
         raise WrongUsage("--table has methods and metrics of its own: leave yours and --strip out.")
     else:
         tables = _paper_tables(here, testset_name, number, protocol, reference)
     many = number is not None
     _print(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
-    if strip:
-        _save_strip(here, testset_name, methods or (), strip, faces)
+    if strip and testset:
+        _save_strip(here, testset, methods or (), strip, faces)
     if html or show:
         from bench.api.results import chosen_metrics
 
         metrics = chosen_metrics(here, names)
-        save_page(
-            here,
-            testset_name,
-            methods or (),
-            metrics,
-            html or here.results / "page",
-            show,
-            reference,
-        )
+        folder = html or here.results / "page"
+        save_page(here, testset_name, testset, methods or (), metrics, folder, show, reference)
     if check:
         _check(tables)
 
 
 def own_table(
     here: Workspace,
-    testset_name: str | None,
+    testset: TestSet,
     methods: Sequence[str],
     names: Sequence[str] | None,
     protocol: Shown,
@@ -112,7 +108,6 @@ def own_table(
     """Return the table of these methods (default: all) by these metrics (default: bench.toml's)."""
     from bench.api.results import chosen_metrics, collected
 
-    testset = open_testset_named(here, testset_name)
     metrics = chosen_metrics(here, names)
     return collected(here, testset, methods, metrics, protocol, costs, reference)
 
@@ -140,14 +135,13 @@ def _paper_tables(
 
 
 def _save_strip(
-    here: Workspace, testset_name: str | None, methods: Sequence[str], file: Path, faces: int
+    here: Workspace, testset: TestSet, methods: Sequence[str], file: Path, faces: int
 ) -> None:
     from bench.core.files import write_bytes
     from bench.images import encode_png
     from bench.report.tables import collect
     from bench.report.tables.runs import find_runs
 
-    testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods, here.config.methods)
     write_bytes(file, encode_png(collect.strip_of(testset, runs, faces)))
     say(f"Saved {file}", err=True)

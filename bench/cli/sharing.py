@@ -41,7 +41,7 @@ def export(
     here = workspace()
     testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
-    table = own_table(here, testset.name, methods or (), None, "strict", costs=True, reference=None)
+    table = own_table(here, testset, methods or (), None, "strict", costs=True, reference=None)
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
     files = export_files(testset, runs, texts, pictures)
     write_bundle(out, files)
@@ -62,7 +62,7 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Every number at full precision.")] = False,
 ) -> None:
-    """Set two results side by side: what differs in how they were made, and what that did.
+    """Compare two results: configuration differences and paired per-image score differences.
 
     Of several results on either side those that belong together are compared.
     """

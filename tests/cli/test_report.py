@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from bench.core import paths
+from bench.testsets import manifest
+from bench.testsets.manifest import TestSet
 from tests.command import bench as command
 from tests.command import good
-from tests.small import photos
+from tests.small import photos, small_testset
 
 CONFIG = """
 size = 16
@@ -118,3 +120,24 @@ def test_a_table_that_the_paper_lacks_is_wrong_usage() -> None:
     outcome = command("report", "--table", 7)
     assert outcome.code == 2
     assert "There is no published Table 7: known are Table 1." in outcome.err
+
+
+def test_a_test_set_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening one hashes every file of it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.toml").write_text('metrics = ["psnr"]\ntestset = "tiny-16-x4"\n')
+    small_testset(tmp_path)
+    good("run", "bicubic")
+    opened: list[Path] = []
+    whole = manifest.open_testset
+
+    def counted(folder: Path) -> TestSet:
+        opened.append(folder)
+        return whole(folder)
+
+    monkeypatch.setattr(manifest, "open_testset", counted)
+    good("report", "--strip", "faces.png", "--html", "page")
+    assert opened == [tmp_path / "testsets" / "tiny-16-x4"]
+    opened.clear()
+    good("export", "--out", "results.tar")
+    assert len(opened) == 1

@@ -361,7 +361,7 @@ def test_a_picture_is_hashed_once_and_a_column_tested_once(
     monkeypatch.setattr(bench.store.run, "sha256_file", counted)
     monkeypatch.setattr(bench.report.tables.table, "standings", noted)
     here = workspace()
-    save_page(here, None, (), chosen_metrics(here), tmp_path / "page", show=False)
+    save_page(here, None, None, (), chosen_metrics(here), tmp_path / "page", show=False)
     assert sorted(hashed.values()) == [1] * 4  # two runs of two images
     # PSNR, PSNR on LR, seconds and calls, in the tables of two protocols
     assert tested == [True, True, False, False] * 2
