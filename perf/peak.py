@@ -1,4 +1,4 @@
-"""How near to the machine's limit the prior's network runs.
+"""Share of the machine's peak rate that the prior's network reaches.
 
 Compares its rate of floating-point operations on a batch (a multiply-add counts as two) with that
 of a large matrix product in the same precision and process.

@@ -103,7 +103,7 @@ def _print(forecasts: list[Forecast], device: str) -> None:
 
 
 def _duration(seconds: float) -> str:
-    """As 4.2 s, 3 min 20 s or 5 h 03 min."""
+    """Format seconds as 4.2 s, 3 min 20 s or 5 h 03 min."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

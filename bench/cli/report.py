@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.testsets.manifest import TestSet
 
 Shown = Literal["strict", "paper"]
-"""By which protocol a table's values were measured."""
+"""Protocol of a table's values."""
 
 Format = Literal["latex", "csv", "markdown", "json"]
 

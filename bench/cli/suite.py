@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 Choice = Literal["strict", "paper", "both"]
-"""By which protocols results are measured."""
+"""Protocols by which results are measured."""
 
 ProtocolOption = Annotated[
     Choice, typer.Option("--protocol", help="strict, or the released scripts' for comparison.")

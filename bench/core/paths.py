@@ -33,7 +33,7 @@ def checkpoints() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where fetched files lie: BENCH_CACHE, else `bench` in the user's cache folder."""
+    """Return the folder of fetched files: BENCH_CACHE, else `bench` in the user's cache."""
     if chosen := os.environ.get("BENCH_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"

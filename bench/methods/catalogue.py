@@ -76,7 +76,7 @@ def program_names() -> list[str]:
 
 
 def method_folders() -> list[str]:
-    """Where methods are looked for: those that ship, and the user's own."""
+    """Return the folders of methods: the shipped one, and the user's own."""
     return list(_package().__path__)
 
 

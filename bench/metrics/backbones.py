@@ -71,7 +71,7 @@ Source = Callable[[Backbone, Path], Tensors]
 
 
 def backbone_path(name: str) -> Path:
-    """Where the backbone `name` ("alexnet", "vgg16") lies, or would lie."""
+    """Return the path of the backbone `name` ("alexnet", "vgg16"), which may not exist."""
     return cache_folder() / f"lpips-{name}.safetensors"
 
 

@@ -164,8 +164,8 @@ class Metric(Measure):
 
 
 @dataclass(frozen=True)
-class FeatureMetric(Measure):
-    """One number per picture, from the features of the picture and of its original."""
+class _OfFeatures(Measure):
+    """A metric of the features that an extractor makes."""
 
     @property
     @abstractmethod
@@ -176,13 +176,18 @@ class FeatureMetric(Measure):
     def records(self) -> tuple[str, ...]:
         return self.extractor.records
 
+
+@dataclass(frozen=True)
+class FeatureMetric(_OfFeatures):
+    """One number per picture, from the features of the picture and of its original."""
+
     @abstractmethod
     def compare(self, sr: "Features", hr: "Features") -> float | str:
         """Return the value, or why this image has none, such as "no face was found"."""
 
 
 @dataclass(frozen=True)
-class SetMetric(Measure):
+class SetMetric(_OfFeatures):
     """One number for all pictures together, from their features and those of all originals.
 
     It is never averaged, and the order of the pictures does not matter.
@@ -204,15 +209,6 @@ class SetMetric(Measure):
 
     def against(self, reference: "ReferenceSet") -> Self:
         return replace(self, reference_set=reference) if self.compared_with == "hr" else self
-
-    @property
-    @abstractmethod
-    def extractor(self) -> "Extractor":
-        """Extractor of the features."""
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        return self.extractor.records
 
     @abstractmethod
     def measure(self, sr: "FeatureTable", hr: "FeatureTable") -> float | str:

@@ -11,7 +11,7 @@ from bench.networks.registry.records import find_record
 
 
 def checkpoint_path(name: str) -> Path:
-    """Where the file lies, or would lie."""
+    """Return the path of the file, which may not exist."""
     return place(find_record(name))
 
 

@@ -74,7 +74,7 @@ def _backbones() -> Step:
 
 
 def training(request: Request) -> Iterator[Step]:
-    """Yield a step for each Corrector, which nobody has published."""
+    """Yield a step for each network that nobody has published; Correctors are trained."""
     for kind, scale, k in _needs(request):
         if kind in request.config.weights or find_kind(kind).file_stem(request.size, scale) in (
             records()
@@ -88,33 +88,33 @@ def training(request: Request) -> Iterator[Step]:
         try:
             path = find_trained(request, kind, scale, k)
         except BenchError as error:
-            yield _corrector(request, what, scale, k, str(error))
+            if request.options.embedded:
+                yield Step(what, "left out", "none ships with bench")
+            elif kind == "corrector":
+                yield _corrector(request, what, scale, k)
+            else:
+                yield Step(what, "missing", str(error))
             continue
         yield Step(what, "done", str(path), sha256_unchanged(path))
 
 
-def _corrector(request: Request, what: str, scale: int, k: int, reason: str) -> Step:
-    options = request.options
+def _corrector(request: Request, what: str, scale: int, k: int) -> Step:
+    images = request.options.training
     # A batch of 32 images of 256 px takes 10 GB at once.
     passes = 8 if choose_device().type == "cpu" else None
-    settings = preset("paper", steps=options.training_steps, accumulate=passes)
-
-    def train() -> Step:
-        if options.training is None:
-            raise BenchError(f"{what} has no images to learn from: give --training-images.")
-        degradation = "bicubic" if scale > 1 else "blind"
-        task = corrector_task(request.size, scale, k, "paper", degradation)
-        path = run_task(task, options.training, settings, _trained(request, scale, k).parent)
-        return Step(what, "done", str(path), sha256_unchanged(_trained(request, scale, k)))
-
-    if request.options.embedded:
-        return Step(what, "left out", "none ships with bench")
-    if not k:  # no Corrector
-        return Step(what, "missing", reason)
+    settings = preset("paper", steps=request.options.training_steps, accumulate=passes)
     cost = f"training of {settings.steps:,} steps of {settings.batch} images"
-    if options.training is None:
+    if images is None:
         learns = request.suite.training_data
         return Step(what, "missing", f"{cost}: give --training-images DIR ({learns})")
+
+    def train() -> Step:
+        degradation = "bicubic" if scale > 1 else "blind"
+        task = corrector_task(request.size, scale, k, "paper", degradation)
+        path = _trained(request, scale, k)
+        run_task(task, images, settings, path.parent)
+        return Step(what, "done", str(path), sha256_unchanged(path))
+
     return Step(what, "to do", cost, perform=train)
 
 

@@ -1,15 +1,15 @@
-"""The stages of a reproduction in order: weights, training, test sets, runs, scores, tables."""
+"""Stages of a reproduction: weights, training, test sets, references, runs, scores, tables."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from bench.api.references import reference_of
 from bench.api.results import ResultTable, chosen_metrics, columns_of
 from bench.api.testsets import prepare_scales, prepared_testsets
 from bench.core.errors import BenchError
 from bench.core.files import sha256, write_bytes
-from bench.engine.experiment import Experiment
+from bench.engine.experiment import Experiment, ResolvedMethod
 from bench.engine.forecast import forecast_suite
 from bench.engine.run import describe, run_suite
 from bench.images import read_image
@@ -17,6 +17,7 @@ from bench.methods import configure
 from bench.metrics import Measure
 from bench.metrics.evaluate import score_runs
 from bench.metrics.protocol import protocols
+from bench.metrics.reference_set import references
 from bench.report.published.tables import PublishedTable
 from bench.report.tables.paper import paper_table
 from bench.report.tables.table import Table
@@ -25,9 +26,10 @@ from bench.reproduce.steps import Planned, PlannedRun, Request, Step
 from bench.reproduce.suite import published_table
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet, open_testset
+from bench.testsets.recipe import find_recipe
 
 WIDTH = 6.875
-"""Of figures in inches: two columns of text."""
+"""Width of figures in inches: two columns of text."""
 
 
 def reproduce(request: Request, dry_run: bool = False) -> Iterator[Step]:
@@ -42,6 +44,7 @@ def reproduce(request: Request, dry_run: bool = False) -> Iterator[Step]:
         weights,
         training,
         testsets,
+        reference_sets,
         runs,
         scores,
         tables,
@@ -118,6 +121,19 @@ def _prepared(request: Request) -> Iterator[tuple[Planned, TestSet]]:
             yield planned, _open(request, planned)
 
 
+def reference_sets(request: Request) -> Iterator[Step]:
+    """Yield a step for each reference set that FID of real-world images is computed to."""
+    recipes = (
+        find_recipe(planned.plan.recipe, request.here.datasets) for planned in request.testsets()
+    )
+    for name in dict.fromkeys(recipe.fid_reference for recipe in recipes):
+        if name in references():
+            yield Step(f"reference set {name}", "done")
+        elif name is not None:
+            action = f"give clean faces with `bench reference add {name} FOLDER`"
+            yield Step(f"reference set {name}", "missing", action)
+
+
 # --- Runs ----------------------------------------------------------------------------------------
 
 
@@ -135,25 +151,11 @@ def runs(request: Request) -> Iterator[Step]:
 
 
 def _run(request: Request, planned: Planned, testset: TestSet, run: PlannedRun, what: str) -> Step:
-    config, chosen = request.config, dict(request.config.weights)
     try:
-        needs = configure(run.method, planned.plan.scale, request.size, run.settings).needs
-        if "corrector" in needs and "corrector" not in chosen:
-            k = spacing(run, planned, request)
-            chosen["corrector"] = str(find_trained(request, "corrector", planned.plan.scale, k))
-        experiment = Experiment(
-            testset,
-            request.here.results,
-            settings=run.settings,
-            weights=chosen,
-            seed=config.seed,
-            precision=config.precision,
-            batch=config.batch,
-        )
-        resolved = experiment.resolve(run.method)
+        resolved = _resolved(request, planned, testset, run)
     except BenchError as error:
         return Step(what, "left out" if request.options.embedded else "missing", str(error))
-    made = resolved.run(resolved.spec())
+    experiment, made = resolved.experiment, resolved.run(resolved.spec())
 
     def restore() -> Step:
         (finished,) = run_suite([run.method], experiment)
@@ -161,7 +163,7 @@ def _run(request: Request, planned: Planned, testset: TestSet, run: PlannedRun, 
             raise BenchError(describe(run.method, finished.failed))
         return Step(what, "done", str(finished.run.folder), finished.run.spec.identity)
 
-    if len(made.records()) == len(testset.entries):
+    if _complete(made, testset):
         return Step(what, "done", str(made.folder), made.spec.identity)
     cost = ""
     if request.options.forecast:
@@ -172,18 +174,52 @@ def _run(request: Request, planned: Planned, testset: TestSet, run: PlannedRun, 
     return Step(what, "to do", cost, perform=restore)
 
 
+def _resolved(
+    request: Request, planned: Planned, testset: TestSet, run: PlannedRun
+) -> ResolvedMethod:
+    """Resolve a run's method with its settings and networks.
+
+    Raises:
+        BenchError: something is missing, with how to get it.
+    """
+    config, chosen = request.config, dict(request.config.weights)
+    needs = configure(run.method, planned.plan.scale, request.size, run.settings).needs
+    if "corrector" in needs and "corrector" not in chosen:
+        k = spacing(run, planned, request)
+        chosen["corrector"] = str(find_trained(request, "corrector", planned.plan.scale, k))
+    return Experiment(
+        testset,
+        request.here.results,
+        settings=run.settings,
+        weights=chosen,
+        seed=config.seed,
+        precision=config.precision,
+        batch=config.batch,
+    ).resolve(run.method)
+
+
+def _complete(run: Run, testset: TestSet) -> bool:
+    return len(run.records()) == len(testset.entries)
+
+
+def _complete_runs(request: Request, planned: Planned, testset: TestSet) -> list[tuple[str, Run]]:
+    """Return the label and the run of each run of the suite that has every image."""
+    found = []
+    for run in request.runs(planned):
+        with suppress(BenchError):  # told by its own step
+            resolved = _resolved(request, planned, testset, run)
+            made = resolved.run(resolved.spec())
+            if _complete(made, testset):
+                found.append((run.label, made))
+    return found
+
+
 # --- Scores and tables ---------------------------------------------------------------------------
 
 
 def _columns(request: Request, testset: TestSet) -> list[Measure]:
     metrics = chosen_metrics(request.workspace, request.metrics)
     return columns_of(request.workspace, testset, metrics, request.suite.protocol)
-
-
-def _runs_on(request: Request, planned: Planned, testset: TestSet) -> list[Run]:
-    """Return the complete runs of the suite on a test set."""
-    steps = (_run(request, planned, testset, run, "") for run in request.runs(planned))
-    return [Run(Path(step.note)) for step in steps if step.state == "done"]
 
 
 def scores(request: Request) -> Iterator[Step]:
@@ -208,9 +244,8 @@ def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> 
         score_runs(testset, request.here.results, metrics, measured, reference=reference)
         return Step(what, "done", note)
 
-    complete = _runs_on(request, planned, testset)
-    known = [run.scores() for run in complete]
-    if complete and all(s is not None and keys <= set(s["identity"]) for s in known):
+    known = [run.scores() for _, run in _complete_runs(request, planned, testset)]
+    if known and all(s is not None and keys <= set(s["identity"]) for s in known):
         return Step(what, "done", note)
     return Step(what, "to do", note, perform=measure)
 
@@ -236,12 +271,13 @@ def tables(request: Request) -> Iterator[Step]:
 
 
 def _files(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
-    if not _runs_on(request, planned, testset):
+    complete = _complete_runs(request, planned, testset)
+    if not complete:
         return Step(what, "to do", "after a method has run")
     stem = request.here.results / "reproduced" / f"{request.name}-{planned.name}"
     printed = published_table(request.suite)
     contents = (
-        _rendered(request, testset, printed) if printed else _drawn(request, planned, testset)
+        _rendered(request, testset, printed) if printed else _drawn(request, testset, complete)
     )
     files = {stem.with_name(f"{stem.name}.{suffix}"): data for suffix, data in contents.items()}
     first, *others = contents
@@ -265,7 +301,9 @@ def _rendered(request: Request, testset: TestSet, printed: PublishedTable) -> di
     return {suffix: text.encode() for suffix, text in texts.items()}
 
 
-def _drawn(request: Request, planned: Planned, testset: TestSet) -> dict[str, bytes]:
+def _drawn(
+    request: Request, testset: TestSet, complete: Sequence[tuple[str, Run]]
+) -> dict[str, bytes]:
     """Return suffix -> file of a grid of faces: the input, all runs, the originals.
 
     Raises:
@@ -277,11 +315,8 @@ def _drawn(request: Request, planned: Planned, testset: TestSet) -> dict[str, by
     require()
     images = list(testset.entries)[: request.suite.faces]
     columns = [("LR", tuple(testset.lr(image) for image in images))]
-    for run in request.runs(planned):
-        step = _run(request, planned, testset, run, "")
-        if step.state == "done":
-            made = Run(Path(step.note))
-            columns.append((run.label, tuple(read_image(made.picture(i)) for i in images)))
+    for label, run in complete:
+        columns.append((label, tuple(read_image(run.picture(image)) for image in images)))
     if testset.ground_truth:
         columns.append(("GT", tuple(testset.hr(image) for image in images)))
     with drawing():

@@ -99,12 +99,13 @@ class Request:
 
     @property
     def config(self) -> Config:
-        """Configuration of the runs: the suite's, with the user's own weights and recognition."""
+        """Configuration of the runs: the suite's, with the user's own weights and recognition.
+
+        What set metrics compare with is the recipe's, as in the paper.
+        """
         own = self.here.config
         base = preset_config("embedded") if self.options.embedded else Config(size=self.suite.size)
-        return replace(
-            base, weights=own.weights, recognition=own.recognition, reference=own.reference
-        )
+        return replace(base, weights=own.weights, recognition=own.recognition)
 
     @property
     def workspace(self) -> Workspace:

@@ -144,7 +144,7 @@ class Run:
         write_sealed_json(self.folder / "run.json", self.description)
 
     def picture(self, image: str) -> Path:
-        """Where the result for an image is, or will be."""
+        """Return the path of the result for an image, which may not exist."""
         return self.folder / "images" / f"{image}.png"
 
     def written(self) -> dict[str, Record]:

@@ -1,4 +1,4 @@
-"""What of an experiment reaches the identity of its runs, and what must not."""
+"""Run identity: the fields of an experiment that change it, and those that must not."""
 
 import time
 from dataclasses import replace

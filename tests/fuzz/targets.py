@@ -1,4 +1,4 @@
-"""What is fuzzed: functions that turn bytes into a value or a BenchError, and their seeds."""
+"""Fuzz targets: functions that turn bytes into a value or a BenchError, and their seeds."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What metrics feed to networks equals, to the last bit, what each package makes of the file."""
+"""Inputs of metric networks: equal to the last bit to what each package reads from the file."""
 
 import importlib
 import importlib.util

@@ -10,7 +10,7 @@ _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 @dataclass(frozen=True)
 class Span:
-    """Where some code stands in its file: lines from 1, columns in bytes from 0, as in `ast`."""
+    """Span of some code in its file: lines from 1, columns in bytes from 0, as in `ast`."""
 
     line: int
     column: int

@@ -82,7 +82,7 @@ def test_statements_keywords_and_methods_are_found(tmp_path: Path) -> None:
 
 
 def test_three_of_them_are_noticed(capsys: pytest.CaptureFixture[str]) -> None:
-    """As many as CI has time for; `make mutations` plants all."""
+    """Plant as many as CI has time for; `make mutations` plants all."""
     assert mutations.main(["bgr-written", "bgr-read", "levels-over-128"]) == 0
     # Among the names with the last text is that of the batch's degradation.
     assert re.fullmatch(r"4 of 4 mistakes were noticed\.\n", capsys.readouterr().out)

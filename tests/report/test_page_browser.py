@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Watched:
-    """What a tab logs and requests."""
+    """Log messages and requests of a tab."""
 
     def __init__(self, tab: Page) -> None:
         self.errors: list[str] = []

@@ -16,6 +16,7 @@ from bench.reproduce import stages
 from bench.reproduce.steps import Options, Request
 from bench.reproduce.suite import find_suite, published_table, suite_files
 from tests.command import bench, good
+from tests.small import photos
 
 TABLES = ("table1", "table2", "table3", "table4")
 FEW = (
@@ -109,6 +110,18 @@ def test_a_dry_run_names_what_only_a_person_can_do_and_writes_nothing(empty: Pat
     assert list(empty.iterdir()) == []
     out = good("reproduce", "table2", "--dry-run").out
     assert "missing  test set wider-256-real  give its images with --source wider=DIR" in out, out
+    assert "missing  reference set ffhq  give clean faces with `bench reference add ffhq" in out
+
+
+def test_a_dry_run_of_real_images_passes_without_their_reference(empty: Path) -> None:
+    good("init", "--blind")  # whose reference, FFHQ, is not here
+    photos(empty / "faces", 2, 256)
+    name = "lfw-256-real-first-2"
+    good("prepare", "lfw", "--source", "faces", "--count", 2, "--name", name)
+    out = good("reproduce", "table2", "--count", 2, "--dry-run").out
+    assert f"done     test set {name}" in out
+    assert f"to do    scores on {name}" in out
+    assert "missing  reference set ffhq" in out
 
 
 def test_a_dry_run_estimates_the_cost_of_runs_on_prepared_test_sets(empty: Path) -> None:

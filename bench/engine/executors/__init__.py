@@ -1,1 +1,1 @@
-"""Where units of work run: this process, the devices of this machine, a cluster."""
+"""Executors of units of work: this process, the devices of this machine, a cluster."""

@@ -80,7 +80,7 @@ class Outcome:
 
 
 Watch = Callable[[float], None]
-"""Told how much of the units under way is done, in images; 0 at the end of a unit."""
+"""Receives how much of the units under way is done, in images; 0 at the end of a unit."""
 
 
 def no_watch(part: float) -> None:

@@ -30,7 +30,7 @@ def expected(record: PublicCheckpoint) -> str | None:
 
 
 def first_use(record: PublicCheckpoint) -> Path:
-    """Where the hash of a file without a published one is kept."""
+    """Return the path of the note on the first hash of a file without a published one."""
     path = place(record)
     return path.with_name(f"{path.name}.sha256")
 

@@ -8,7 +8,7 @@ from bench.networks.registry.records import PublicCheckpoint, find_record
 
 
 def place(record: PublicCheckpoint) -> Path:
-    """Where the file of a record lies, or would lie."""
+    """Return the path of a record's file, which may not exist."""
     return cache_folder() / record.file
 
 
