@@ -114,7 +114,7 @@ class Vgg16(Legacy):
     def unavailable(self) -> str | None:
         return None
 
-    def network(self) -> Any:
+    def network(self, device: str = "cpu") -> Any:
         return NETWORK[0]
 
 

@@ -21,6 +21,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
+def gpu_or_skip(request: pytest.FixtureRequest) -> None:
+    """Skip tests marked `gpu` on a machine without one."""
+    if request.node.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device on this machine")
+
+
+@pytest.fixture(autouse=True)
 def nothing_reaches_for_the_network() -> Iterator[None]:
     """Fail a test that tried to reach the network, even if it handled the refusal."""
     network.attempts.clear()

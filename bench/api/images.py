@@ -15,6 +15,7 @@ from bench.engine.models import choose_device, load_models
 from bench.images import Pixels, read_image, to_model, to_pixels
 from bench.methods import Problem, configure
 from bench.metrics import find
+from bench.metrics.devices import exact_float32, find_devices
 from bench.networks.kinds import check_kinds
 
 Image = str | Path | Pixels | Tensor
@@ -75,11 +76,12 @@ def restore(
         return to_pixels(made.restore(problem))[0]
 
 
-def metric(name: str) -> Callable[..., Any]:
+def metric(name: str, device: str = "cpu") -> Callable[..., Any]:
     """Return a metric as a function of one or several pairs of images.
 
     Args:
         name: of a metric of images, such as "psnr" or "lpips-vgg".
+        device: where its networks compute: "auto", "cpu" or "cuda:N".
 
     Returns:
         A function (sr, hr=None) -> float, or list of floats for several images. Images are files,
@@ -95,7 +97,7 @@ def metric(name: str) -> Callable[..., Any]:
         >>> round(bench.metric("psnr")(grey, black), 2)
         24.05
     """
-    found = find(name)
+    found = find(name).on(find_devices(device)[0])
     if reason := found.unavailable():
         raise BenchError(reason)
 
@@ -104,7 +106,8 @@ def metric(name: str) -> Callable[..., Any]:
         if hr is None and found.reference != "itself":
             raise WrongUsage(f"{found.title} compares with a reference: give hr too.")
         pictures = as_list(sr)
-        values = found.score(pictures, pictures if hr is None else as_list(hr))
+        with exact_float32():
+            values = found.score(pictures, pictures if hr is None else as_list(hr))
         return values if _is_many(sr) else values[0]
 
     return score

@@ -10,6 +10,7 @@ from bench.core.errors import BenchError, WrongUsage
 from bench.core.names import invalid_filename_reason
 from bench.images import Pixels, decode, resize_bicubic
 from bench.metrics.add_reference import Wanted, compute, import_statistics
+from bench.metrics.devices import find_devices
 from bench.metrics.reference_set import (
     ReferenceSet,
     find_or_missing,
@@ -36,6 +37,7 @@ def add_reference(
     size: int | None = None,
     keep_features: bool = False,
     images: int | None = None,
+    device: str = "auto",
 ) -> ReferenceSet:
     """Make a reference set that set metrics can compare with.
 
@@ -48,6 +50,7 @@ def add_reference(
         size: pixels to resize images to (default: their own).
         keep_features: keep features too, which kernel distances need.
         images: how many a statistics file was made from, for people.
+        device: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
         BenchError: nothing usable at the source, or no extractor that can run.
@@ -70,7 +73,7 @@ def add_reference(
     usable = [extractor for extractor in chosen if extractor.unavailable() is None]
     if not usable or (labels and len(usable) < len(chosen)):
         raise BenchError(" ".join(filter(None, (e.unavailable() for e in chosen))))
-    wanted = Wanted(name, source, size, usable, keep_features)
+    wanted = Wanted(name, source, size, usable, keep_features, find_devices(device)[0])
     if source in prepared_testsets(here):
         testset = open_testset(here.testsets / source)
         if not testset.ground_truth:

@@ -128,6 +128,7 @@ def evaluate(
     *,
     protocol: Protocol = "strict",
     reference: str | None = None,
+    device: str = "auto",
 ) -> pd.DataFrame:
     """Score all runs on a test set; known scores of unchanged images are not computed again.
 
@@ -137,6 +138,7 @@ def evaluate(
         protocol: how images are fed to metrics.
         reference: what set metrics such as FID compare with: a reference, test set, folder, archive
             or statistics file (default: bench.toml's, the recipe's, or the originals).
+        device: where networks are computed: "auto", "cpu", "cuda" (all GPUs) or "cuda:N".
 
     Returns:
         One row per run, image and metric, with the columns run, method, repetition, image, metric,
@@ -157,7 +159,7 @@ def evaluate(
     chosen = chosen_metrics(here, metrics)
     measured = protocols(protocol, testset.manifest.plan.recipe)
     compared = reference_of(here, testset, reference)
-    score_runs(testset, here.results, chosen, measured, reference=compared)
+    score_runs(testset, here.results, chosen, measured, reference=compared, device=device)
     adapted = columns_of(here, testset, chosen, protocol, reference)
     keys = {metric.key: metric.name for metric in adapted}
     rows = []

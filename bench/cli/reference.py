@@ -17,6 +17,11 @@ ReferenceOption = Annotated[
     ),
 ]
 
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", help="Where metrics are computed: auto, cpu, cuda (all) or cuda:N."),
+]
+
 
 def add(
     name: Annotated[str, typer.Argument(help="Name for `--reference`.")],
@@ -40,6 +45,7 @@ def add(
     images: Annotated[
         int | None, typer.Option(help="Images that a statistics file was made from.", min=2)
     ] = None,
+    device: DeviceOption = "auto",
 ) -> None:
     """Compute the statistics of clean images, which FID compares results with; resumable."""
     from bench.api.references import add_reference
@@ -52,6 +58,7 @@ def add(
         size=size,
         keep_features=keep_features,
         images=images,
+        device=device,
     )
     say(f"{made} is ready for {', '.join(made.made_by)}, in {made.folder}")
 

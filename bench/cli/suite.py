@@ -31,7 +31,7 @@ from bench.cli.options import (
     chosen_experiment,
     chosen_methods,
 )
-from bench.cli.reference import ReferenceOption
+from bench.cli.reference import DeviceOption, ReferenceOption
 from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
 from bench.core.errors import BenchError
 
@@ -156,6 +156,7 @@ def evaluate(
     require_all: Annotated[
         bool, typer.Option("--require-all", help="Fail where a metric can't be computed.")
     ] = False,
+    device: DeviceOption = "auto",
     place: PlaceOption = None,
     workers: WorkersOption = None,
 ) -> None:
@@ -169,7 +170,8 @@ def evaluate(
     if require_all and (reasons := _reasons(here, testset, metrics, protocol, reference)):
         raise BenchError(" ".join(reasons))
     with machines as cluster:
-        score(here, testset, metrics, protocol, cluster.map if cluster else None, reference)
+        spread = cluster.map if cluster else None
+        score(here, testset, metrics, protocol, spread, reference, device)
 
 
 def _reasons(
@@ -197,6 +199,7 @@ def score(
     protocol: Choice,
     spread: OrderedMap | None = None,
     reference: str | None = None,
+    device: str = "auto",
 ) -> None:
     """Score all runs on a test set; say which metrics can't be computed here."""
     from bench.api.references import reference_of
@@ -205,6 +208,6 @@ def score(
 
     chosen = protocols(protocol, testset.manifest.plan.recipe)
     compared = reference_of(here, testset, reference)
-    score_runs(testset, here.results, metrics, chosen, spread, compared)
+    score_runs(testset, here.results, metrics, chosen, spread, compared, device)
     for reason in _reasons(here, testset, metrics, protocol, reference):
         say(reason, err=True)

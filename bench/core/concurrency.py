@@ -94,19 +94,27 @@ def _through(
     items: Iterable[Item],
     in_advance: int,
 ) -> Iterator[Result]:
-    pending: deque[Future[Result]] = deque()
     try:
-        for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) > in_advance:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        yield from in_order(lambda item: pool.submit(function, item), items, in_advance)
     except BrokenProcessPool:
         raise BenchError(
             "A worker process was killed, perhaps because memory ran out: "
             "run the same command again to continue."
         ) from None
+
+
+def in_order(
+    submit: Callable[[Item], Future[Result]], items: Iterable[Item], in_advance: int
+) -> Iterator[Result]:
+    """Yield the results of submitted items in order, at most so many of them ahead."""
+    pending: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            pending.append(submit(item))
+            if len(pending) > in_advance:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         for future in pending:
             future.cancel()

@@ -1,10 +1,11 @@
-"""Keep freed memory in the process, where the C library would return it at once.
+"""Memory: keep what is freed in the process, and recognise that it ran out.
 
-A U-Net on a CPU allocates and frees blocks of megabytes at every layer. By default glibc maps
-each of them anew, and the kernel's zeroing of fresh pages then takes up to half of the time.
+By default the C library returns freed blocks at once. A U-Net on a CPU allocates and frees blocks
+of megabytes at every layer, and the kernel's zeroing of fresh pages then takes up to half the time.
 """
 
 import ctypes
+import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt(3)
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc refuses more
@@ -18,3 +19,23 @@ def keep_freed_memory() -> bool:
         return False
     mapped = mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
     return bool(mapped and mallopt(_TRIM_THRESHOLD, 2**31 - 1))
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Return whether memory ran out, on the CPU or on a GPU.
+
+    Accelerators have a type for it; the CPU's allocator and cuDNN's raise a RuntimeError.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "can't allocate memory" in text or "ALLOC_FAILED" in text
+    )
+
+
+def free_device_memory() -> None:
+    """Return cached memory to the GPU, if one is in use."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

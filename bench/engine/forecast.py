@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import BenchError
-from bench.core.memory import keep_freed_memory
+from bench.core.memory import keep_freed_memory, lacks_memory
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.engine.executors.local import lacks_memory, reason_of
+from bench.engine.executors.local import reason_of
 from bench.engine.executors.work import Assignment
 from bench.engine.experiment import Experiment
 from bench.engine.models import choose_device, load_models

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from bench.core.errors import BenchError
 from bench.core.files import replacing, sha256, sha256_file, sha256_json, write_json
 from bench.core.progress import progress
+from bench.metrics.compute import halved
 from bench.metrics.distributions import Array, moments
 from bench.metrics.features import Extractor
 from bench.metrics.reference_set import (
@@ -43,6 +45,7 @@ class Wanted:
         size: pixels to resize images to; None to leave them as they are.
         extractors: what makes the features.
         keep_features: whether kernel distances are to work against it.
+        device: where features are computed.
     """
 
     name: str
@@ -50,6 +53,7 @@ class Wanted:
     size: int | None
     extractors: Sequence[Extractor]
     keep_features: bool = False
+    device: str = "cpu"
 
     @property
     def folder(self) -> Path:
@@ -76,7 +80,7 @@ def compute(wanted: Wanted, ids: Sequence[str], read: Callable[[set[str]], Image
         remaining = iter(read(set(ids) - done))
         while chunk := list(islice(remaining, _PART)):
             number = len(list(parts.glob("*.npz")))
-            _write_part(parts / f"{number:05}.npz", chunk, wanted.extractors)
+            _write_part(parts / f"{number:05}.npz", chunk, wanted)
             advance(len(chunk))
     hashes = {
         str(image): str(digest)
@@ -139,15 +143,14 @@ def _parts_folder(wanted: Wanted, ids: Sequence[str]) -> Path:
     return folder
 
 
-def _write_part(
-    path: Path, chunk: Sequence[tuple[str, bytes, "Pixels"]], extractors: Sequence[Extractor]
-) -> None:
+def _write_part(path: Path, chunk: Sequence[tuple[str, bytes, "Pixels"]], wanted: Wanted) -> None:
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "ids": np.array([image for image, _, _ in chunk]),
         "sha256": np.array([sha256(data) for _, data, _ in chunk]),
     }
-    for extractor in extractors:
-        found = extractor.extract([pixels for _, _, pixels in chunk])
+    pictures = [pixels for _, _, pixels in chunk]
+    for extractor in wanted.extractors:
+        found = halved(partial(extractor.extract, device=wanted.device), pictures)
         arrays[extractor.label] = np.stack([features["pooled"] for features in found])
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

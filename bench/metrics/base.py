@@ -22,6 +22,9 @@ if TYPE_CHECKING:  # reading a metric's name must not cost the import of torch
     from bench.metrics.protocol import Protocol
     from bench.metrics.reference_set import ReferenceSet
 
+_DEVICE_PIXELS = 64 * 512 * 512
+"""Largest batch on a GPU: more do not make it faster."""
+
 Reference = Literal["hr", "lr", "itself", "repetitions"]
 
 
@@ -40,6 +43,7 @@ class Measure(ABC):
         place: columns are listed by this number, then by name.
         jpeg: whether pictures pass through JPEG before they are measured, see `bench.metrics.
             protocol`; their originals never do.
+        device: where its networks compute, such as "cuda:0". It is no part of the identity.
     """
 
     per: ClassVar[Literal["image", "set", "run"]] = "image"
@@ -54,6 +58,7 @@ class Measure(ABC):
     digits: int
     place: int
     jpeg: bool = field(default=False, kw_only=True)
+    device: str = field(default="cpu", kw_only=True, compare=False, repr=False)
 
     @property
     @abstractmethod
@@ -97,6 +102,10 @@ class Measure(ABC):
     def under(self, protocol: "Protocol") -> Self:
         """Return this column as a protocol measures it."""
         return replace(self, jpeg=protocol.jpeg)
+
+    def on(self, device: str) -> Self:
+        """Return this column computed on a device."""
+        return replace(self, device=device)
 
     def against(self, reference: "ReferenceSet") -> Self:
         """Return this column against a reference set, if it compares sets."""
@@ -231,8 +240,12 @@ def package_version(package: str) -> str:
         return "absent"
 
 
-def batches(pictures: "Sequence[Pixels]", pixels: int) -> list[list[int]]:
-    """Group indices into batches of one image size, of at most so many pixels or one image."""
+def batches(pictures: "Sequence[Pixels]", pixels: int, device: str = "cpu") -> list[list[int]]:
+    """Group indices into batches of one image size, of at most so many pixels or one image.
+
+    A GPU gets batches of all images of a size, which are halved where its memory is too small.
+    """
+    pixels = pixels if device == "cpu" else _DEVICE_PIXELS
     by_shape: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, picture in enumerate(pictures):
         by_shape[picture.shape].append(index)

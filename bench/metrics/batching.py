@@ -53,7 +53,10 @@ class Wanted:
 
 
 def evaluate(
-    tables: Sequence[Wanted], features: FeatureCache, spread: OrderedMap | None = None
+    tables: Sequence[Wanted],
+    features: FeatureCache,
+    spread: OrderedMap | None = None,
+    devices: Sequence[str] = ("cpu",),
 ) -> "Iterator[pd.DataFrame]":
     """Measure what is asked for and not known yet, in one pass over the pictures of all tables.
 
@@ -61,6 +64,7 @@ def evaluate(
         tables: what is wanted.
         features: where features are kept.
         spread: does the work on pictures elsewhere; else it is done here.
+        devices: where it is done here, see `bench.metrics.devices.find_devices`.
 
     Returns:
         The tables when all is measured, each made as it is taken: one row per task, then one per
@@ -81,7 +85,7 @@ def evaluate(
         pending += [(number, task) for task in wanted]
     with progress("Scoring", _results(pending)) as advance:
         chunks = list(_chunks(pending))
-        for chunk, found in zip(chunks, _scored(chunks, features, spread), strict=True):
+        for chunk, found in zip(chunks, _scored(chunks, features, spread, devices), strict=True):
             rows: defaultdict[int, Rows] = defaultdict(list)
             for number, task in chunk:
                 if task.key in found:
@@ -174,15 +178,22 @@ def _packed(portions: Iterable[Sequence[_Asked]]) -> Iterator[list[_Asked]]:
 
 
 def _scored(
-    chunks: Iterable[Sequence[_Asked]], features: FeatureCache, spread: OrderedMap | None
+    chunks: Iterable[Sequence[_Asked]],
+    features: FeatureCache,
+    spread: OrderedMap | None,
+    devices: Sequence[str],
 ) -> Iterator[Scored]:
     """Yield the values of each chunk in order."""
     tasks = ([task for _, task in chunk] for chunk in chunks)
-    if spread is None:
-        return (score(of_chunk, features) for of_chunk in tasks)
-    from bench.metrics.remote import score_away
+    if spread is not None:
+        from bench.metrics.remote import score_away
 
-    return score_away(spread, tasks, features)
+        return score_away(spread, tasks, features)
+    if tuple(devices) == ("cpu",):
+        return (score(of_chunk, features) for of_chunk in tasks)
+    from bench.metrics.devices import score_on
+
+    return score_on(devices, tasks, features)
 
 
 def _measure(members: list[Task], cache: FeatureCache) -> Value:

@@ -2,20 +2,25 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 from bench.core.errors import BenchError
+from bench.core.memory import free_device_memory, lacks_memory
 from bench.metrics.base import FeatureMetric, Measure, Metric, SetMetric, size
 from bench.metrics.features import FeatureCache, kept_as
 from bench.metrics.protocol import through_jpeg
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
     from bench.images import Pixels
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 Key = tuple[str, str, str]  # key of the metric, hash of the picture, hash of its reference
 Value = tuple[float, str]  # with a note, which says why a value that was computed is none
@@ -66,19 +71,28 @@ class Task:
         return self.identity, self.sr.sha256, self.reference.sha256
 
 
-def score(chunk: Sequence[Task], features: FeatureCache) -> Scored:
-    """Compute all tasks except those of sets; pairs of equal files are computed once."""
-    decoded = _Decoded()
+def score(
+    chunk: Sequence[Task],
+    features: FeatureCache,
+    device: str = "cpu",
+    decoded: "Decoded | None" = None,
+) -> Scored:
+    """Compute all tasks except those of sets; pairs of equal files are computed once.
+
+    `decoded` has the pictures that were decoded in advance.
+    """
+    decoded = decoded or Decoded()
     groups: defaultdict[str, dict[Key, Task]] = defaultdict(dict)
     for task in chunk:
         groups[task.identity][task.key] = task
     found: Scored = {}
     for group in groups.values():
         tasks = list(group.values())
-        match tasks[0].measure:
+        match tasks[0].measure.on(device):
             case Metric() as metric:
-                pairs = [decoded.pair(task) for task in tasks]
-                values = metric.score([sr for sr, _ in pairs], [hr for _, hr in pairs])
+                values = halved(
+                    partial(_score_pairs, metric), [decoded.pair(task) for task in tasks]
+                )
                 found.update(zip(group, map(noted, values), strict=True))
             case FeatureMetric() as metric:
                 _extract(metric, tasks, decoded, features)
@@ -91,11 +105,48 @@ def score(chunk: Sequence[Task], features: FeatureCache) -> Scored:
     return found
 
 
-class _Decoded:
+def _score_pairs(metric: Metric, pairs: "list[tuple[Pixels, Pixels]]") -> list[float]:
+    return metric.score([sr for sr, _ in pairs], [hr for _, hr in pairs])
+
+
+def halved(function: Callable[[list[Item]], list[Result]], items: list[Item]) -> list[Result]:
+    """Apply a function to a list; halve a list for which the device's memory is too small.
+
+    Raises:
+        BenchError: there is not enough memory for one item.
+    """
+    try:
+        return function(items)
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        if len(items) == 1:
+            raise BenchError(
+                "Out of memory on one image: free memory, or give `--device cpu` if a GPU ran out."
+            ) from None
+    free_device_memory()
+    middle = len(items) // 2
+    return halved(function, items[:middle]) + halved(function, items[middle:])
+
+
+class Decoded:
     """The pictures of a chunk, each file decoded once."""
 
     def __init__(self) -> None:
         self._pixels: dict[tuple[Path, bool], Pixels] = {}
+
+    @classmethod
+    def of(cls, chunk: Sequence[Task]) -> Self:
+        """Decode all pictures of a chunk.
+
+        Raises:
+            BenchError: one can't be read.
+        """
+        decoded = cls()
+        for task in chunk:
+            decoded.picture(task.sr, task.measure.jpeg)
+            decoded.picture(task.reference, task.measure.reference_jpeg)
+        return decoded
 
     def pair(self, task: Task) -> "tuple[Pixels, Pixels]":
         """Return the image and its reference.
@@ -114,6 +165,7 @@ class _Decoded:
         return picture, reference
 
     def picture(self, picture: Picture, jpeg: bool) -> "Pixels":
+        """Return an image [H, W, 3], as the JPEG codec leaves it if asked for."""
         place = (picture.path, jpeg)
         if place not in self._pixels:
             self._pixels[place] = (
@@ -123,7 +175,7 @@ class _Decoded:
 
 
 def _extract(
-    metric: FeatureMetric | SetMetric, tasks: list[Task], decoded: _Decoded, cache: FeatureCache
+    metric: FeatureMetric | SetMetric, tasks: list[Task], decoded: Decoded, cache: FeatureCache
 ) -> None:
     """Keep the features of these tasks' pictures and originals that are not there yet."""
     restored, original = made_by(metric)
@@ -134,7 +186,8 @@ def _extract(
     lacking = {key: of for key, of in lacking.items() if not cache.has(*key)}
     if not lacking:
         return
-    found = metric.extractor.extract([decoded.picture(*of) for of in lacking.values()])
+    pictures = [decoded.picture(*of) for of in lacking.values()]
+    found = halved(partial(metric.extractor.extract, device=metric.device), pictures)
     for (key, (picture, _)), features in zip(lacking.items(), found, strict=True):
         if not all(np.isfinite(values).all() for values in features.values()):
             raise BenchError(

@@ -34,26 +34,38 @@ def score_runs(
     protocols: Sequence[Protocol] = (STRICT,),
     spread: OrderedMap | None = None,
     reference: ReferenceSet | None = None,
+    device: str = "auto",
 ) -> None:
     """Bring the scores of all runs on a test set up to date.
 
     Scores by metrics that aren't asked for, or can't be computed today, stay as they are. Metrics
     of a whole set are computed where a run has every image of the test set. `spread` does the work
-    on pictures elsewhere; `reference` is as in `as_measured`.
+    on pictures elsewhere; `reference` is as in `as_measured`; `device` is "auto", "cpu", "cuda" or
+    "cuda:N". GPUs are noted in run.json.
 
     Raises:
+        WrongUsage: there is no device of this name.
         BenchError: a picture can't be read or does not fit its original.
     """
+    from bench.metrics.devices import find_devices
+
     keep_freed_memory()
+    devices = find_devices(device)
+    adapted = as_measured(metrics, testset, protocols, reference)
     with locked(results / testset.name, notice):  # what two measure, each would write over
-        _score_runs(testset, results, as_measured(metrics, testset, protocols, reference), spread)
+        _score_runs(testset, results, adapted, spread, devices)
 
 
 def _score_runs(
-    testset: TestSet, results: Path, adapted: Sequence[Measure], spread: OrderedMap | None
+    testset: TestSet,
+    results: Path,
+    adapted: Sequence[Measure],
+    spread: OrderedMap | None,
+    devices: Sequence[str],
 ) -> None:
     import pandas as pd
 
+    from bench.metrics.devices import described
     from bench.store.run import list_runs, set_sha256
 
     measures = {
@@ -76,8 +88,10 @@ def _score_runs(
         )
         for run, records in runs
     ]
-    found = evaluate(tables, features, spread)
+    found = evaluate(tables, features, spread, devices)
+    gpus = [] if spread else described(devices)
     for (run, records), scores in zip(runs, found, strict=True):
+        run.note_scored_on(gpus)
         if (known := run.scores()) is not None:
             other = ~known["identity"].isin(scores["identity"])
             files = [record.sha256 for record in records.values()]

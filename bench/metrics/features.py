@@ -51,8 +51,12 @@ class Extractor(ABC):
         return None
 
     @abstractmethod
-    def extract(self, pictures: "Sequence[Pixels]") -> list[Features]:
+    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         """Features of pictures uint8 RGB [H, W, 3], in their order.
+
+        Args:
+            pictures: the images.
+            device: where a network computes, such as "cuda:0".
 
         Raises:
             BenchError: it is unavailable.

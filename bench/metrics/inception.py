@@ -22,6 +22,7 @@ from bench.core.paths import missing_packages
 from bench.metrics.base import batches, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Extractor, Features
+from bench.metrics.inputs import as_bytes
 from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
@@ -71,16 +72,16 @@ class NetworkExtractor(Extractor):
             return f"{missing}."
         return checkpoint_missing(self.weights)
 
-    def extract(self, pictures: "Sequence[Pixels]") -> list[Features]:
+    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
             raise BenchError(f"Inception: {reason}")
-        network = self.network()
+        network = self.network(device)
         found: dict[int, Features] = {}
         with torch.inference_mode():
-            for batch in batches(pictures, _BATCH_PIXELS):
-                outputs = network(self.resized([pictures[index] for index in batch]))
+            for batch in batches(pictures, _BATCH_PIXELS, device):
+                outputs = network(self.resized([pictures[index] for index in batch], device))
                 named = zip(("pooled", "logits"), outputs, strict=False)
                 arrays = {name: output.float().cpu().numpy() for name, output in named}
                 for place, index in enumerate(batch):
@@ -88,25 +89,25 @@ class NetworkExtractor(Extractor):
         return [found[index] for index in range(len(pictures))]
 
     @abstractmethod
-    def resized(self, pictures: "Sequence[Pixels]") -> "Tensor":
+    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
         """Pictures [H, W, 3] of one size as the network takes them, [B, 3, h, w] in 0 to 255."""
 
     @abstractmethod
-    def network(self) -> Network:
-        """Return the network, loaded once."""
+    def network(self, device: str = "cpu") -> Network:
+        """Return the network on a device, loaded once."""
 
 
 @dataclass(frozen=True)
 class Clean(NetworkExtractor):
     """Enlarged or reduced to 299 px by PIL's bicubic filter, without rounding to 8 bits."""
 
-    def resized(self, pictures: "Sequence[Pixels]") -> "Tensor":
+    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
         import torch
 
-        return torch.from_numpy(np.stack([clean_resized(pixels) for pixels in pictures]))
+        return torch.from_numpy(np.stack([clean_resized(p) for p in pictures])).to(device)
 
-    def network(self) -> Network:
-        return _clean_network(self.weights)
+    def network(self, device: str = "cpu") -> Network:
+        return _clean_network(self.weights, device)
 
 
 @dataclass(frozen=True)
@@ -121,28 +122,25 @@ class PytorchFid(NetworkExtractor):
     def identity(self) -> str:
         return f"{super().identity}, resized as pytorch-fid does"
 
-    def resized(self, pictures: "Sequence[Pixels]") -> "Tensor":
-        import torch
+    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
         from torch.nn.functional import interpolate
 
-        unit = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255
+        unit = as_bytes(pictures, device).float() / 255
         return 255 * interpolate(unit, (_SIZE, _SIZE), mode="bilinear", align_corners=False)
 
-    def network(self) -> Network:
-        return _pytorch_fid_network(self.weights)
+    def network(self, device: str = "cpu") -> Network:
+        return _pytorch_fid_network(self.weights, device)
 
 
 @dataclass(frozen=True)
 class Legacy(NetworkExtractor):
     """Left to the network, which enlarges to 299 px as TensorFlow 1 did."""
 
-    def resized(self, pictures: "Sequence[Pixels]") -> "Tensor":
-        import torch
+    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
+        return as_bytes(pictures, device)
 
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-
-    def network(self) -> Network:
-        return _legacy_network(self.weights)
+    def network(self, device: str = "cpu") -> Network:
+        return _legacy_network(self.weights, device)
 
 
 def clean_resized(pixels: "Pixels") -> "npt.NDArray[np.float32]":
@@ -159,15 +157,17 @@ def clean_resized(pixels: "Pixels") -> "npt.NDArray[np.float32]":
 
 
 @cache
-def _clean_network(weights: str) -> Network:
+def _clean_network(weights: str, device: str) -> Network:
     import_torchvision()
     module: Any = importlib.import_module("cleanfid.inception_torchscript")
-    network = module.InceptionV3W(str(checkpoint_path(weights).parent), download=False).eval()
+    network = (
+        module.InceptionV3W(str(checkpoint_path(weights).parent), download=False).eval().to(device)
+    )
     return lambda pictures: (network(pictures),)
 
 
 @cache
-def _legacy_network(weights: str) -> Network:
+def _legacy_network(weights: str, device: str) -> Network:
     import torch
 
     import_torchvision()
@@ -179,22 +179,24 @@ def _legacy_network(weights: str) -> Network:
         "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
     )
     # In this order of memory its convolutions take a quarter less time on a CPU.
-    found: Network = network.to(memory_format=torch.channels_last)
+    found: Network = network.to(device, memory_format=torch.channels_last)
     return found
 
 
 @cache
-def _pytorch_fid_network(weights: str) -> Network:
+def _pytorch_fid_network(weights: str, device: str) -> Network:
     """Return torch-fidelity's network without its resizing, on pytorch-fid's range [-1, 1]."""
     import torch
 
-    network: Any = _legacy_network(weights)
+    network: Any = _legacy_network(weights, device)
 
     def see(resized: "Tensor") -> "Sequence[Tensor]":
         signed = resized / 127.5 - 1  # torch-fidelity's own is (x - 128) / 128
         hook = network.Conv2d_1a_3x3.register_forward_pre_hook(lambda *_: (signed,))
         try:
-            found: Sequence[Tensor] = network(torch.zeros(1, 3, _SIZE, _SIZE, dtype=torch.uint8))
+            found: Sequence[Tensor] = network(
+                torch.zeros(1, 3, _SIZE, _SIZE, dtype=torch.uint8, device=device)
+            )
         finally:
             hook.remove()
         return found

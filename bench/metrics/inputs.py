@@ -26,8 +26,23 @@ TO_509 = (_BYTES * 2 - 1).astype(np.float32)
 """[-1, 509]: what the released scripts of DPI feed to LPIPS."""
 
 
-def batch(pictures: "Sequence[Pixels]", levels: npt.NDArray[np.float32]) -> "Tensor":
+def batch(
+    pictures: "Sequence[Pixels]", levels: npt.NDArray[np.float32], device: str = "cpu"
+) -> "Tensor":
     """Return images [H, W, 3] of one size as [B, 3, H, W], each byte replaced by its level."""
     import torch
 
-    return torch.from_numpy(levels[np.stack(pictures)]).permute(0, 3, 1, 2)
+    if device == "cpu":  # where numpy's lookup is faster
+        return torch.from_numpy(levels[np.stack(pictures)]).permute(0, 3, 1, 2)
+    table = torch.from_numpy(levels).to(device)
+    return table[as_bytes(pictures, device).long()]
+
+
+def as_bytes(pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
+    """Return images [H, W, 3] of one size as uint8 [B, 3, H, W] on a device."""
+    import torch
+
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    if device.startswith("cuda"):
+        return stacked.pin_memory().to(device, non_blocking=True)
+    return stacked.to(device)

@@ -83,19 +83,20 @@ class Lpips(Metric):
 
         if reason := self.unavailable():
             raise BenchError(reason)
-        network = _network(replace(self, to_509=False, jpeg=False))
+        network = _network(replace(self, to_509=False, jpeg=False), self.device)
 
         def seen(pictures: "list[Pixels]") -> "Iterator[Tensor]":
-            return _directions(network, input_batch(pictures, TO_509 if self.to_509 else SIGNED))
+            levels = TO_509 if self.to_509 else SIGNED
+            return _directions(network, input_batch(pictures, levels, self.device))
 
         distinct = list({id(original): original for original in hr}.values())  # runs share them
         values: dict[int, float] = {}
         with torch.inference_mode():
-            for some in batches(distinct, _BATCH_PIXELS):
+            for some in batches(distinct, _BATCH_PIXELS, self.device):
                 originals = list(seen([distinct[number] for number in some]))
                 places = {id(distinct[number]): place for place, number in enumerate(some)}
                 against = [i for i, original in enumerate(hr) if id(original) in places]
-                for batch in batches([sr[index] for index in against], _BATCH_PIXELS):
+                for batch in batches([sr[index] for index in against], _BATCH_PIXELS, self.device):
                     indices = [against[number] for number in batch]
                     at = [places[id(hr[index])] for index in indices]
                     theirs = ([layer[place] for place in at] for layer in originals)
@@ -132,8 +133,8 @@ def _distances(network: Any, sr: "Iterable[Tensor]", hr: "Iterable[Sequence[Tens
 
 
 @cache
-def _network(metric: Lpips) -> Any:
-    """Load the `lpips` package's module with its heads and our backbone, once per process.
+def _network(metric: Lpips, device: str) -> Any:
+    """Load the `lpips` package's module with its heads and our backbone, once per device.
 
     Raises:
         BenchError: the heads or the backbone are not the ones that the identity names.
@@ -160,7 +161,8 @@ def _network(metric: Lpips) -> Any:
                 state[name] = heads[name]
     network.load_state_dict(state, strict=True, assign=True)
     # Pictures come with their channels last too, in which convolutions take a sixth less time.
-    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    network = network.eval().requires_grad_(False)
+    return network.to(device, memory_format=torch.channels_last)
 
 
 def _heads(metric: Lpips, package: Path) -> "dict[str, Tensor]":

@@ -22,6 +22,7 @@ from unittest.mock import patch
 
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import read_json, write_bytes
+from bench.core.memory import lacks_memory
 from bench.core.paths import cache_folder, missing_packages
 from bench.core.suggest import suggestion
 from bench.metrics.base import Metric, Reference, package_version
@@ -82,20 +83,22 @@ class Pyiqa(Metric):
 
         if reason := self.unavailable():
             raise BenchError(f"{self.title}: {reason}")
-        network = _network(self.of)
+        network = _network(self.of, self.device)
         values = []
         with torch.inference_mode():
             for picture, original in zip(sr, hr, strict=True):
                 # One at a time: what pyiqa gives for a batch is not promised to be the same.
-                inputs = [batch([picture], UNIT)]
+                inputs = [batch([picture], UNIT, self.device)]
                 if self.reference == "hr":
-                    inputs.append(batch([original], UNIT))
+                    inputs.append(batch([original], UNIT, self.device))
                 try:
-                    values.append(float(network(*inputs).item()))
+                    values.append(network(*inputs).flatten())
                 except (RuntimeError, ValueError, AssertionError) as error:
+                    if lacks_memory(error):
+                        raise
                     first = str(error).strip().splitlines()[:1]
                     raise BenchError(f"{self.title} can't measure an image: {first}") from error
-        return values
+        return [float(value) for value in torch.cat(values).tolist()]
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def _prepare(of: str, *, online: bool) -> str:
     return digest
 
 
-def _build(of: str, seed: int, *, online: bool) -> Any:
+def _build(of: str, seed: int, *, online: bool, device: str = "cpu") -> Any:
     import torch
 
     import_torchvision()
@@ -199,7 +202,7 @@ def _build(of: str, seed: int, *, online: bool) -> Any:
     with torch.random.fork_rng(), _offline(not online):
         torch.manual_seed(seed)
         try:
-            return package.create_metric(of, device="cpu")
+            return package.create_metric(of, device=device)
         except _Connected:
             raise
         except Exception as error:
@@ -259,13 +262,13 @@ def _caused_by_connection(error: BaseException | None) -> bool:
 
 
 @cache
-def _network(of: str) -> Any:
+def _network(of: str, device: str) -> Any:
     """Return the metric, whose tensors are those that were written down.
 
     Raises:
         BenchError: they are others.
     """
-    network = _build(of, 0, online=False)
+    network = _build(of, 0, online=False, device=device)
     digest = hashlib.sha256(json.dumps(_tensors(network), sort_keys=True).encode()).hexdigest()
     known = _known(of)
     if known is None or known["tensors"] != digest:

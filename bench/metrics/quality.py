@@ -62,18 +62,19 @@ class Quality(Metric):
 
         if reason := self.unavailable():
             raise BenchError(f"{self.title}: {reason}")
-        network = _network(replace(self, jpeg=False))
+        network = _network(replace(self, jpeg=False), self.device)
         with torch.inference_mode():
             # One at a time: what pyiqa gives for a batch is not promised to be the same.
-            return [float(network(batch([pixels], UNIT)).item()) for pixels in sr]
+            found = [network(batch([pixels], UNIT, self.device)).flatten() for pixels in sr]
+            return [float(value) for value in torch.cat(found).tolist()]
 
 
 @cache
-def _network(metric: Quality) -> Any:
+def _network(metric: Quality, device: str) -> Any:
     import_torchvision()
     package: Any = importlib.import_module("pyiqa")
     options = {metric.option: str(checkpoint_path(metric.weights))} if metric.weights else {}
-    return package.create_metric(metric.name, device="cpu", **options)
+    return package.create_metric(metric.name, device=device, **options)
 
 
 METRICS: tuple[Measure, ...] = (

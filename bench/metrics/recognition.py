@@ -107,7 +107,7 @@ class Faces(Extractor):
             return f"{missing}."
         return checkpoint_missing(_WEIGHTS[self.model]) if self.model in _WEIGHTS else None
 
-    def extract(self, pictures: "Sequence[Pixels]") -> list[Features]:
+    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         if reason := self.unavailable():
             raise BenchError(f"Recognition: {reason}")
         # dlib computes on one core and holds the lock; onnxruntime takes all cores by itself.

@@ -9,6 +9,7 @@ from bench.core.concurrency import OrderedMap
 from bench.core.errors import BenchError
 from bench.metrics.base import FeatureMetric, Measure, SetMetric
 from bench.metrics.compute import Picture, Scored, Task, score
+from bench.metrics.devices import exact_float32, find_devices
 from bench.metrics.features import FeatureCache, Features, kept_as
 
 Kept = Mapping[tuple[str, str], Features]
@@ -61,7 +62,9 @@ def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
     for task in parcel.tasks:
         _check(task.measure, task.identity)
     features = CarriedFeatures(parcel.features)
-    return score(parcel.tasks, features), features.new
+    device, *_ = find_devices("auto")  # of those that the worker was given
+    with exact_float32():
+        return score(parcel.tasks, features, device), features.new
 
 
 @cache  # asked for once: it looks up versions and files

@@ -50,7 +50,7 @@ class Vgg16(Extractor):
             return f"VGG16 is not here: run `{GET}`."
         return None
 
-    def extract(self, pictures: "Sequence[Pixels]") -> list[Features]:
+    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
@@ -62,21 +62,22 @@ class Vgg16(Extractor):
             )
         found: dict[int, Features] = {}
         with torch.inference_mode():
-            for indices in batches(pictures, _BATCH_PIXELS):
-                pooled = _features(batch([pictures[index] for index in indices], UNIT))
-                for row, index in zip(pooled.numpy(), indices, strict=True):
+            for indices in batches(pictures, _BATCH_PIXELS, device):
+                images = batch([pictures[index] for index in indices], UNIT, device)
+                pooled = _features(images, device).cpu().numpy()
+                for row, index in zip(pooled, indices, strict=True):
                     found[index] = {"pooled": row}
         return [found[index] for index in range(len(pictures))]
 
 
-def _features(images: "Tensor") -> "Tensor":
+def _features(images: "Tensor", device: str) -> "Tensor":
     """Pool relu5_3 of [B, 3, H, W] in [0, 1] over the image, [B, 512]."""
     import torch
     from torch.nn.functional import conv2d, max_pool2d
 
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (_MEAN, _STD))
+    mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN, _STD))
     x = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-    layers = iter(_convolutions())
+    layers = iter(_convolutions(device))
     for number, count in enumerate(_BLOCKS):
         x = max_pool2d(x, 2) if number else x
         for _ in range(count):
@@ -85,17 +86,17 @@ def _features(images: "Tensor") -> "Tensor":
 
 
 @cache
-def _convolutions() -> "tuple[tuple[Tensor, Tensor], ...]":
+def _convolutions(device: str) -> "tuple[tuple[Tensor, Tensor], ...]":
     """Return weight and bias of each convolution, loaded once."""
     import torch
 
     tensors = load_backbone("vgg16")
     return tuple(
         (
-            torch.from_numpy(tensors[f"features.{layer}.weight"]).contiguous(
-                memory_format=torch.channels_last
-            ),
-            torch.from_numpy(tensors[f"features.{layer}.bias"]),
+            torch.from_numpy(tensors[f"features.{layer}.weight"])
+            .contiguous(memory_format=torch.channels_last)
+            .to(device),
+            torch.from_numpy(tensors[f"features.{layer}.bias"]).to(device),
         )
         for layer in BACKBONES["vgg16"].layers
     )

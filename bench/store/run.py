@@ -139,6 +139,12 @@ class Run:
         if self.variants != variants:
             self._describe({"variants": variants})
 
+    def note_scored_on(self, devices: Sequence[str]) -> None:
+        """Record the GPUs that scores were computed on, as part of the provenance."""
+        noted = list(self.description.get("scored_on", []))
+        if new := [device for device in devices if device not in noted]:
+            self._describe({"scored_on": [*noted, *new]})
+
     def _describe(self, changes: Mapping[str, Any]) -> None:
         self.description = {**self.description, **changes}
         write_sealed_json(self.folder / "run.json", self.description)

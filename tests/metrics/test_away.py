@@ -43,7 +43,7 @@ class Brightness:
 
     identity = "brightness"
 
-    def extract(self, pictures: Any) -> list[Features]:
+    def extract(self, pictures: Any, device: str = "cpu") -> list[Features]:
         return [{"mean": p.mean((0, 1))} for p in pictures]
 
 

@@ -60,7 +60,7 @@ class VggClean(Clean):
     def unavailable(self) -> str | None:
         return None
 
-    def network(self) -> Network:
+    def network(self, device: str = "cpu") -> Network:
         return see
 
 
@@ -68,7 +68,7 @@ class VggLegacy(Legacy):
     def unavailable(self) -> str | None:
         return None
 
-    def network(self) -> Network:
+    def network(self, device: str = "cpu") -> Network:
         network: Network = fidelity_class()("vgg", ["pooled", "logits"])
         return network
 
@@ -259,7 +259,7 @@ def test_a_file_of_the_released_layout_sees_what_it_sees_in_the_package(
     pictures = [random.integers(0, 256, (64, 64, 3), dtype=np.uint8) for _ in range(2)]
     taken = inception.LEGACY.resized(pictures)
     with torch.inference_mode():
-        ours = inception._legacy_network.__wrapped__("random")(taken)
+        ours = inception._legacy_network.__wrapped__("random", "cpu")(taken)
         theirs = package(taken.contiguous())
     for one, other in zip(ours, theirs, strict=True):
         # Single precision, summed in another order.

@@ -185,9 +185,9 @@ def test_batches_are_bounded() -> None:
 
 def test_the_network_is_built_once_and_draws_nothing(stand_in: Lpips) -> None:
     before = torch.random.get_rng_state()
-    first = perceptual._network(stand_in)
+    first = perceptual._network(stand_in, "cpu")
     stand_in.score(pictures(1), pictures(1, seed=1))
-    assert perceptual._network(stand_in) is first
+    assert perceptual._network(stand_in, "cpu") is first
     assert torch.equal(torch.random.get_rng_state(), before)
     assert not first.training
     assert not any(p.requires_grad or p.is_meta for p in first.parameters())

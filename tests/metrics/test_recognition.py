@@ -148,7 +148,7 @@ def test_originals_are_embedded_once_for_all_metrics_and_runs(
     seen: Counter[bytes] = Counter()
     extract = Faces.extract
 
-    def counted(self: Faces, pictures: Sequence[Pixels]) -> list[Features]:
+    def counted(self: Faces, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         seen.update(pixels.tobytes() for pixels in pictures)
         return extract(self, pictures)
 

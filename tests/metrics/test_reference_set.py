@@ -44,7 +44,7 @@ class Rows(Extractor):
     def identity(self) -> str:
         return "rows"
 
-    def extract(self, pictures: Any) -> list[Features]:
+    def extract(self, pictures: Any, device: str = "cpu") -> list[Features]:
         if sum(self.seen) + len(pictures) > self.stop_after:
             raise KeyboardInterrupt
         self.seen.append(len(pictures))
@@ -274,7 +274,7 @@ def test_pytorch_fids_features_are_the_packages(
     monkeypatch.setattr(package, "load_state_dict_from_url", lambda *_, **__: torch.load(file))
     theirs = package.InceptionV3().eval()
     monkeypatch.setattr(inception, "checkpoint_path", lambda name: file)
-    see = inception._pytorch_fid_network.__wrapped__("random")
+    see = inception._pytorch_fid_network.__wrapped__("random", "cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 48, 3), dtype=np.uint8)
     with torch.inference_mode():
         ours = see(inception.PYTORCH_FID.resized(list(pixels)))[0]

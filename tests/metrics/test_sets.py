@@ -34,7 +34,7 @@ class Brightness(Extractor):
     def identity(self) -> str:
         return "brightness"
 
-    def extract(self, pictures: Sequence[Pixels]) -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         self.calls.append(len(pictures))
         return [{"mean": np.array([p.mean()], np.float32)} for p in pictures]
 
@@ -273,7 +273,7 @@ def test_features_that_are_damaged_are_named(tmp_path: Path) -> None:
 
 def test_features_and_values_that_are_not_numbers(testset: TestSet, tmp_path: Path) -> None:
     class Broken(Brightness):
-        def extract(self, pictures: Sequence[Pixels]) -> list[Features]:
+        def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
             return [{"mean": np.array([np.nan], np.float32)} for _ in pictures]
 
     class Undefined(Against):

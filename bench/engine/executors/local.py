@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from bench.core.errors import BenchError
-from bench.core.memory import keep_freed_memory
+from bench.core.memory import free_device_memory, keep_freed_memory, lacks_memory
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.engine.executors.work import (
     Assignment,
@@ -190,8 +190,7 @@ class Worker:
 
     def _make_room(self, batch: int) -> None:
         self._largest = batch
-        if self._device.type == "cuda":
-            torch.cuda.empty_cache()
+        free_device_memory()
 
     def _peak_memory(self) -> int:
         """Return the peak memory in bytes: of the GPU, this process, or an external program."""
@@ -213,16 +212,6 @@ def _check(name: str, restored: Any, shape: tuple[int, ...]) -> None:
         raise BenchError(f"{name} returned {restored.dtype}, not torch.float32.")
     if not restored.isfinite().all():
         raise BenchError(f"{name} returned values that are not finite numbers.")
-
-
-def lacks_memory(error: Exception) -> bool:
-    """Accelerators have a type for it; the CPU's allocator and cuDNN's raise a RuntimeError."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and (
-        "can't allocate memory" in text or "ALLOC_FAILED" in text
-    )
 
 
 def reason_of(error: Exception) -> str:
