@@ -143,7 +143,7 @@ def evaluate(
     Returns:
         One row per run, image and metric, with the columns run, method, repetition, image, metric,
         value and note. Metrics of whole sets have the image "". A metric that cannot be computed
-        here is absent.
+        here is absent, and one that is derived from others stands as its parts.
 
     Raises:
         BenchError: an unknown metric, or an image that cannot be read.
@@ -161,7 +161,8 @@ def evaluate(
     compared = reference_of(here, testset, reference)
     score_runs(testset, here.results, chosen, measured, reference=compared, device=device)
     adapted = columns_of(here, testset, chosen, protocol, reference)
-    keys = {metric.key: metric.name for metric in adapted}
+    columns_measured = [part for metric in adapted for part in metric.parts or (metric,)]
+    keys = {metric.key: metric.name for metric in columns_measured}
     rows = []
     for each in find_runs(testset, here.results, (), here.config.methods):
         scores = each.scores()

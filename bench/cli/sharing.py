@@ -128,7 +128,7 @@ def _results_at(place: Path, here: Workspace) -> list[Result]:
 
 
 def _metrics(here: Workspace, result: Result) -> Sequence[Measure]:
-    """All metrics there are, as they measure the test set of a result."""
+    """All measured columns, as they measure the test set of a result."""
     from bench import metrics
     from bench.metrics.recognition import configured
 
@@ -136,5 +136,6 @@ def _metrics(here: Workspace, result: Result) -> Sequence[Measure]:
     known = {**metrics.all_metrics(), **own}
     if result.manifest is None:
         return list(known.values())
-    degradation = result.manifest.plan.degradation
-    return [metric.of_degradation(degradation) for metric in known.values()]
+    plan = result.manifest.plan
+    adapted = (metric.of_testset(plan.recipe, plan.degradation) for metric in known.values())
+    return [metric for metric in adapted if not metric.parts]

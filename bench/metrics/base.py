@@ -111,9 +111,25 @@ class Measure(ABC):
         """Return this column against a reference set, if it compares sets."""
         return self
 
-    def of_degradation(self, degradation: str) -> Self:
-        """Return this column for test sets of a degradation, if it depends on that."""
+    def of_testset(self, recipe: str, degradation: str) -> Self:
+        """Return this column for test sets of a recipe and a degradation, if it depends on them."""
         return self
+
+    @property
+    def parts(self) -> "tuple[Measure, ...]":
+        """Columns that this one is derived from; none for one that is measured."""
+        return ()
+
+    @property
+    def computed(self) -> "tuple[Measure, ...]":
+        """All that has to be computed and stored for this column."""
+        if self.parts:
+            return tuple(measure for part in self.parts for measure in part.computed)
+        return (self, self.error) if self.error else (self,)
+
+    def combined(self, values: Sequence[float]) -> float:
+        """Return the value of a derived column, from one value of a run per part."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

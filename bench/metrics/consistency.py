@@ -42,7 +42,7 @@ class LrConsistency(Metric):
             )
         return None
 
-    def of_degradation(self, degradation: str) -> Self:
+    def of_testset(self, recipe: str, degradation: str) -> Self:
         return replace(self, degradation=degradation)
 
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:

@@ -71,8 +71,8 @@ def _score_runs(
     measures = {
         measure.key: measure
         for metric in adapted
-        for measure in (metric, metric.error)
-        if measure is not None and measure.unavailable() is None
+        for measure in metric.computed
+        if measure.unavailable() is None
     }
     runs = [
         (run, run.records())
@@ -111,8 +111,8 @@ def as_measured(
 
     `reference` is what set metrics compare with (default: the originals).
     """
-    degradation = testset.manifest.plan.degradation
-    adapted = [metric.of_degradation(degradation) for metric in metrics]
+    plan = testset.manifest.plan
+    adapted = [metric.of_testset(plan.recipe, plan.degradation) for metric in metrics]
     if reference:
         adapted = [metric.against(reference) for metric in adapted]
     return [metric.under(protocol) for protocol in protocols for metric in adapted]

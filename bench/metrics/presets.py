@@ -12,7 +12,10 @@ PRESETS: dict[str, tuple[str, ...]] = {
         *("pyiqa:maniqa", "pyiqa:topiq_nr-face", "pyiqa:liqe", "pyiqa:qalign"),
     ),
     # The parts of the score of the NTIRE challenges on real-world face restoration, 2025 and 2026.
-    "ntire-faces": ("clipiqa", "pyiqa:maniqa", "musiq", "pyiqa:qalign", "niqe", "fid"),
+    "ntire-faces": (
+        *("clipiqa", "pyiqa:maniqa", "musiq", "pyiqa:qalign", "niqe", "fid"),
+        *("ntire-score", "id-adaface", "ntire-id-2026"),
+    ),
 }
 """Name -> metrics."""
 

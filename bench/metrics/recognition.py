@@ -216,6 +216,17 @@ class Verified(FaceMetric):
         return 100.0 if distance <= self.setting.threshold else 0.0
 
 
+class Angle(FaceMetric):
+    """Deg.: the angle between the embeddings, in degrees, as papers on blind restoration print it.
+
+    VQFR's and CodeFormer's scripts have another ArcFace network (ResNet-18 on grey faces), so that
+    values compare with each other, not with printed ones.
+    """
+
+    def _value(self, distance: float) -> float:
+        return float(np.degrees(np.arccos(np.clip(1 - distance, -1, 1))))
+
+
 class Found(FaceMetric):
     """FACES: 100 where a face is found in the picture, else 0; of the original nothing is asked."""
 
@@ -248,6 +259,8 @@ def configured(tables: Mapping[str, Mapping[str, Any]], where: str) -> dict[str,
     return found
 
 
-METRICS = tuple(
-    measure for suffix, setting in SETTINGS.items() for measure in measures(suffix, setting)
+METRICS: tuple[Measure, ...] = (
+    *(measure for suffix, setting in SETTINGS.items() for measure in measures(suffix, setting)),
+    Angle("deg", "Deg. (arcface)", False, "deg", 2, 63, setting=SETTINGS["-arcface"]),
+    Angle("deg-dlib", "Deg. (dlib)", False, "deg", 2, 63, setting=SETTINGS["-dlib"]),
 )

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from bench.core.errors import BenchError
+from bench.metrics.base import Measure
 from bench.report.statistics import Paired, holm, paired
-from bench.report.tables.collect import COSTS, Measured
+from bench.report.tables.collect import COSTS
 from bench.report.tables.runs import facts
 from bench.report.tables.table import Column, mean
 from bench.sharing.results import Result
@@ -104,7 +105,7 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def compare(one: Result, other: Result, metrics: Sequence[Measured]) -> Comparison:
+def compare(one: Result, other: Result, metrics: Sequence[Measure]) -> Comparison:
     """Set two results side by side by all of these metrics that both have values for.
 
     Raises:
@@ -177,7 +178,7 @@ def _files(manifest: Manifest) -> dict[str, tuple[str | None, str]]:
 
 
 def _measure(
-    metric: Measured, one: Result, other: Result, images: Mapping[str, str]
+    metric: Measure, one: Result, other: Result, images: Mapping[str, str]
 ) -> Measurement | None:
     """Both by one metric, measured alike if both ever were; None where one has no value."""
     per_image = metric.per == "image"

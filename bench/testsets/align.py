@@ -45,6 +45,21 @@ def landmarks(image: Image.Image) -> Points | None:
 
     In the order left eye, right eye, nose, left and right corner of the mouth, as seen.
     """
+    found = landmarks_68(image)
+    return None if found is None else five_points(found)
+
+
+def five_points(found: Points) -> Points:
+    """Reduce 68 landmarks [68, 2] to the middles of the eyes, the nose, and the mouth's corners."""
+    return np.array([found[36:42].mean(0), found[42:48].mean(0), found[30], found[48], found[54]])
+
+
+def landmarks_68(image: Image.Image) -> Points | None:
+    """dlib's landmarks [68, 2], (x, y) in pixels, of the largest face, or None.
+
+    Raises:
+        BenchError: the packages of the extra `align` are missing.
+    """
     detector, predictor = _models()
     reduction = max(1.0, max(image.size) / DETECTION_SIDE)
     size = (round(image.width / reduction), round(image.height / reduction))
@@ -56,9 +71,8 @@ def landmarks(image: Image.Image) -> Points | None:
         return None
     shape = predictor(pixels, max(faces, key=lambda face: face.area()))
     found = np.array([(part.x, part.y) for part in shape.parts()], dtype=np.float64)
-    five = [found[36:42].mean(0), found[42:48].mean(0), found[30], found[48], found[54]]
     # The centre of pixel 0 lies half a pixel from the edge, at either resolution.
-    return (np.array(five) + 0.5) * (image.width / small.width) - 0.5
+    return (found + 0.5) * (image.width / small.width) - 0.5
 
 
 def ffhq_frame(points: Points) -> tuple[Points, Points]:

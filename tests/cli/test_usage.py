@@ -234,7 +234,8 @@ def test_it_can_be_run_as_a_module() -> None:
     command = [sys.executable, "-m", "bench", "prepare", "celebb"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip() == "error: There is no dataset 'celebb': did you mean 'celeba'?"
+    hint = "did you mean 'celeba' or 'celebchild'?"
+    assert done.stderr.strip() == f"error: There is no dataset 'celebb': {hint}"
     assert done.stdout == ""
 
 

@@ -34,8 +34,8 @@ def test_consistency_is_the_psnr_of_lr_pictures() -> None:
 
 def test_a_random_degradation_cannot_be_repeated() -> None:
     metric = find("lr-psnr")
-    assert metric.of_degradation("bicubic") == metric
-    blind = metric.of_degradation("blind")
+    assert metric.of_testset("sample", "bicubic") == metric
+    blind = metric.of_testset("sample", "blind")
     assert isinstance(blind, LrConsistency)
     assert "'blind' can't be repeated" in str(blind.unavailable())
     assert blind.key != metric.key

@@ -21,7 +21,7 @@ from bench.report.tables.paper import choose_testsets, find_printed, paper_table
 from bench.report.tables.runs import repeated, runs_on
 from bench.store.run import Run, set_sha256
 from bench.testsets.manifest import Plan, TestSet
-from tests.report.test_collect import Measure, Store, write
+from tests.report.test_collect import Store, measure, write
 from tests.small import small_testset
 
 TABLES = """
@@ -67,8 +67,8 @@ ilvr = { steps = { x4 = 7, x8 = 9 } }
 dpi = { tau = 300 }
 """
 
-PSNR = Measure("psnr", "psnr 1")
-FID = Measure("fid", "fid 1", per="set", higher_is_better=False)
+PSNR = measure("psnr", "psnr 1")
+FID = measure("fid", "fid 1", kind="set", higher_is_better=False)
 PRIOR = str(find_record("prior-256").sha256)
 
 

@@ -1,7 +1,8 @@
 """From the store to tables: which runs, in which order, under which label, with which scores."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.core.errors import BenchError
+from bench.metrics import base
 from bench.report.renderers.plain import to_markdown
 from bench.report.tables.collect import INCOMPLETE, ONE_REPETITION, strip_of, table_of
 from bench.report.tables.runs import find_runs, run_labels
@@ -21,30 +23,37 @@ from tests.small import picture, small_testset
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A metric as a table knows it."""
+class Stated(base.Measure):
+    """A column whose properties are given."""
 
-    name: str
-    key: str
+    stated_key: str
+    kind: Literal["image", "set", "run"] = "image"
+    compared: base.Reference = "hr"
     reason: str | None = None
-    per: Literal["image", "set", "run"] = "image"
-    reference: str = "hr"
-    reference_name: str = ""
-    higher_is_better: bool = True
-    digits: int = 2
-    unit: str = "dB"
 
     @property
-    def title(self) -> str:
-        return self.name.upper()
+    def per(self) -> Literal["image", "set", "run"]:  # type: ignore[override]
+        return self.kind
 
-    error: "Measure | None" = None
+    @property
+    def reference(self) -> base.Reference:
+        return self.compared
+
+    @property
+    def identity(self) -> str:
+        return self.stated_key
 
     def unavailable(self) -> str | None:
         return self.reason
 
 
-PSNR = Measure("psnr", "psnr 1")
+def measure(name: str, key: str, **stated: Any) -> Stated:
+    """Return a column of PSNR's kind, or as stated."""
+    psnr: dict[str, Any] = {"higher_is_better": True, "digits": 2, "unit": "dB", "place": 0}
+    return Stated(name, name.upper(), stated_key=key, **{**psnr, **stated})
+
+
+PSNR = measure("psnr", "psnr 1")
 COSTS = {"seconds", "evaluations"}  # known of every run
 
 
@@ -275,13 +284,13 @@ def test_a_run_without_scores_has_none(testset: TestSet, store: Store) -> None:
 def test_an_unavailable_metric_is_absent_with_its_reason(testset: TestSet, store: Store) -> None:
     run = store.run("dpi")
     score(run, identity="lpips 1")
-    lpips = Measure("lpips", "lpips 1", reason="no weights")
+    lpips = measure("lpips", "lpips 1", reason="no weights")
     (row,) = table_of(testset, [run], [PSNR, lpips]).rows
     assert row.scores.keys() == COSTS
     assert row.missing == {"lpips": "no weights"}
 
 
-FID = Measure("fid", "fid 1", per="set")
+FID = measure("fid", "fid 1", kind="set")
 
 
 def test_the_value_of_a_set_counts_for_these_very_pictures(testset: TestSet, store: Store) -> None:
@@ -314,8 +323,49 @@ def test_why_a_value_is_none_is_told(testset: TestSet, store: Store) -> None:
     assert row.missing == {"fid": "Too few."}
 
 
+@dataclass(frozen=True)
+class Sum(Stated):
+    """A column derived from PSNR's mean and FID."""
+
+    of: tuple[base.Measure, ...] = (PSNR, FID)
+
+    @property
+    def parts(self) -> tuple[base.Measure, ...]:
+        return self.of
+
+    def combined(self, values: Sequence[float]) -> float:
+        psnr, fid = values
+        return psnr + 100 * fid
+
+
+SUM = Sum("sum", "SUM", True, "", 2, 0, stated_key="sum 1", kind="set")
+
+
+def test_a_derived_column_is_made_of_its_parts(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    files = [r.sha256 for r in run.records().values()]
+    rows = [(f"face-{i}", "psnr 1", files[i], "", 20.0 + i, "") for i in range(4)]
+    write(run, [*rows, ("", "fid 1", set_sha256(files), "", 7.5, "")])
+    (row,) = table_of(testset, [run], [SUM]).rows
+    assert row.whole == {"sum": 21.5 + 750}  # 20 to 23 have the mean 21.5
+    assert "sum" not in row.missing
+
+
+def test_a_derived_column_is_a_dash_without_a_part(testset: TestSet, store: Store) -> None:
+    run = store.run("dpi")
+    score(run)
+    (row,) = table_of(testset, [run], [SUM]).rows
+    assert row.whole == {}
+    assert row.missing == {"sum": "Its part FID is not computed: `bench evaluate`."}
+    lacking = replace(SUM, of=(PSNR, measure("fid", "fid 1", reason="no weights")))
+    assert table_of(testset, [run], [lacking]).rows[0].missing == {"sum": "no weights"}
+    incomplete = store.run("ilvr", images=3)
+    score(incomplete)
+    assert table_of(testset, [incomplete], [SUM]).rows[0].missing == {"sum": INCOMPLETE}
+
+
 def test_a_pair_of_repetitions_counts_for_both(testset: TestSet, store: Store) -> None:
-    diversity = Measure("diversity", "diversity 1", reference="repetitions")
+    diversity = measure("diversity", "diversity 1", compared="repetitions")
     runs = [store.run("dpi", repetition=number) for number in range(3)]
     files = [[r.sha256 for r in run.records().values()] for run in runs]
     write(runs[1], [("face-0", "diversity 1", files[1][0], files[0][0], 0.1, "")])

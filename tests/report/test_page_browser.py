@@ -1,6 +1,7 @@
 """The page in Chromium, from disk: sorted, filtered, compared, linked to, and without network."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import quote
@@ -171,10 +172,21 @@ def test_the_gallery_is_sorted_by_a_metric_and_shown_page_by_page(tab: Page) -> 
     assert faces(tab)[0] == order[0]
 
 
+def until(tab: Page, expression: str) -> None:
+    """Wait for a JavaScript expression to be true, at most 20 s.
+
+    Playwright's own waiting evaluates strings inside the page, which the page's policy forbids.
+    """
+    end = time.monotonic() + 20
+    while not tab.evaluate(expression):
+        assert time.monotonic() < end, f"never true: {expression}"
+        time.sleep(0.05)
+
+
 def test_two_pictures_are_compared_with_a_slider(tab: Page) -> None:
     tab.select_option("#choices [name=left]", "LR")
     tab.click("#grid button")
-    tab.wait_for_function("byId('left-picture').complete && byId('right-picture').complete")
+    until(tab, "byId('left-picture').complete && byId('right-picture').complete")
     assert texts(tab, "#viewer .name") == ["LR", "GT"]
     assert tab.evaluate(
         "[byId('left-picture').naturalWidth, byId('right-picture').naturalWidth]"
@@ -205,9 +217,7 @@ def test_two_pictures_are_compared_with_a_slider(tab: Page) -> None:
     ).startswith("DPI (tau 0)")
     tab.keyboard.press("Escape")
     assert not tab.evaluate("viewer.open")
-    tab.wait_for_function(
-        "location.hash == '#faces'"
-    )  # a dialog tells of its end in a task of its own
+    until(tab, "location.hash == '#faces'")  # a dialog tells of its end in a task of its own
 
 
 def test_a_missing_picture_is_said_to_be_missing(tab: Page) -> None:
@@ -239,7 +249,7 @@ def test_a_link_opens_a_face(address: str, tab: Page) -> None:
 
 def test_a_label_leads_to_the_provenance_of_its_run(tab: Page) -> None:
     tab.click("#results tbody tr:nth-child(2) th a")
-    tab.wait_for_function("document.querySelectorAll('#provenance details[open]').length === 1")
+    until(tab, "document.querySelectorAll('#provenance details[open]').length === 1")
     said = " ".join(texts(tab, "#provenance details[open]"))
     assert "settings tau\n100" in said
     assert "commit\nabc123" in said
@@ -251,7 +261,7 @@ def test_texts_from_outside_are_shown_as_texts(tab: Page) -> None:
         assert tab.evaluate(f"choices.{name}.options.length") > 0
     tab.select_option("#choices [name=testset]", IN_A_NAME)
     tab.click("#grid button")
-    tab.wait_for_function("byId('left-picture').complete")
+    until(tab, "byId('left-picture').complete")
     assert tab.evaluate("window.bad === undefined")
     assert tab.evaluate("document.querySelectorAll('[src=x], [onerror]').length") == 0
     assert tab.evaluate("byId('left-picture').naturalWidth") == 16

@@ -24,11 +24,11 @@ from bench.sharing.side_by_side import (
 from bench.store.run import set_sha256
 from bench.store.schema import Record, RunSpec
 from bench.testsets.manifest import Entry, Manifest, Plan
-from tests.report.test_collect import Measure
+from tests.report.test_collect import measure
 
-PSNR = Measure("psnr", "psnr 1")
-LPIPS = Measure("lpips", "lpips 1", higher_is_better=False, digits=3, unit="")
-FID = Measure("fid", "fid 1", per="set", higher_is_better=False)
+PSNR = measure("psnr", "psnr 1")
+LPIPS = measure("lpips", "lpips 1", higher_is_better=False, digits=3, unit="")
+FID = measure("fid", "fid 1", kind="set", higher_is_better=False)
 PROVENANCE = {"commit": "a" * 40, "packages": {"torch": "2.1"}, "device": "cpu", "started": "now"}
 
 
@@ -236,7 +236,7 @@ def test_values_are_compared_by_what_both_were_measured_by() -> None:
     one = scored(scored(result(), 1, 1, 1, 1, identity="psnr 0"), 2, 2, 2, 2)
     other = scored(scored(result(pictures=1), 4, 4, 4, 4), 5, 5, 5, 5, identity="psnr 0")
     assert compare(one, other, [PSNR]).measurements[0].other == 4
-    older = Measure("psnr", "psnr 9")
+    older = measure("psnr", "psnr 9")
     assert compare(one, other, [older]).measurements[0].one in (1, 2)
     apart = scored(result(pictures=1), 7, 7, 7, 7, identity="psnr 3")
     comparison = compare(one, apart, [PSNR])

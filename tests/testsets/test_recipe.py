@@ -103,7 +103,7 @@ def test_a_crop_of_exactly_the_size_is_not_too_small() -> None:
 
 
 def test_every_recipe_can_be_read_and_its_source_is_there() -> None:
-    names = ["celeba", "ffhq", "lfw", "sample", "webphoto", "wider"]
+    names = ["celeba", "celebchild", "ffhq", "lfw", "sample", "webphoto", "wider"]
     assert list(recipe_files(NOWHERE)) == names
     for name in names:
         recipe = find_recipe(name, NOWHERE)
@@ -119,7 +119,7 @@ def test_every_recipe_can_be_read_and_its_source_is_there() -> None:
 def test_a_recipe_is_found_by_its_name_and_a_wrong_box_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(WrongUsage, match=r"no dataset 'celebb': did you mean 'celeba'\?"):
+    with pytest.raises(WrongUsage, match=r"no dataset 'celebb': did you mean 'celeba' or 'celebchild'\?"):
         find_recipe("celebb", NOWHERE)
     fields = ["title", "origin", "licence", "alignment", "selection"]
     text = "\n".join(f'{field} = "x"' for field in fields) + "\n[framing]\n64 = "

