@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -12,8 +13,14 @@ from bench.core.files import sha256, sha256_file, write_bytes
 from bench.core.paths import cache_folder
 from bench.core.progress import notice
 
-Make = Callable[[Mapping[str, Path]], Callable[[Any], Any]]
-"""Runs in a worker: given where files lie, by hash, it returns what is called with every item."""
+Make = Callable[[Mapping[str, Path]], Callable[..., Any]]
+"""Runs in a worker: given where files lie, by hash, it returns what is called with every item.
+
+Where a map has a `watch`, that is called with the item and a function that takes the part done.
+"""
+
+Watch = Callable[[float], None]
+"""Receives the sum of the parts that workers have done of the items in hand."""
 
 Lost = Callable[[Any, str], tuple[list[Any], list[Any]]]
 """Handler of an item that ended two workers: items to try instead, and results to yield."""
@@ -23,6 +30,9 @@ _IN_HAND = 2
 
 _DEATHS = 2
 """Workers that an item may end: one may have been on a machine that failed."""
+
+LOOKS = 1.0
+"""Seconds from one look at the board to the next, while no worker answers."""
 
 PATIENCE = 20.0
 """Seconds until it is told that no worker could be placed."""
@@ -63,8 +73,24 @@ class _Station:
         self._function = make(found)
         return []
 
-    def work(self, item: Any) -> Any:
-        return self._function(item)
+    def work(self, item: Any, board: Any = None, number: int = 0) -> Any:
+        """Return the result of an item; with a board, note there how much of it is done."""
+        if board is None:
+            return self._function(item)
+        return self._function(item, lambda part: board.note.remote(number, part))
+
+
+class _Board:
+    """How much of its item each worker has done, as an actor."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, float] = {}
+
+    def note(self, worker: int, part: float) -> None:
+        self._parts[worker] = part
+
+    def total(self) -> float:
+        return sum(self._parts.values())
 
 
 @dataclass
@@ -81,6 +107,7 @@ class _Worker:
     """A worker as seen from here; its tasks in the order in which it does them."""
 
     actor: Any
+    number: int
     loaded: bool = False
     tasks: deque[_Task] = field(default_factory=deque)
 
@@ -112,6 +139,9 @@ class Crew:
         self._waiting: dict[Any, _Worker] = {}  # by what Ray will answer
         self._queue: deque[_Task] = deque()  # to be done before anything new
         self._ended = 0  # workers, since one was last heard of
+        self._hired = 0
+        self._board: Any = None  # where workers note parts, if anybody watches
+        self._watch: Watch | None = None
 
     def gather(self) -> None:
         """Have the workers placed, and the first of them load.
@@ -133,14 +163,24 @@ class Crew:
         """End all workers."""
         while self._workers:
             self._ray.kill(self._workers.pop().actor)
+        if self._board is not None:
+            self._ray.kill(self._board)
+            self._board = None
         self._waiting.clear()
 
-    def map(self, items: Iterable[Any], lost: "Lost | None" = None) -> Iterator[Any]:
+    def map(
+        self, items: Iterable[Any], lost: "Lost | None" = None, watch: Watch | None = None
+    ) -> Iterator[Any]:
         """Yield results in any order; items are taken as they are needed, two per worker.
+
+        `watch` receives how much of the items in hand is done.
 
         Raises:
             BenchError: what a worker raised, or workers end again and again.
         """
+        self._watch = watch
+        if watch and self._board is None:
+            self._board = self._ray.remote(_Board).options(num_cpus=0).remote()
         for _, result in self.map_indexed(items, lost):
             yield result
 
@@ -172,8 +212,19 @@ class Crew:
                     self._hand_out(given, room)
 
     def _answers(self, timeout: float | None) -> list[Any]:
-        ready, _ = self._ray.wait(list(self._waiting), num_returns=1, timeout=timeout)
-        return ready
+        while True:
+            wait = LOOKS if self._watch and timeout is None else timeout
+            ready, _ = self._ray.wait(list(self._waiting), num_returns=1, timeout=wait)
+            if ready or not self._watch or timeout is not None:
+                return ready
+            self._look(self._watch)
+
+    def _look(self, watch: Watch) -> None:
+        """Report what workers noted; a board that is gone costs the report only."""
+        from ray.exceptions import RayError
+
+        with suppress(RayError):
+            watch(self._ray.get(self._board.total.remote(), timeout=LOOKS))
 
     def _hand_out(self, given: Iterator[_Task], room: Callable[[], bool]) -> None:
         """Give tasks to those who have the fewest, until all have enough or nothing is left."""
@@ -190,10 +241,12 @@ class Crew:
 
     def _give(self, worker: _Worker, task: _Task) -> None:
         worker.tasks.append(task)
-        self._waiting[worker.actor.work.remote(task.item)] = worker
+        board = (self._board, worker.number) if self._watch else ()
+        self._waiting[worker.actor.work.remote(task.item, *board)] = worker
 
     def _hire(self) -> None:
-        worker = _Worker(self._station.remote())
+        self._hired += 1
+        worker = _Worker(self._station.remote(), self._hired)
         self._workers.append(worker)
         self._load(worker)
 
@@ -254,6 +307,8 @@ class Crew:
     def _replace(self, worker: _Worker, why: str) -> None:
         """Another worker in the place of one that is gone, whose tasks are done again first."""
         self._ray.kill(worker.actor)
+        if self._board is not None:
+            self._board.note.remote(worker.number, 0.0)
         self._workers.remove(worker)
         self._waiting = {ref: other for ref, other in self._waiting.items() if other is not worker}
         self._queue.extendleft(reversed(worker.tasks))

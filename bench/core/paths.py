@@ -1,6 +1,7 @@
 """Paths: the project's files, the user's cache, optional packages."""
 
 import os
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -37,6 +38,23 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("BENCH_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
+
+
+def cache_unusable() -> str | None:
+    """Return why the cache folder can't be written, with the remedy; None where it can."""
+    folder = cache_folder()
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(folder, os.W_OK) else "no permission"
+    except OSError as error:
+        reason = str(error.strerror)
+    for path in absent:  # what was made to try it
+        with suppress(OSError):
+            path.rmdir()
+    if not reason:
+        return None
+    return f"The cache folder {folder} can't be written ({reason}): set BENCH_CACHE to another."
 
 
 def dlib_models() -> Path | None:

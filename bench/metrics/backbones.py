@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file, write_bytes
-from bench.core.paths import cache_folder
+from bench.core.paths import cache_folder, cache_unusable
 from bench.core.progress import progress
 from bench.metrics import lpips_jax
 from bench.networks.download.connection import refuse_offline
@@ -120,6 +120,8 @@ def fetch_backbones(sources: Sequence[Source] | None = None) -> list[Path]:
         BenchError: one can't be had from any source, with what each said; what was brought
             before stays.
     """
+    if reason := cache_unusable():
+        raise BenchError(reason)
     with tempfile.TemporaryDirectory() as scratch:
         for backbone in BACKBONES.values():
             if _why_not(backbone.name):

@@ -23,7 +23,7 @@ from unittest.mock import patch
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import read_json, write_bytes
 from bench.core.memory import lacks_memory
-from bench.core.paths import cache_folder, missing_packages
+from bench.core.paths import cache_folder, cache_unusable, missing_packages
 from bench.core.suggest import suggestion
 from bench.metrics.base import Metric, Reference, package_version
 from bench.metrics.inputs import UNIT, batch
@@ -67,6 +67,8 @@ class Pyiqa(Metric):
         if missing := missing_packages("quality", "pyiqa"):
             return f"{missing}."
         if _known(self.of) is None:
+            if reason := cache_unusable():
+                return reason
             try:
                 _prepare(self.of, online=False)
             except _Connected:

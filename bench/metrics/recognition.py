@@ -18,7 +18,7 @@ import numpy as np
 
 from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
-from bench.core.paths import cache_folder, dlib_models, missing_packages
+from bench.core.paths import cache_folder, cache_unusable, dlib_models, missing_packages
 from bench.core.validation import build
 from bench.metrics.base import FeatureMetric, Measure, Reference, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
@@ -105,7 +105,9 @@ class Faces(Extractor):
         dlib = ("dlib", "face_recognition_models") if self.model == "Dlib" else ()
         if missing := missing_packages("recognition", *_MODULES, *dlib):
             return f"{missing}."
-        return checkpoint_missing(_WEIGHTS[self.model]) if self.model in _WEIGHTS else None
+        if self.model in _WEIGHTS and (reason := checkpoint_missing(_WEIGHTS[self.model])):
+            return reason
+        return cache_unusable()  # where DeepFace has its home
 
     def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         if reason := self.unavailable():

@@ -180,6 +180,7 @@ def test_a_driver_that_is_killed_goes_on_with_the_rest(
     with subprocess.Popen(command, cwd=place.folder) as driver:
         until(lambda: len(list(done.rglob("*.png"))) >= 2)
         driver.kill()
+    until(lambda: not any(Path("/proc", process).exists() for process in place.processes()))
     place.trouble()
     before = place.tried()
     with Cluster(ray_cluster.address) as cluster:  # has room when the other's workers have ended
@@ -273,3 +274,24 @@ def test_pictures_are_scored_there_as_here(connected: Cluster, tmp_path: Path) -
     (there,) = evaluate([asked(tasks)], features, connected.map)
     (here,) = evaluate([asked(tasks)], features)
     assert there.equals(here)
+
+
+def test_parts_of_items_under_way_reach_the_watch(connected: Cluster) -> None:
+    def make(files: Any) -> Any:
+        def slow(item: int, tell: Any) -> int:
+            import time
+
+            tell(0.25 * item)
+            time.sleep(4)  # the driver looks once a second
+            tell(0.0)
+            return 10 * item
+
+        return slow
+
+    parts: list[float] = []
+    with connected.crew(make, {}) as crew:
+        assert sorted(crew.map([1, 2], watch=parts.append)) == [10, 20]
+        assert {0.25, 0.5} <= set(parts)
+        # Without a watch nothing is noted, and the function takes the item alone.
+        with pytest.raises(Exception, match="tell"):
+            list(crew.map([1]))

@@ -1,6 +1,9 @@
 """A program of others as a method: a real one, with an environment that clashes with ours."""
 
 import dataclasses
+import errno
+import os
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -195,6 +198,23 @@ def test_inputs_can_only_be_read(program: Program) -> None:
     modes = {line.split()[-1]: line.split()[0] for line in lines[1:]}
     assert modes["."] == "dr-xr-xr-x"
     assert {modes[f"{image}.png"] for image in LR} == {"-r--r--r--"}
+
+
+@pytest.mark.parametrize("kind", ["absent", "full"])
+def test_a_temporary_folder_without_room_is_named(
+    program: Program, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if kind == "full":
+        monkeypatch.setattr(exchange, "write_bytes", full)
+    else:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(BenchError, match=rf"The temporary folder {tmp_path} can't be .*set TMPDIR"):
+        restore(program)
 
 
 def test_nothing_that_a_program_started_outlives_it(program: Program, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256, sha256_json, write_bytes
 from bench.core.paths import cache_folder
 from bench.engine.executors.local import Worker
-from bench.engine.executors.work import Assignment, Outcome, Unit, Workers, no_watch
+from bench.engine.executors.work import Assignment, Outcome, Unit, Watch, Workers, no_watch
 from bench.engine.models import choose_device
 from bench.engine.provenance import provenance
 from bench.methods import look_in, method_folders
@@ -54,7 +54,7 @@ class OnCluster:
         methods = {name: text for folder in own for name, text in programs(folder).items()}
         load = partial(_load, assignment, self._cluster.cpus, self._cluster.gpus, methods)
         with self._cluster.crew(load, files) as crew:
-            yield lambda units, watch=no_watch: crew.map(units, _lost)
+            yield lambda units, watch=no_watch: crew.map(units, _lost, watch)
 
 
 def _facts(threads: int, gpus: float) -> dict[str, Any]:
@@ -87,9 +87,9 @@ def _load(
     return partial(_restore, worker)
 
 
-def _restore(worker: Worker, unit: Unit) -> Outcome:
+def _restore(worker: Worker, unit: Unit, watch: Watch) -> Outcome:
     try:
-        return worker.restore(unit)
+        return worker.restore(unit, watch)
     except BenchError as error:  # the device is gone, and another worker's may not be
         raise Unusable(str(error)) from None
 

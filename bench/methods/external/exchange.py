@@ -1,7 +1,9 @@
 """Handing pictures to a program as files, and taking its results back."""
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,39 @@ def run_program(
     size = program.result_size(scale * low, scale)
     installation = Installation(program)
     installation.fingerprint()  # of this moment, so that nothing else is run than what was named
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
-        given, taken = Path(name) / "input", Path(name) / "output"
+    with _temporary_folder() as name:
+        given, taken = name / "input", name / "output"
+        _write_inputs(program, pictures, size, given, taken)
+        places = {"input": given, "output": taken, "scale": scale, "size": size}
+        limits = program.description.limits
+        seconds = limits.start + limits.image * len(pictures)
+        bounds = process.Bounds(seconds, limits.memory, taken, limits.output)
+        _call(installation, {**asdict(settings), **places}, name / "log.txt", bounds)
+        results, delivery = _collect(program, taken, list(pictures), size)
+    if size != scale * low:
+        results = {image: resize_bicubic(p, scale * low) for image, p in results.items()}
+    return results, delivery
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="bench-")
+    except OSError as error:
+        raise _no_room(error) from None
+    with folder as name:
+        yield Path(name)
+
+
+def _write_inputs(
+    program: Program, pictures: Mapping[str, Pixels], size: int, given: Path, taken: Path
+) -> None:
+    """Write the images that the program reads, which it can't change.
+
+    Raises:
+        BenchError: the temporary folder has no room.
+    """
+    try:
         taken.mkdir()
         for below, form in program.description.inputs.items():
             for image, picture in pictures.items():
@@ -40,15 +73,16 @@ def run_program(
                 write_bytes(given / below / f"{image}.png", encode_png(prepared))
         for path in (given, *given.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
-        places = {"input": given, "output": taken, "scale": scale, "size": size}
-        limits = program.description.limits
-        seconds = limits.start + limits.image * len(pictures)
-        bounds = process.Bounds(seconds, limits.memory, taken, limits.output)
-        _call(installation, {**asdict(settings), **places}, Path(name) / "log.txt", bounds)
-        results, delivery = _collect(program, taken, list(pictures), size)
-    if size != scale * low:
-        results = {image: resize_bicubic(p, scale * low) for image, p in results.items()}
-    return results, delivery
+    except OSError as error:
+        raise _no_room(error) from None
+
+
+def _no_room(error: OSError) -> BenchError:
+    folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
+    return BenchError(
+        f"The temporary folder {folder} can't be written ({error.strerror}): set TMPDIR to a "
+        "folder with room."
+    )
 
 
 def _call(

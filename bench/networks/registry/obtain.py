@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.core.errors import BenchError
 from bench.core.files import Journal, replacing, sha256_file
-from bench.core.paths import cache_folder
+from bench.core.paths import cache_folder, cache_unusable
 from bench.networks.download.fetch import DownloadLimits, ExpectedFile, download, is_web_page
 from bench.networks.registry.hashes import expected, first_use, remember
 from bench.networks.registry.places import place
@@ -33,6 +33,8 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
             f"{record.file} is under a licence that you have not accepted yet ({record.licence}): "
             f"run `bench weights get {name}`."
         )
+    if reason := cache_unusable():
+        raise BenchError(reason)
     wanted = expected(record)
     try:
         digest = download(record.sources, path, ExpectedFile(wanted, record.size), limits)
@@ -67,6 +69,8 @@ def add_weights(name: str, file: Path) -> Path:
         raise BenchError(f"{file} is not {record.file}: its sha256 is {digest}, not {wanted}.")
     if is_web_page(file):
         raise BenchError(f"{file} is a web page, not {record.file}: download the file itself.")
+    if reason := cache_unusable():
+        raise BenchError(reason)
     with (
         replacing(place(record)) as temporary,
         file.open("rb") as source,
