@@ -13,7 +13,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
+from bench.core.errors import WrongUsage
 from bench.core.validation import Positive
 from bench.diffusion.noise import Noise
 from bench.diffusion.operators import OPERATORS, SeparableOperator
@@ -29,8 +31,10 @@ class Settings:
     `sigma_y` is the standard deviation of the measurement's noise, in units of [-1, 1]; the
     released option counts in [0, 1] and is doubled there. In its main path the released code has
     that for average pooling alone; here it is the same formula in any operator's singular basis.
-    `form` is the released path. "simplified" came with average pooling, and multiplies all the
-    noise of a step by sqrt(1 - alpha_bar^2), which leaves less of it than the schedule has.
+    `form` is the path through the released code. "simplified" is that of its quick start: it came
+    with average pooling, and multiplies all the noise of a step by sqrt(1 - alpha_bar^2), which
+    leaves less of it than the schedule has. "released" is the main path as it is written for
+    average pooling, see `released_step`; without noise of y it is "svd".
     """
 
     steps: Steps = 100
@@ -39,7 +43,14 @@ class Settings:
     travel_length: Positive = 1
     travel_repeat: Positive = 1
     sigma_y: NotNegative = 0.0
-    form: Literal["svd", "simplified"] = "svd"
+    form: Literal["svd", "simplified", "released"] = "svd"
+
+    def __post_init__(self) -> None:
+        if self.form == "released" and self.operator != "average":
+            raise WrongUsage(
+                "settings.ddnm.form is 'released', which the code has for average pooling only: "
+                "set operator to 'average', or form to 'svd'."
+            )
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
@@ -58,7 +69,7 @@ def sample(
     `y` [B, 3, h, w] is the measurement; both results are [B, 3, H, W].
     """
     schedule = prior.schedule
-    step = simplified_step if settings.form == "simplified" else svd_step
+    step = STEPS[settings.form]
     x = x0 = noise.normal_like(operator.adjoint(y))
     for index, following in time_travel(
         len(schedule), settings.travel_length, settings.travel_repeat
@@ -107,6 +118,44 @@ def svd_step(
     return x0 - svd.image(excess_bar), svd.image(added_bar)
 
 
+def released_step(
+    x0: Tensor,
+    excess: Tensor,
+    eps: Tensor,
+    fresh: Tensor,
+    alpha_bar: float,
+    operator: SeparableOperator,
+    settings: Settings,
+) -> tuple[Tensor, Tensor]:
+    """As `svd_step`, with the noise weighted as the released `Lambda_noise` does it.
+
+    It multiplies the pixels of each square, of which the first stands for the measured direction,
+    by the weights of coefficients, and takes them for coefficients only then. Fresh noise is as
+    good in any basis; eps is turned by that.
+    """
+    x0_hat, added = svd_step(x0, excess, eps, fresh, alpha_bar, operator, settings)
+    if settings.sigma_y == 0:
+        return x0_hat, added
+    low, high = operator.matrix.shape
+    scale = high // low
+    level = math.sqrt(1 - alpha_bar)
+    deviation = math.sqrt(alpha_bar) * settings.sigma_y * scale  # the singular value is 1 / scale
+    drawn = torch.full((scale**2,), level * settings.eta, device=x0.device)
+    kept = torch.full_like(drawn, level * math.sqrt(1 - settings.eta**2))
+    kept[0] = 0
+    if level >= deviation:
+        drawn[0] = math.sqrt(level**2 - deviation**2)
+    row = torch.full((1, scale**2), 1 / scale**2)
+    _, _, right = torch.svd(row, some=False)  # whose other columns are LAPACK's choice
+    fresh_squares, eps_squares = (
+        pixel_unshuffle(part, scale).reshape(len(x0), -1, scale**2, low, low)
+        for part in (fresh, eps)
+    )
+    spectrum = fresh_squares * drawn[:, None, None] + eps_squares * kept[:, None, None]
+    turned = torch.einsum("pk,bckhw->bcphw", right.to(x0), spectrum)
+    return x0_hat, pixel_shuffle(turned.flatten(1, 2), scale)
+
+
 def simplified_step(
     x0: Tensor,
     excess: Tensor,
@@ -127,6 +176,10 @@ def simplified_step(
     kept = math.sqrt(1 - settings.eta**2)
     added = gamma * math.sqrt(1 - alpha_bar) * (settings.eta * fresh + kept * eps)
     return x0 - share * excess, added
+
+
+STEPS = {"svd": svd_step, "simplified": simplified_step, "released": released_step}
+"""Form -> what corrects x0_hat and gives the noise of a step."""
 
 
 def time_travel(steps: int, length: int, repeat: int) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from baselines import ddnm
+from bench.core.errors import WrongUsage
 from bench.diffusion.operators import SeparableOperator, average_pooling, bicubic
 from bench.diffusion.prior import Prior
 from tests.oracle import GAUSSIAN, REPETITIONS, SCALE, SIZE, explained, many, noise
@@ -107,3 +108,66 @@ def test_the_quick_start_has_less_noise_than_the_schedule() -> None:
     x0_hat, added = ddnm.simplified_step(x0, excess, eps, fresh, 0.8, operator, noisy)
     torch.testing.assert_close(x0_hat, torch.full(shape, 0.5 - 0.1 * 0.6 / 1.6))  # sigma / (a s)
     assert added.abs().max() == 0
+
+
+def released_noise(
+    fresh: Tensor, eps: Tensor, alpha_bar: float, sigma_y: float, eta: float
+) -> Tensor:
+    """The released Lambda_noise, square by square and without a vector operation."""
+    area = SCALE**2
+    level, share = math.sqrt(1 - alpha_bar), math.sqrt(alpha_bar) * sigma_y * SCALE
+    _, _, v = torch.svd(torch.full((1, area), 1 / area), some=False)
+    out = torch.zeros_like(fresh)
+    for b, c, row, column in np.ndindex(len(fresh), 3, SIZE // SCALE, SIZE // SCALE):
+        at = (
+            b,
+            c,
+            slice(row * SCALE, (row + 1) * SCALE),
+            slice(column * SCALE, (column + 1) * SCALE),
+        )
+        noise_of, eps_of = fresh[at].flatten(), eps[at].flatten()
+        spectrum = torch.zeros(area)
+        for k in range(area):
+            if k == 0 and level < share:
+                spectrum[k] = level * eta * noise_of[k]
+            elif k == 0:
+                spectrum[k] = math.sqrt(level**2 - share**2) * noise_of[k]
+            else:
+                spectrum[k] = level * (eta * noise_of[k] + math.sqrt(1 - eta**2) * eps_of[k])
+        out[at] = (v @ spectrum).reshape(SCALE, SCALE)
+    return out
+
+
+@pytest.mark.parametrize("alpha_bar", [0.2, 0.98])
+def test_the_released_noise_is_weighted_in_pixels(alpha_bar: float) -> None:
+    operator = average_pooling(SIZE, SCALE)
+    draw = noise(2)
+    x0, excess, eps, fresh = (draw.normal_like(torch.empty(2, 3, SIZE, SIZE)) for _ in range(4))
+    chosen = ddnm.Settings(form="released", operator="average", eta=0.6, sigma_y=0.1)
+    x0_hat, added = ddnm.released_step(x0, excess, eps, fresh, alpha_bar, operator, chosen)
+    expected = released_noise(fresh, eps, alpha_bar, 0.1, 0.6)
+    torch.testing.assert_close(added, expected, atol=1e-5, rtol=0)  # float32 in another order
+    ours = ddnm.svd_step(x0, excess, eps, fresh, alpha_bar, operator, chosen)
+    torch.testing.assert_close(x0_hat, ours[0])
+    assert (added - ours[1]).abs().max() > 0.1, "the released code does differ"
+
+
+def test_the_released_form_is_for_average_pooling() -> None:
+    with pytest.raises(WrongUsage, match="set operator to 'average'"):
+        ddnm.Settings(form="released")
+
+
+def test_the_released_form_without_noise_is_the_main_path() -> None:
+    operator = average_pooling(SIZE, SCALE)
+    y = operator(GAUSSIAN.draw(2, seed=3))
+    found = [
+        ddnm.sample(
+            GAUSSIAN.prior().respaced(5, "strided"),
+            y,
+            operator,
+            ddnm.Settings(form=form, operator="average"),
+            noise(2),
+        )[0]
+        for form in ("svd", "released")
+    ]
+    assert torch.equal(*found)

@@ -33,6 +33,8 @@ def check(dump: Dump) -> Iterator[Case]:
             travel_length=int(length),
             travel_repeat=int(repeat),
             sigma_y=float(sigma),
+            operator="average" if kind == "avg" else "bicubic",
+            form="released" if kind == "avg" else "svd",
         )
         schedule = Schedule.linear().respaced(int(steps), "strided")
         noise = RecordedNoise(draws)
