@@ -263,7 +263,7 @@ def collected(
     return with_published(made, testset, first, published)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ResultTable:
     """A table of results, in every format that `bench report` prints."""
 
@@ -300,5 +300,5 @@ class ResultTable:
         frame = self.to_dataframe()
         return str(frame.to_html(formatters=shown, na_rep="-"))
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.to_markdown()
