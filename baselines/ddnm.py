@@ -8,7 +8,7 @@ has two paths: the main one, with SVD operators, and the one of its quick start,
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -28,9 +28,10 @@ from bench.methods.settings import Fraction, NotNegative, Steps
 class Settings:
     """With `travel_repeat` r > 1 every `travel_length` steps are walked r times (time travel).
 
-    `sigma_y` is the standard deviation of the measurement's noise, in units of [-1, 1]; the
-    released option counts in [0, 1] and is doubled there. In its main path the released code has
-    that for average pooling alone; here it is the same formula in any operator's singular basis.
+    `sigma_y` is the standard deviation of the measurement's noise in [-1, 1]; 0 means that
+    of the test set. The released option counts in [0, 1] and is doubled there. In its main path
+    the released code has that for average pooling alone; here it is the same formula in any
+    operator's singular basis.
     `form` is the path through the released code. "simplified" is that of its quick start: it came
     with average pooling, and multiplies all the noise of a step by sqrt(1 - alpha_bar^2), which
     leaves less of it than the schedule has. "released" is the main path as it is written for
@@ -57,6 +58,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
     """Restore the measurements [B, 3, h, w] to [B, 3, H, W]."""
     operator = OPERATORS[settings.operator](problem.size, problem.scale)
     prior = problem.prior.respaced(settings.steps, "strided")
+    settings = replace(settings, sigma_y=settings.sigma_y or problem.sigma)
     sample_out, _ = sample(prior, problem.lr, operator, settings, problem.noise)
     return sample_out
 

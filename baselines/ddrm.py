@@ -8,7 +8,7 @@ noise is drawn in pixels rather than in the singular basis, which is not the sam
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -25,8 +25,8 @@ from bench.methods.settings import Fraction, NotNegative, Steps
 class Settings:
     """The paper's symbols: `eta` and `eta_b` weigh fresh noise and the measurement.
 
-    `sigma_y` is the standard deviation of the measurement's noise, in units of [-1, 1]; the
-    released option counts in [0, 1] and is doubled there.
+    `sigma_y` is the standard deviation of the measurement's noise in [-1, 1]; 0 means that
+    of the test set. The released option counts in [0, 1] and is doubled there.
     """
 
     steps: Steps = 20
@@ -40,6 +40,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
     """Restore the measurements [B, 3, h, w] to [B, 3, H, W]."""
     operator = OPERATORS[settings.operator](problem.size, problem.scale)
     prior = problem.prior.respaced(settings.steps, "strided")
+    settings = replace(settings, sigma_y=settings.sigma_y or problem.sigma)
     return sample(prior, problem.lr, operator, settings, problem.noise)
 
 

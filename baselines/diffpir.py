@@ -7,7 +7,7 @@ that it does not use; here none is drawn.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ class Settings:
         weight: lambda, of the prior against the measurement.
         gamma: step size of "ibp".
         sigma_y: standard deviation of the measurement's noise that the proximal step assumes, in
-            units of [0, 1].
+            units of [0, 1]; for a test set with noise, that noise is assumed.
     """
 
     steps: Annotated[int, Interval(ge=2, le=LEVELS)] = 100
@@ -57,6 +57,8 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
     operator = bicubic(problem.size, problem.scale)
     # Keys' kernel with a = -0.75, as OpenCV's enlargement in the released script.
     initial = F.interpolate(problem.lr, (problem.size, problem.size), mode="bicubic")
+    if problem.sigma:
+        settings = replace(settings, sigma_y=problem.sigma / 2)
     return sample(problem.prior, problem.lr, initial, operator, settings, problem.noise)
 
 

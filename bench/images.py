@@ -26,6 +26,9 @@ if TYPE_CHECKING:  # torch takes a second to import, and only two functions here
 
 Pixels = npt.NDArray[np.uint8]
 
+Measurement = npt.NDArray[np.float32]
+"""LR image with noise, [h, w, 3] in [-1, 1] but for the noise; neither rounded nor clipped."""
+
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 )
@@ -133,10 +136,15 @@ def resize_bicubic_batch(images: Tensor, size: int) -> Tensor:
     return to_model([resize_bicubic(p, size) for p in to_pixels(images)]).to(images.device)
 
 
-def to_model(pictures: Sequence[Pixels]) -> Tensor:
-    """Pictures [H, W, 3] of one size to a batch [B, 3, H, W] float32 in [-1, 1]."""
+def to_model(pictures: Sequence[Pixels | Measurement]) -> Tensor:
+    """Convert images [H, W, 3] of one size to a batch [B, 3, H, W] float32 in [-1, 1].
+
+    Measurements are taken as they are.
+    """
     import torch
 
+    if pictures[0].dtype == np.float32:
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

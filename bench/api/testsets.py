@@ -11,7 +11,7 @@ from bench.core.files import write_bytes
 from bench.core.names import invalid_filename_reason
 from bench.core.suggest import suggestion
 from bench.testsets.align import ALIGNER
-from bench.testsets.manifest import TestSet, open_testset
+from bench.testsets.manifest import NoiseUnit, TestSet, open_testset
 from bench.testsets.prepare import Prepared
 from bench.testsets.prepare import prepare as build
 from bench.testsets.recipe import find_recipe, plan_testset
@@ -28,6 +28,8 @@ def prepare(
     degradation: str | None = None,
     align: bool = False,
     name: str | None = None,
+    noise: float | None = None,
+    noise_unit: NoiseUnit | None = None,
 ) -> TestSet:
     """Prepare a test set in the current workspace, or verify the one that is there.
 
@@ -41,6 +43,10 @@ def prepare(
         degradation: "bicubic", "blind" or "severe" (default: the recipe's).
         align: bring photographs to FFHQ alignment first.
         name: name of the test set (default: made of dataset, size and scale).
+        noise: standard deviation of white noise that is added to the LR images, which are then
+            neither rounded to 8 bits nor clipped.
+        noise_unit: "signed" if `noise` counts in [-1, 1], as DPS and DAPS state it, "unit" if in
+            [0, 1], as DiffPIR does.
 
     Raises:
         BenchError: the source cannot be read, an image is unusable, or a file has changed.
@@ -61,6 +67,8 @@ def prepare(
         degradation,
         align,
         name,
+        noise=noise,
+        noise_unit=noise_unit,
     )
     return made.testset
 
@@ -76,6 +84,8 @@ def prepare_scales(
     align: bool = False,
     name: str | None = None,
     spread: OrderedMap | None = None,
+    noise: float | None = None,
+    noise_unit: NoiseUnit | None = None,
 ) -> list[Prepared]:
     """Prepare a test set for each scale, decoding every photograph once; see `prepare`."""
     recipe = find_recipe(dataset, here.datasets)
@@ -88,7 +98,7 @@ def prepare_scales(
     aligned, seed = ALIGNER if align else None, here.config.seed
     size = here.config.size if size is None else size
     plans = [
-        plan_testset(dataset, recipe, scale, size, degradation, seed, aligned)
+        plan_testset(dataset, recipe, scale, size, degradation, seed, aligned, noise, noise_unit)
         for scale in (dict.fromkeys(scales) if scales else [None])
     ]
     if name is not None and (invalid_filename_reason(name) or name.startswith((".", "-"))):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+NoiseUnit = Literal["signed", "unit"]
+"""As `bench.testsets.manifest.NoiseUnit`, whose import would cost the help seconds."""
 
 
 def prepare(
@@ -31,6 +34,14 @@ def prepare(
     count: Annotated[int | None, typer.Option(help="Take only the first images.")] = None,
     degradation: Annotated[
         str | None, typer.Option(help="How LR images are made: bicubic, blind or severe.")
+    ] = None,
+    noise: Annotated[
+        float | None,
+        typer.Option(help="Deviation of white noise in the LR images, which are not rounded then."),
+    ] = None,
+    noise_unit: Annotated[
+        NoiseUnit | None,
+        typer.Option(help="Range that --noise counts in: signed is [-1, 1], unit [0, 1]."),
     ] = None,
     align: Annotated[
         bool, typer.Option("--align", help="Bring photographs to FFHQ alignment first.")
@@ -57,7 +68,9 @@ def prepare(
     with machines as cluster:
         spread = cluster.map if cluster else None
         made = prepare_scales(
-            here, dataset, source, scale, size, count, degradation, align, name, spread
+            *(here, dataset, source, scale, size, count, degradation, align, name, spread),
+            noise=noise,
+            noise_unit=noise_unit,
         )
     for note in selection_notes(recipe, made[0].testset.manifest, count):
         say(f"Note: {note}")
@@ -65,11 +78,12 @@ def prepare(
         for note in small_input_notes(item.testset.manifest):
             say(f"Note: {item.testset.name}: {note}")
         plan, testset = item.testset.manifest.plan, item.testset
+        noise_words = f" with noise of {plan.sigma:g} in [-1, 1]" if plan.noise else ""
         hr = f"HR {plan.size} px" if testset.ground_truth else "no ground truth"
         verb = "was there already, and every file is intact" if item.was_there else "is ready"
         say(
             f"{testset.name} {verb}: {len(testset.manifest.images)} images, "
-            f"LR {plan.size // plan.scale} px, {hr}, in {testset.folder}"
+            f"LR {plan.size // plan.scale} px{noise_words}, {hr}, in {testset.folder}"
         )
 
 

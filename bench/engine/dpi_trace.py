@@ -46,7 +46,7 @@ def trace_conditions(
     models = load_models(configured, size, experiment.weights, device).models
     if models.prior is None or models.corrector is None:
         raise BenchError("DPI needs a prior and a Corrector.")
-    lr = to_model([testset.lr(image) for image in images]).to(device)
+    lr = to_model([testset.measurement(image) for image in images]).to(device)
     noise = KeyedNoise([StreamKey(experiment.seed, image) for image in images])
     base = base_condition(lr, size, dpi)
     taken = models.prior.respaced(dpi.steps, dpi.spacing).schedule.timesteps + 1

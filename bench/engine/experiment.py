@@ -100,6 +100,7 @@ class ResolvedMethod:
             weights={need: str(path) for need, path in self.checkpoints.items()},
             hashes=self.hashes,
             seed=experiment.seed,
+            sigma=experiment.plan.sigma,
             repetition=repetition,
             precision=experiment.precision if networks else "float32",
             compiled=experiment.compiled and networks,

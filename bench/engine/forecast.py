@@ -23,7 +23,7 @@ from bench.engine.executors.local import reason_of
 from bench.engine.executors.work import Assignment
 from bench.engine.experiment import Experiment
 from bench.engine.models import choose_device, load_models
-from bench.images import Pixels, encode_png, to_model, to_pixels
+from bench.images import Measurement, Pixels, encode_png, to_model, to_pixels
 from bench.methods import Method, Problem
 from bench.testsets.manifest import TestSet
 
@@ -104,7 +104,7 @@ class _Rehearsed:
 
 
 def rehearse(
-    assignment: Assignment, pictures: Mapping[str, Pixels], device: torch.device
+    assignment: Assignment, pictures: Mapping[str, Pixels | Measurement], device: torch.device
 ) -> Rehearsal:
     """Restore a batch of LR pictures [h, w, 3] by image id without computing it all."""
     clock = _Clock(device)
@@ -139,7 +139,7 @@ def rehearse(
 
 
 def _rehearse_what_fits(
-    assignment: Assignment, pictures: Mapping[str, Pixels], device: torch.device
+    assignment: Assignment, pictures: Mapping[str, Pixels | Measurement], device: torch.device
 ) -> Rehearsal:
     """As a run: in half a batch where there is no memory for a whole one.
 
@@ -196,7 +196,7 @@ def forecast(
         known = None if images else 0
         return Forecast(method.title, len(images), known, known, 0.0, disk)
     keep_freed_memory()
-    pictures = {image: testset.lr(image) for image in images[:batch]}
+    pictures = {image: testset.measurement(image) for image in images[:batch]}
     rehearsal = _rehearse_what_fits(assignment, pictures, device)
     return Forecast(
         title=method.title,

@@ -156,7 +156,7 @@ def _units(testset: TestSet, images: Sequence[str], batch: int) -> Iterator[Unit
     """Yield units of `batch` images in order; LR images are read when a unit is asked for."""
     for start in range(0, len(images), batch):
         names = tuple(images[start : start + batch])
-        yield Unit(names, tuple(testset.lr(image) for image in names))
+        yield Unit(names, tuple(testset.measurement(image) for image in names))
 
 
 def check_prerequisites(configured: Configured, size: int, weights: Mapping[str, str]) -> None:

@@ -20,7 +20,8 @@ Settings = TypeVar("Settings")
 class Problem:
     """A batch of low-resolution images to restore, and what may be used for it.
 
-    `lr` is [B, 3, h, w] float32 in [-1, 1], exact uint8 values; the result is
+    `lr` is [B, 3, h, w] float32 in [-1, 1], exact uint8 values; where `sigma`, the deviation of its
+    noise, is above 0, it is neither rounded nor clipped. The result is
     [B, 3, scale * h, scale * w]. Every random draw comes from `noise`. `models` holds what the
     method's `needs` names, `inner` the method inside it where it has one. `images` are ids, for
     messages and names of files alone; no result may depend on them, and they may be absent.
@@ -32,6 +33,7 @@ class Problem:
     models: "Models"
     images: Sequence[str] = ()
     inner: "Configured | None" = None
+    sigma: float = 0.0
 
     @property
     def size(self) -> int:

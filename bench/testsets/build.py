@@ -1,5 +1,6 @@
 """From one photograph to the pictures of every test set that is made of it. Pure: no files."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,12 +10,22 @@ from unicodedata import normalize
 
 from bench.core.errors import Refused
 from bench.core.files import sha256
-from bench.images import Pixels, decode, encode_png
+from bench.images import Measurement, Pixels, decode, encode_png
 from bench.testsets.align import align
-from bench.testsets.degradation import REAL, Parameters, bicubic, degrade
+from bench.testsets.degradation import (
+    REAL,
+    Parameters,
+    along_both_axes,
+    bicubic,
+    degrade,
+    to_levels,
+)
 from bench.testsets.manifest import Entry, Plan
 from bench.testsets.photographs import Photograph
 from bench.testsets.recipe import Box
+
+
+_GRID = 2.0**16
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Built:
-    """For each plan the entry and its files, name -> PNG; no entries where no face was found."""
+    """For each plan the entry and its files, name -> bytes; no entries where no face was found."""
 
     id: str
     entries: tuple[Entry, ...]
@@ -52,10 +63,7 @@ def build(job: Job) -> Built:
     picture = framed(image, plan.size, plan.crop, photograph.name, enlarge=real)
     file = encode_png(picture)
     hr = None if real else file
-    made = [
-        _entry(job, hr, file if real else encode_png(_degraded(picture, each, job.parameters)))
-        for each in job.plans
-    ]
+    made = [_made(job, each, picture, file, hr) for each in job.plans]
     entries, files = zip(*made, strict=True)
     return Built(photograph.id, entries, files)
 
@@ -84,13 +92,49 @@ def framed(image: Image.Image, size: int, crop: Box, name: str, *, enlarge: bool
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
+def _made(
+    job: Job, plan: Plan, picture: Pixels, file: bytes, hr: bytes | None
+) -> tuple[Entry, dict[str, bytes]]:
+    if hr is None:
+        return _entry(job, hr, file)
+    if plan.noise is None:
+        return _entry(job, hr, encode_png(_degraded(picture, plan, job.parameters)))
+    measured = measurement(picture, plan, job.photograph.id)
+    buffer = io.BytesIO()
+    np.save(buffer, measured)
+    shown = to_levels((measured.astype(np.float64) + 1) * 127.5)
+    return _entry(job, hr, encode_png(shown), buffer.getvalue())
+
+
+def measurement(hr: Pixels, plan: Plan, image: str) -> Measurement:
+    """Return A x + n of an HR image [H, H, 3], with the bicubic A of the zero-shot methods.
+
+    Neither rounded to 8 bits nor clipped. Values lie on a grid of 2^-16, far below any noise, so
+    that the order in which a processor adds does not show.
+    """
+    from bench.diffusion.noise import StreamKey  # brings torch, which bicubic has no use for
+    from bench.diffusion.operators import resize_matrix
+
+    matrix = resize_matrix(plan.size, plan.size // plan.scale)
+    clean = along_both_axes(matrix, hr.astype(np.float64) / 127.5 - 1)
+    # An image's id has no slash, so this is no stream that a sampler draws from.
+    noise = StreamKey(plan.seed, f"noise/{image}").generator().standard_normal(clean.shape)
+    return (np.round((clean + plan.sigma * noise) * _GRID) / _GRID).astype(np.float32)
+
+
 def _degraded(hr: Pixels, plan: Plan, parameters: Parameters | None) -> Pixels:
     return bicubic(hr, plan.scale) if parameters is None else degrade(hr, parameters)
 
 
-def _entry(job: Job, hr: bytes | None, lr: bytes) -> tuple[Entry, dict[str, bytes]]:
+def _entry(
+    job: Job, hr: bytes | None, lr: bytes, measured: bytes | None = None
+) -> tuple[Entry, dict[str, bytes]]:
     photograph = job.photograph
     hr_name, lr_name = f"hr/{photograph.id}.png", f"lr/{photograph.id}.png"
+    files = {lr_name: lr} if hr is None else {hr_name: hr, lr_name: lr}
+    measured_name = None if measured is None else f"measured/{photograph.id}.npy"
+    if measured is not None and measured_name is not None:
+        files[measured_name] = measured
     entry = Entry(
         id=photograph.id,
         hr=None if hr is None else hr_name,
@@ -100,5 +144,7 @@ def _entry(job: Job, hr: bytes | None, lr: bytes) -> tuple[Entry, dict[str, byte
         source=normalize("NFC", photograph.source),  # as the id, see `identified`
         source_sha256=sha256(photograph.data),
         parameters=job.parameters,
+        measurement=measured_name,
+        measurement_sha256=None if measured is None else sha256(measured),
     )
-    return entry, {lr_name: lr} if hr is None else {hr_name: hr, lr_name: lr}
+    return entry, files

@@ -1,25 +1,31 @@
 """The manifest: what a test set on disk is made of, with the hash of every file."""
 
+import io
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.files import (
     SEAL,
     parse_json,
     read_json,
+    sha256,
     sha256_file,
     sha256_json,
     write_sealed_json,
 )
 from bench.core.names import invalid_filename_reason, stays_below
 from bench.core.validation import read_back
-from bench.images import Pixels, png_size, read_image
+from bench.images import Measurement, Pixels, png_size, read_image
 from bench.testsets.degradation import Parameters
+
+NoiseUnit = Literal["signed", "unit"]
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -31,7 +37,8 @@ _AT_ONCE = 256  # files that a thread hashes before it asks for more
 class Entry:
     """One image: its HR and LR file, relative to the test set's folder, and where it came from.
 
-    Real-world images have no HR file. `parameters` are those of a blind degradation.
+    Real-world images have no HR file. `parameters` are those of a blind degradation. `measurement`
+    is the noisy LR image before it was rounded and clipped to the 8 bits of `lr`.
     """
 
     id: str
@@ -42,6 +49,8 @@ class Entry:
     source: str
     source_sha256: str
     parameters: Parameters | None = None
+    measurement: str | None = None
+    measurement_sha256: str | None = None
 
     @property
     def files(self) -> dict[str, str]:
@@ -49,6 +58,8 @@ class Entry:
         named = {self.lr: self.lr_sha256}
         if self.hr is not None and self.hr_sha256 is not None:
             named = {self.hr: self.hr_sha256, **named}
+        if self.measurement is not None and self.measurement_sha256 is not None:
+            named[self.measurement] = self.measurement_sha256
         return named
 
 
@@ -59,7 +70,9 @@ class Plan:
     `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` says by what
     photographs were aligned here, if they were. `ranges_for` is the size in pixels that the ranges
     of a blind degradation are stated for; None where nothing was scaled from there to `size`, as in
-    test sets of earlier versions.
+    test sets of earlier versions. `noise` is the standard deviation of white noise that was added to
+    the LR images, in units of `noise_unit`: "signed" counts in [-1, 1], as DPS and DAPS do, "unit"
+    in [0, 1], as DiffPIR does.
     """
 
     recipe: str
@@ -70,12 +83,21 @@ class Plan:
     crop: tuple[float, float, float, float]
     aligned: str | None = None
     ranges_for: int | None = None
+    noise: float | None = None
+    noise_unit: NoiseUnit | None = None
 
     @property
     def name(self) -> str:
-        """The folder's name: celeba-256-x16, or celeba-256-blind."""
+        """The folder's name: celeba-256-x16, celeba-256-x16-noise0.05, or celeba-256-blind."""
         kind = f"x{self.scale}" if self.degradation == "bicubic" else self.degradation
+        if self.noise is not None:
+            kind += f"-noise{self.noise:g}{'' if self.noise_unit == 'signed' else self.noise_unit}"
         return f"{self.recipe}-{self.size}-{kind}"
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise of LR images in [-1, 1]; 0 without noise."""
+        return (self.noise or 0.0) * (2 if self.noise_unit == "unit" else 1)
 
 
 @dataclass(frozen=True)
@@ -125,6 +147,26 @@ class TestSet:
         """
         entry = self.entries[image]
         return read_image(self.folder / entry.lr, entry.lr_sha256)
+
+    def measurement(self, image: str) -> Pixels | Measurement:
+        """Read what methods are given for an id: the LR image, or float32 [h, w, 3] with noise.
+
+        The latter is in [-1, 1] but for its noise.
+
+        Raises:
+            BenchError: it has changed since the test set was opened.
+        """
+        entry = self.entries[image]
+        if entry.measurement is None:
+            return self.lr(image)
+        path = self.folder / entry.measurement
+        try:
+            data = path.read_bytes()
+            if sha256(data) != entry.measurement_sha256:
+                raise BenchError(f"{path} has changed: prepare the test set again.")
+            return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), np.float32)
+        except (OSError, ValueError, EOFError) as error:
+            raise BenchError(f"{path} can't be read ({error}).") from None
 
     def hr(self, image: str) -> Pixels:
         """Read the HR image [H, W, 3] of an id.
@@ -219,6 +261,7 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
     expected = {name: digest for entry in manifest.images for name, digest in entry.files.items()}
     size, small = manifest.plan.size, manifest.plan.size // manifest.plan.scale
     sides = {entry.lr: small for entry in manifest.images}
+    arrays = {entry.measurement for entry in manifest.images}
 
     def check(name: str) -> str | None:
         file = folder / name
@@ -226,6 +269,8 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
             return f"{file} is missing."
         if sha256_file(file) != expected[name]:
             return f"{file} has changed."
+        if name in arrays:
+            return None  # its hash says it all
         side = sides.get(name, size)
         return None if png_size(file) == (side, side) else f"{file} is not {side} x {side}."
 

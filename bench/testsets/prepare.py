@@ -110,8 +110,8 @@ class _Work:
 
     def _remove_others(self, named: set[str]) -> None:
         """Remove pictures that an unfinished preparation of another selection left here."""
-        for part in ("hr", "lr"):
-            for path in (self.folder / part).rglob("*.png"):
+        for part, files in (("hr", "*.png"), ("lr", "*.png"), ("measured", "*.npy")):
+            for path in (self.folder / part).rglob(files):
                 if path.relative_to(self.folder).as_posix() not in named:
                     path.unlink()
 
@@ -171,7 +171,8 @@ def _build_all(
     remaining = sum(any(image not in work.done for work in works) for image in ids)
     # A picture of noise takes this much as a PNG; others less.
     pixels = sum(plan.size**2 + (plan.size // plan.scale) ** 2 for plan in (w.plan for w in works))
-    require_space(works[0].folder, remaining * (3 * pixels + 2048 * len(works)))
+    noisy = sum(12 * (w.plan.size // w.plan.scale) ** 2 for w in works if w.plan.noise is not None)
+    require_space(works[0].folder, remaining * (3 * pixels + noisy + 2048 * len(works)))
     with progress("preparing", len(ids)) as advance:
         jobs = _jobs(works, source, set(ids), advance)
         workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)

@@ -13,7 +13,7 @@ from bench.core.paths import resource
 from bench.core.suggest import suggestion
 from bench.core.validation import Positive, build
 from bench.testsets.degradation import DEGRADATIONS, RANGES, REAL
-from bench.testsets.manifest import Manifest, Plan
+from bench.testsets.manifest import Manifest, NoiseUnit, Plan
 from bench.testsets.photographs import HUB
 from bench.testsets.sources import open_source
 
@@ -66,12 +66,14 @@ def plan_testset(
     degradation: str | None = None,
     seed: int = 0,
     aligned: str | None = None,
+    noise: float | None = None,
+    noise_unit: NoiseUnit | None = None,
 ) -> Plan:
-    """Plan a test set; `scale` is for bicubic (default: 8).
+    """Plan a test set; `scale` and `noise` are for bicubic (default: 8, and none).
 
     Raises:
         WrongUsage: a degradation that is unknown or not the recipe's, a scale that does not divide
-            the size or is said where none is meant.
+            the size or is said where none is meant, or noise without its unit.
     """
     size = recipe.size if size is None else size
     known = DEGRADATIONS if recipe.ground_truth else (REAL,)
@@ -83,8 +85,18 @@ def plan_testset(
         raise WrongUsage(
             f"There is no degradation {degradation!r} here{why}: choose {' or '.join(known)}."
         )
+    if (noise is None) != (noise_unit is None):
+        raise WrongUsage(
+            "--noise needs its --noise-unit: signed (deviation in [-1, 1], as DPS and DAPS state it) "
+            "or unit (in [0, 1], as DiffPIR does)."
+        )
+    if noise is not None and (degradation != "bicubic" or not 0 < noise < 10):
+        raise WrongUsage(
+            "--noise is a deviation above 0 that is added to the LR images of --degradation bicubic."
+        )
     if degradation == "bicubic":
-        scale, seed = 8 if scale is None else scale, 0  # no seed makes another test set of it
+        scale = 8 if scale is None else scale
+        seed = 0 if noise is None else seed  # without noise no seed makes another test set
         if size < 1 or scale < 2 or size % scale:
             raise WrongUsage(
                 f"Scale {scale} does not divide {size} px into an image of its own: "
@@ -98,7 +110,18 @@ def plan_testset(
         raise WrongUsage(f"--size is {size}, but must be at least 1.")
     seed = 0 if degradation == REAL else seed
     ranges_for = RANGES[degradation].size if degradation in RANGES else None
-    return Plan(name, size, scale or 1, degradation, seed, recipe.box(size), aligned, ranges_for)
+    return Plan(
+        name,
+        size,
+        scale or 1,
+        degradation,
+        seed,
+        recipe.box(size),
+        aligned,
+        ranges_for,
+        noise,
+        noise_unit,
+    )
 
 
 def recipe_files(own: Path) -> dict[str, Path]:

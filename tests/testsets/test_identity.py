@@ -30,6 +30,8 @@ PLANS: dict[str, Any] = {
     "crop": (0.0, 0.0, 1.0, 0.5),
     "aligned": "dlib",
     "ranges_for": 256,
+    "noise": 0.05,
+    "noise_unit": "unit",
 }
 ENTRIES: dict[str, Any] = {
     "id": "face-9",
@@ -40,6 +42,8 @@ ENTRIES: dict[str, Any] = {
     "source": "face-9.jpg",
     "source_sha256": "c" * 64,
     "parameters": None,
+    "measurement": "measured/face-9.npy",
+    "measurement_sha256": "d" * 64,
 }
 DRAWN: dict[str, Any] = {"r": 5.0, "s": 21, "sigma": 2.5, "delta": 4.0, "q": 60, "noise": 8}
 

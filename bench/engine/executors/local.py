@@ -182,6 +182,7 @@ class Worker:
             noise=KeyedNoise([StreamKey(of.seed, image, of.repetition) for image in unit.images]),
             models=self._loaded.models,
             images=unit.images,
+            sigma=of.sigma,
         )
         with torch.no_grad():
             restored = self._configured.restore(problem)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from bench.core.config import Precision
-from bench.images import Pixels
+from bench.images import Measurement, Pixels
 from bench.methods import Configured, configure
 
 
@@ -20,7 +20,8 @@ class Assignment:
 
     `settings` is method -> setting -> value, inner methods included. `weights` is kind of network
     -> path of its checkpoint, `hashes` the expected hash of each of them and of everything else
-    outside of bench. `compiled` networks differ in the last digits, like another machine's.
+    outside of bench. `sigma` is the deviation of the noise of LR images in [-1, 1]. `compiled`
+    networks differ in the last digits, like another machine's.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Assignment:
     weights: Mapping[str, str]
     hashes: Mapping[str, str]
     seed: int
+    sigma: float = 0.0
     repetition: int = 0
     precision: Precision = "float32"
     compiled: bool = False
@@ -41,10 +43,10 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Unit:
-    """Images to restore together: ids, and LR pictures [h, w, 3]."""
+    """Images to restore together: ids, and LR images or measurements [h, w, 3]."""
 
     images: tuple[str, ...]
-    lr: tuple[Pixels, ...]
+    lr: tuple[Pixels | Measurement, ...]
 
     def __len__(self) -> int:
         return len(self.images)
