@@ -28,7 +28,7 @@ from bench.report.tables.table import Table
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
 
-Protocol = Literal["strict", "paper"]
+Protocol = Literal["strict", "paper", "daps", "pnp-dm"]
 Settings = Mapping[str, Mapping[str, Any]]
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.report import Table
     from bench.testsets.manifest import TestSet
 
-Shown = Literal["strict", "paper"]
+Shown = Literal["strict", "paper", "daps", "pnp-dm"]
 """Protocol of a table's values."""
 
 Format = Literal["latex", "csv", "markdown", "json"]
@@ -46,6 +46,12 @@ def report(
     names: MetricOption = None,
     preset: PresetOption = None,
     reference: ReferenceOption = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            "--groups", help="CSV file with the columns image and group: values per group and gaps."
+        ),
+    ] = None,
     costs: Annotated[
         bool, typer.Option("--costs", help="Add seconds, NFE and peak memory.")
     ] = False,
@@ -78,11 +84,15 @@ def report(
     if number is None:
         testset = open_testset_named(here, testset_name)
         tables = [own_table(here, testset, methods or (), names, protocol, costs, reference)]
-    elif methods or names or costs or strip:
-        raise WrongUsage("--table has methods and metrics of its own: leave yours and --strip out.")
+        if groups:
+            tables += _per_group(tables[0], groups, testset)
+    elif methods or names or costs or strip or groups:
+        raise WrongUsage(
+            "--table has methods and metrics of its own: leave yours, --strip and --groups out."
+        )
     else:
         tables = _paper_tables(here, testset_name, number, protocol, reference)
-    many = number is not None
+    many = number is not None or groups is not None
     _print(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
     if strip and testset:
         _save_strip(here, testset, methods or (), strip, faces)
@@ -110,6 +120,12 @@ def own_table(
 
     metrics = chosen_metrics(here, names)
     return collected(here, testset, methods, metrics, protocol, costs, reference)
+
+
+def _per_group(table: Table, file: Path, testset: TestSet) -> list[Table]:
+    from bench.report.tables.groups import group_tables, read_groups
+
+    return group_tables(table, read_groups(file, list(testset.entries)))
 
 
 def _paper_tables(

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from bench.testsets.manifest import TestSet
 
 
-Choice = Literal["strict", "paper", "both"]
+Choice = Literal["strict", "paper", "both", "daps", "pnp-dm"]
 """Protocols by which results are measured."""
 
 ProtocolOption = Annotated[

@@ -130,7 +130,7 @@ class IdentityFailed(IdentityCosine):
     @property
     def identity(self) -> str:
         least = THRESHOLDS[self.year].get(self.recipe)
-        return f"ntire-id: {super().identity}, below {least}"
+        return f"ntire-id-{self.year}: {super().identity}, below {least}"
 
     def unavailable(self) -> str | None:
         if self.recipe and self.recipe not in THRESHOLDS[self.year]:

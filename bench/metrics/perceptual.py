@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import Metric, batches, package_version
-from bench.metrics.inputs import SIGNED, TO_509
+from bench.metrics.inputs import SIGNED, TO_509, UNIT
 from bench.metrics.inputs import batch as input_batch
 from bench.networks.torchvision_guard import import_torchvision
 
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from bench.images import Pixels
     from bench.metrics.protocol import Protocol
 
+Span = Literal["signed", "unit", "to 509"]
+
+_SPANS = {"signed": "[-1, 1]", "unit": "[0, 1]", "to 509": "[-1, 509]"}
+_LEVELS = {"signed": SIGNED, "unit": UNIT, "to 509": TO_509}
+
 _PACKAGES = ("lpips", "torchvision")
 _BATCH_PIXELS = 4 * 256 * 256  # VGG16 takes about 100 MB for a picture of 256 x 256
 
@@ -37,27 +42,32 @@ _BATCH_PIXELS = 4 * 256 * 256  # VGG16 takes about 100 MB for a picture of 256 x
 class Lpips(Metric):
     """LPIPS version 0.1, on the input range of its authors, [-1, 1].
 
-    Under the paper protocol on twice the 8-bit values less one, up to 509, as the scripts released
-    with DPI feed it. Such values say little, and compare with none but printed ones.
+    Papers print values of other inputs and of another pooling, which compare with each other only:
+    the scripts released with DPI feed twice the 8-bit values less one, up to 509; PnP-DM's (by
+    taming-transformers) feed [0, 1]; DAPS and InverseBench (by piq, `replace_pooling`) average
+    where VGG16 takes the maximum.
 
     Attributes:
         net: the `lpips` package's name of the network.
         backbone: ours.
         heads: sha256 of the package's file of linear heads.
-        to_509: whether the input range is the released scripts'.
+        span: input range.
+        pooling: between the blocks of VGG16.
     """
 
     net: str
     backbone: str
     heads: str
-    to_509: bool = False
+    span: Span = "signed"
+    pooling: Literal["max", "average"] = "max"
 
     @property
     def identity(self) -> str:
-        span = "[-1, 509]" if self.to_509 else "[-1, 1]"
+        pooling = "" if self.pooling == "max" else ", average pooling"
         return (
-            f"{self.name}: lpips {package_version('lpips')} version 0.1, RGB in {span}, float32, "
-            f"heads {self.heads}, {self.backbone} {BACKBONES[self.backbone].sha256}"
+            f"{self.name}: lpips {package_version('lpips')} version 0.1, RGB in "
+            f"{_SPANS[self.span]}, float32, "
+            f"heads {self.heads}, {self.backbone} {BACKBONES[self.backbone].sha256}{pooling}"
         )
 
     @property
@@ -73,7 +83,14 @@ class Lpips(Metric):
         return None
 
     def under(self, protocol: "Protocol") -> Self:
-        return replace(super().under(protocol), to_509=protocol.name == "paper")
+        changed = super().under(protocol)
+        if protocol.name == "paper":
+            return replace(changed, span="to 509")
+        if self.net == "vgg" and protocol.name == "daps":
+            return replace(changed, pooling="average")
+        if self.net == "vgg" and protocol.name == "pnp-dm":
+            return replace(changed, span="unit")
+        return changed
 
     def _smallest(self) -> int:
         return 32  # below that the deepest features of AlexNet have no extent
@@ -83,11 +100,10 @@ class Lpips(Metric):
 
         if reason := self.unavailable():
             raise BenchError(reason)
-        network = _network(replace(self, to_509=False, jpeg=False), self.device)
+        network = _network(replace(self, span="signed", jpeg=False), self.device)
 
         def seen(pictures: "list[Pixels]") -> "Iterator[Tensor]":
-            levels = TO_509 if self.to_509 else SIGNED
-            return _directions(network, input_batch(pictures, levels, self.device))
+            return _directions(network, input_batch(pictures, _LEVELS[self.span], self.device))
 
         distinct = list({id(original): original for original in hr}.values())  # runs share them
         values: dict[int, float] = {}
@@ -161,8 +177,20 @@ def _network(metric: Lpips, device: str) -> Any:
                 state[name] = heads[name]
     network.load_state_dict(state, strict=True, assign=True)
     # Pictures come with their channels last too, in which convolutions take a sixth less time.
+    if metric.pooling == "average":
+        _average_instead(network)
     network = network.eval().requires_grad_(False)
     return network.to(device, memory_format=torch.channels_last)
+
+
+def _average_instead(network: Any) -> None:
+    """Replace every max pooling of the trunk by average pooling."""
+    from torch import nn
+
+    for block in network.net.children():
+        for name, layer in block.named_children():
+            if isinstance(layer, nn.MaxPool2d):
+                setattr(block, name, nn.AvgPool2d(layer.kernel_size, layer.stride, layer.padding))
 
 
 def _heads(metric: Lpips, package: Path) -> "dict[str, Tensor]":
@@ -178,6 +206,24 @@ def _heads(metric: Lpips, package: Path) -> "dict[str, Tensor]":
     return heads
 
 
+_VGG_HEADS = "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
+
+
+def _vgg(name: str, title: str, place: int, **other: Any) -> Lpips:
+    return Lpips(
+        name,
+        title,
+        higher_is_better=False,
+        unit="",
+        digits=4,
+        place=place,
+        net="vgg",
+        backbone="vgg16",
+        heads=_VGG_HEADS,
+        **other,
+    )
+
+
 METRICS = (
     Lpips(
         "lpips-alex",
@@ -190,15 +236,7 @@ METRICS = (
         backbone="alexnet",
         heads="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
     ),
-    Lpips(
-        "lpips-vgg",
-        "LPIPS-VGG",
-        higher_is_better=False,
-        unit="",
-        digits=4,
-        place=31,
-        net="vgg",
-        backbone="vgg16",
-        heads="a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
-    ),
+    _vgg("lpips-vgg", "LPIPS-VGG", 31),
+    _vgg("lpips-vgg-average", "LPIPS-VGG (avg. pooling)", 32, pooling="average"),
+    _vgg("lpips-vgg-unit", "LPIPS-VGG ([0, 1])", 33, span="unit"),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.metrics.base import Metric, package_version
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _PEAK = 255
 _WINDOW = 11
+_LUMA = np.array([65.481, 128.553, 24.966])
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,31 @@ def psnr(picture: "Pixels", original: "Pixels") -> float:
     difference = picture.astype(np.int64) - original.astype(np.int64)
     squares = int(np.square(difference).sum())  # exact, so the order of the pixels can't matter
     return 10 * math.log10(_PEAK**2 * difference.size / squares) if squares else math.inf
+
+
+@dataclass(frozen=True)
+class PsnrLuma(Metric):
+    """PSNR on luma, as super-resolution papers since SRCNN print it.
+
+    Luma of ITU-R BT.601 on [16, 235], as MATLAB's rgb2ycbcr and BasicSR's bgr2ycbcr compute it, in
+    float64 and not rounded.
+    """
+
+    @property
+    def identity(self) -> str:
+        return "psnr-y: BT.601 luma of 8-bit RGB on [16, 235], not rounded, uncropped, range 255"
+
+    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+        values = []
+        for picture, original in zip(sr, hr, strict=True):
+            error = float(np.square(luma(picture) - luma(original)).mean())
+            values.append(10 * math.log10(_PEAK**2 / error) if error else math.inf)
+        return values
+
+
+def luma(pixels: "Pixels") -> "npt.NDArray[np.float64]":
+    """Return the luma [H, W] of an image [H, W, 3], 16 for black and 235 for white."""
+    return np.asarray(16 + pixels.astype(np.float64) @ _LUMA / _PEAK)
 
 
 @dataclass(frozen=True)
@@ -79,5 +106,6 @@ def _ssim(picture: "Pixels", original: "Pixels") -> float:
 
 METRICS = (
     Psnr("psnr", "PSNR", higher_is_better=True, unit="dB", digits=2, place=10),
+    PsnrLuma("psnr-y", "PSNR-Y", higher_is_better=True, unit="dB", digits=2, place=11),
     Ssim("ssim", "SSIM", higher_is_better=True, unit="", digits=4, place=20),
 )

@@ -11,6 +11,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
         *("fid", "musiq", "clipiqa", "niqe"),
         *("pyiqa:maniqa", "pyiqa:topiq_nr-face", "pyiqa:liqe", "pyiqa:qalign"),
     ),
+    # What papers call PSNR and LPIPS, by their protocols, in one table.
+    "protocols": ("psnr", "psnr-y", "lpips-vgg", "lpips-vgg-average", "lpips-vgg-unit"),
     # The parts of the score of the NTIRE challenges on real-world face restoration, 2025 and 2026.
     "ntire-faces": (
         *("clipiqa", "pyiqa:maniqa", "musiq", "pyiqa:qalign", "niqe", "fid"),

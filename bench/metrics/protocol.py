@@ -1,7 +1,9 @@
-"""The two protocols: how pictures are kept before they are measured, and by which settings.
+"""Protocols: how images are kept before they are measured, and by which settings.
 
-strict: pictures are measured as they lie on disk, each metric gets what its authors define.
+strict: images are measured as they lie on disk, each metric gets what its authors define.
 paper: what the scripts released with DPI do, for comparison with printed tables and nothing else.
+daps: LPIPS-VGG with average pooling, as piq has it: eval.py of DAPS (083ebc0), InverseBench.
+pnp-dm: LPIPS-VGG on [0, 1], as posterior_sample.py of PnP-DM (83074f3) feeds taming-transformers'.
 What that changes is explained in docs/reference/metrics.md, with figures.
 """
 
@@ -15,7 +17,7 @@ from bench.core.errors import WrongUsage
 if TYPE_CHECKING:
     from bench.images import Pixels
 
-Name = Literal["strict", "paper"]
+Name = Literal["strict", "paper", "daps", "pnp-dm"]
 
 QUALITY = 75  # Pillow's default, which subsamples colours 4:2:0
 
@@ -35,13 +37,19 @@ STRICT = Protocol("strict")
 
 
 def protocols(choice: str, recipe: str) -> Sequence[Protocol]:
-    """Return the protocols named by "strict", "paper" or "both" for a test set of a recipe.
+    """Return the protocols of a name, or "both" strict and paper, for a test set of a recipe.
 
     Raises:
         WrongUsage: another name.
     """
     paper = Protocol("paper", jpeg=recipe in PAPER_JPEG)
-    chosen = {"strict": (STRICT,), "paper": (paper,), "both": (STRICT, paper)}
+    chosen = {
+        "strict": (STRICT,),
+        "paper": (paper,),
+        "both": (STRICT, paper),
+        "daps": (Protocol("daps"),),
+        "pnp-dm": (Protocol("pnp-dm"),),
+    }
     if choice not in chosen:
         raise WrongUsage(f"There is no protocol {choice!r}: choose {' or '.join(chosen)}.")
     return chosen[choice]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from bench.metrics.distributions import Gaussian
+from bench.metrics.distributions import Gaussian, Pieces
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
@@ -85,5 +85,23 @@ def kernel_statistic(x: Array, y: Array) -> Statistic:
         count, chosen = len(part), np.ix_(part, part)
         of_pairs = within[chosen].sum() / (count * (count - 1))
         return float(of_pairs - 2 * between[chosen].mean())
+
+    return distance
+
+
+def kernel_to(x: Array, other: Pieces) -> Statistic:
+    """Squared maximum mean discrepancies of parts of features [N, D] to one set.
+
+    Less the part within that set, which is the same for all parts.
+    """
+    within = (x @ x.T / x.shape[1] + 1) ** 3
+    np.fill_diagonal(within, 0)
+    sums = sum(((x @ y.T / x.shape[1] + 1) ** 3).sum(axis=1) for y in other.pieces("pooled"))
+    to_set = np.asarray(sums) / len(other)
+
+    def distance(part: Indices) -> float:
+        count = len(part)
+        of_pairs = within[np.ix_(part, part)].sum() / (count * (count - 1))
+        return float(of_pairs - 2 * to_set[part].mean())
 
     return distance

@@ -104,8 +104,8 @@ class Kernel(Distribution):
     needs_features: ClassVar[bool] = True
 
     @property
-    def error(self) -> "StandardError | None":
-        return None if self.reference_set else _error_of(self)
+    def error(self) -> "StandardError":
+        return _error_of(self)
 
     def _arithmetic(self) -> str:
         return "unbiased polynomial MMD of degree 3 over all pairs, float64"
@@ -170,15 +170,18 @@ class StandardError(SetMetric):
 
     def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> "Statistic":
         """Return the metric as a function of the indices of some images."""
-        from bench.metrics.resampling import frechet_statistic, frechet_to, kernel_statistic
+        from bench.metrics import resampling
 
         # In the order of the originals, so that every method has the same images drawn.
         order = sorted(range(len(hr)), key=lambda i: hr.pictures[i])
         x = sr.rows("pooled", order)
-        if self.reference_set:
-            return frechet_to(x, self.reference_set.gaussian(self.of.source))
+        kernel, reference = isinstance(self.of, Kernel), self.reference_set
+        if reference and kernel:
+            return resampling.kernel_to(x, reference.kept_features(self.of.source))
+        if reference:
+            return resampling.frechet_to(x, reference.gaussian(self.of.source))
         y = hr.rows("pooled", order)
-        return (kernel_statistic if isinstance(self.of, Kernel) else frechet_statistic)(x, y)
+        return (resampling.kernel_statistic if kernel else resampling.frechet_statistic)(x, y)
 
 
 def _error_of(metric: Distribution) -> StandardError:

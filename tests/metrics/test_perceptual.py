@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -113,7 +114,7 @@ def test_equals_the_package(
     assert len({round(value, 6) for value in expected}) == 3
     # As the scripts released with DPI feed it: what they take for [0, 1] is [0, 255].
     released = package(planes(sr) * 2 - 1, planes(hr) * 2 - 1)
-    assert replace(metric, to_509=True).score(sr, hr) == pytest.approx(released, abs=1e-6)
+    assert replace(metric, span="to 509").score(sr, hr) == pytest.approx(released, abs=1e-6)
 
 
 def test_inputs_out_of_range_would_give_other_values(
@@ -246,3 +247,80 @@ def test_faces_score_as_measured_elsewhere(name: str, factor: int, known: float)
     hr = [read_image(path) for path in sorted(FACES.glob("*.png"))[:4]]
     sr = [resize_bicubic(resize_bicubic(face, 256 // factor), 256) for face in hr]
     assert np.mean(metric.score(sr, hr)) == pytest.approx(known, abs=0.04)
+
+
+VGG_SHAPES = tuple(
+    (out, into, 3)
+    for into, out in itertools.pairwise(
+        (3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512)
+    )
+)
+
+
+@pytest.fixture
+def vgg_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tensors]:
+    """VGG16 with random weights, in place of the backbone that is not here everywhere."""
+    random = np.random.default_rng(2)
+    tensors: Tensors = {}
+    for layer, (out, into, side) in zip(BACKBONES["vgg16"].layers, VGG_SHAPES, strict=True):
+        weight = random.standard_normal((out, into, side, side), dtype=np.float32)
+        tensors[f"features.{layer}.weight"] = weight * np.float32((2 / (into * side**2)) ** 0.5)
+        tensors[f"features.{layer}.bias"] = weight[:, 0, 0, 0] / np.float32(10)
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setitem(BACKBONES, "vgg16", replace(BACKBONES["vgg16"], sha256=digest(tensors)))
+    save_file(tensors, backbone_path("vgg16"))
+    perceptual._network.cache_clear()
+    yield tensors
+    perceptual._network.cache_clear()
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_average_pooling_equals_piq(
+    average: bool, vgg_stand_in: Tensors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DAPS and InverseBench: piq.LPIPS(replace_pooling=True) on [0, 1]."""
+    import_torchvision()
+    piq: Any = pytest.importorskip("piq")
+    models: Any = importlib.import_module("piq.perceptual")
+    heads = torch.load(
+        Path(str(importlib.import_module("lpips").__file__)).parent / "weights/v0.1/vgg.pth",
+        map_location="cpu",
+        weights_only=True,
+    )
+    weights = [heads[f"lin{number}.model.1.weight"] for number in range(5)]
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda *_, **__: weights)
+    vgg = importlib.import_module("torchvision.models").vgg16(weights=None)
+    state = {name: torch.from_numpy(value) for name, value in vgg_stand_in.items()}
+    vgg.load_state_dict(state, strict=False)
+    monkeypatch.setattr(models, "vgg16", lambda **_: vgg)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = piq.LPIPS(replace_pooling=average, reduction="none")
+    sr, hr = pictures(3), pictures(3, seed=1)
+    unit = [torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2).float() / 255 for p in (sr, hr)]
+    with torch.inference_mode():
+        expected = theirs(*unit).tolist()
+    name = "lpips-vgg-average" if average else "lpips-vgg"
+    assert find(name).score(sr, hr) == pytest.approx(expected, rel=1e-4)
+    if average:
+        plain = find("lpips-vgg")
+        assert plain.under(Protocol("daps")).score(sr, hr) == pytest.approx(expected, rel=1e-4)
+        assert plain.score(sr, hr) != pytest.approx(expected, rel=0.01)
+
+
+def test_pnp_dm_feeds_the_unit_range(vgg_stand_in: Tensors) -> None:
+    sr, hr = pictures(2), pictures(2, seed=1)
+    metric = metric_named("lpips-vgg")
+    network = perceptual._network(metric, "cpu")
+    unit = [torch.from_numpy(np.stack(p)).permute(0, 3, 1, 2).float() / 255 for p in (sr, hr)]
+    with torch.inference_mode():
+        expected = network(*unit).flatten().tolist()
+    assert metric.under(Protocol("pnp-dm")).score(sr, hr) == pytest.approx(expected, rel=1e-4)
+    assert find("lpips-vgg-unit").score(sr, hr) == pytest.approx(expected, rel=1e-4)
+
+
+def test_protocols_of_others_leave_alexnet_alone() -> None:
+    alex = metric_named("lpips-alex")
+    for name in ("daps", "pnp-dm"):
+        assert alex.under(Protocol(name)).key == alex.key
+        assert metric_named("lpips-vgg").under(Protocol(name)).key != metric_named("lpips-vgg").key

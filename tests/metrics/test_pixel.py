@@ -18,6 +18,7 @@ import bench.metrics
 from bench.core.errors import BenchError
 from bench.images import Pixels, resize_bicubic
 from bench.metrics import all_metrics, find
+from bench.metrics.pixel import luma
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 PSNR, SSIM = find("psnr"), find("ssim")
@@ -162,24 +163,13 @@ def test_too_small_a_picture_is_refused(name: str, smallest: int) -> None:
 def test_all_metrics_in_order() -> None:
     metrics = all_metrics()
     assert list(metrics)[:8] == [
-        "psnr",
-        "ssim",
-        "lpips-alex",
-        "lpips-vgg",
-        "fid",
-        "fid-legacy",
-        "kid",
-        "is",
+        *("psnr", "psnr-y", "ssim", "lpips-alex", "lpips-vgg"),
+        *("lpips-vgg-average", "lpips-vgg-unit", "fid"),
     ]
-    assert list(metrics)[-2:] == ["lr-psnr", "diversity"]
-    assert [m.title for m in metrics.values()][:4] == ["PSNR", "SSIM", "LPIPS-Alex", "LPIPS-VGG"]
-    assert [m.higher_is_better for m in metrics.values()][:4] == [True, True, False, False]
-    assert [(m.unit, m.digits) for m in metrics.values()][:4] == [
-        ("dB", 2),
-        ("", 4),
-        ("", 4),
-        ("", 4),
-    ]
+    shown = [metrics[name] for name in ("psnr", "ssim", "lpips-alex", "lpips-vgg")]
+    assert [m.title for m in shown] == ["PSNR", "SSIM", "LPIPS-Alex", "LPIPS-VGG"]
+    assert [m.higher_is_better for m in shown] == [True, True, False, False]
+    assert [(m.unit, m.digits) for m in shown] == [("dB", 2), ("", 4), ("", 4), ("", 4)]
     assert all(metrics[name].name == name for name in metrics)
     assert len({m.identity for m in metrics.values()}) == len(metrics)
 
@@ -221,7 +211,7 @@ def test_a_new_file_adds_a_metric(new_module: Callable[[str], None]) -> None:
 
 def test_a_name_twice_is_refused(new_module: Callable[[str], None]) -> None:
     new_module("from bench.metrics.pixel import METRICS as METRICS\n")
-    with pytest.raises(BenchError, match="defines psnr, ssim twice"):
+    with pytest.raises(BenchError, match="defines psnr, psnr-y, ssim twice"):
         all_metrics()
 
 
@@ -239,3 +229,20 @@ def test_listing_metrics_imports_nothing_heavy() -> None:
         check=True,
     )
     assert finished.stdout.strip() == "[]"
+
+
+def test_luma_is_that_of_matlab() -> None:
+    """rgb2ycbcr of black, white, red, green and blue, from its documented matrix."""
+    colours = [[0, 0, 0], [255, 255, 255], [255, 0, 0], [0, 255, 0], [0, 0, 255]]
+    found = luma(np.array([colours], np.uint8))[0]
+    np.testing.assert_allclose(found, [16, 235, 81.481, 144.553, 40.966], atol=1e-9)
+
+
+def test_psnr_on_luma_equals_scikit_images() -> None:
+    random = np.random.default_rng(0)
+    sr, hr = random.integers(0, 256, (2, 24, 20, 3), dtype=np.uint8)
+    color, metrics = (importlib.import_module(f"skimage.{name}") for name in ("color", "metrics"))
+    lumas = [color.rgb2ycbcr(pixels)[..., 0] for pixels in (hr, sr)]
+    expected = metrics.peak_signal_noise_ratio(*lumas, data_range=255)
+    assert find("psnr-y").score([sr], [hr]) == pytest.approx([expected], rel=1e-9)
+    assert find("psnr-y").score([hr], [hr]) == [math.inf]

@@ -25,7 +25,7 @@ from bench.metrics.reference_set import (
     read_statistics,
     references,
 )
-from bench.metrics.resampling import frechet_to
+from bench.metrics.resampling import frechet_to, kernel_to
 from bench.metrics.set_distances import METRICS, Frechet, Kernel
 from tests.random_inception import random_inception
 
@@ -132,6 +132,30 @@ def test_frechet_distance_to_a_reference_equals_torch_fidelitys(tmp_path: Path) 
     assert found == pytest.approx(again, rel=1e-6)
 
 
+def test_the_kernel_statistic_of_a_part_differs_by_what_is_within_the_reference() -> None:
+    random = np.random.default_rng(0)
+    x, y = random.standard_normal((40, 6)), random.standard_normal((90, 6))
+
+    class Reference:
+        def __len__(self) -> int:
+            return len(y)
+
+        def pieces(self, name: str) -> Iterator[Any]:
+            yield y[:50]
+            yield y[50:]
+
+    statistic = kernel_to(x, Reference())
+    within = (y @ y.T / 6 + 1) ** 3
+    constant = (within.sum() - np.trace(within)) / (90 * 89)
+    for part in (np.arange(20), random.permutation(40)[:15]):
+        of = x[part]
+        inside = (of @ of.T / 6 + 1) ** 3
+        count = len(part)
+        expected = (inside.sum() - np.trace(inside)) / (count * (count - 1))
+        expected += constant - 2 * ((of @ y.T / 6 + 1) ** 3).mean()
+        assert statistic(part) + constant == pytest.approx(expected, rel=1e-9)
+
+
 def test_the_statistic_of_a_part_is_the_distance_of_that_part() -> None:
     """Standard errors draw parts of the images against a reference that stays whole."""
     random = np.random.default_rng(0)
@@ -162,7 +186,7 @@ def test_kernel_distance_needs_features_and_takes_them(tmp_path: Path) -> None:
     assert kept.unavailable() is None
     sr, hr = table(tmp_path / "a", 1, Rows()), table(tmp_path / "b", 0, Rows())
     assert kept.measure(sr, sr) == pytest.approx(plain.measure(sr, hr), rel=1e-12)
-    assert kept.error is None
+    assert kept.error.measure(sr, sr) == pytest.approx(plain.error.measure(sr, hr), rel=1)
 
 
 def test_the_reference_is_part_of_the_identity() -> None:

@@ -1,0 +1,86 @@
+"""Precision and recall of a set of images, by nearest neighbours among features.
+
+Kynkäänniemi, Karras, Laine, Lehtinen, Aila: Improved Precision and Recall Metric for Assessing
+Generative Models (NeurIPS 2019). Precision is the share of results that lie within the reach of an
+original, recall the share of originals within the reach of a result; the reach of an image is its
+distance to its third nearest neighbour in its own set. They need some hundred images.
+"""
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bench.metrics.base import Measure
+from bench.metrics.distributions import Array, Pieces
+from bench.metrics.inception import LEGACY
+from bench.metrics.set_distances import Distribution
+from bench.metrics.vgg import VGG16
+
+if TYPE_CHECKING:
+    from bench.metrics.features import FeatureTable
+
+NEIGHBOURS = 3
+
+
+class Coverage(Distribution):
+    """A share of one set that lies within the reach of another."""
+
+    needs_features: ClassVar[bool] = True
+
+    def _arithmetic(self) -> str:
+        return f"{type(self).__name__}, {NEIGHBOURS} neighbours, Euclidean, float64"
+
+    def _reference(self, hr: "FeatureTable") -> Pieces:
+        return self.reference_set.kept_features(self.source) if self.reference_set else hr
+
+
+class Precision(Coverage):
+    """Percentage of the results within the reach of the originals."""
+
+    def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
+        return 100 * covered(sr, self._reference(hr), "pooled")
+
+
+class Recall(Coverage):
+    """Percentage of the originals within the reach of the results."""
+
+    def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
+        return 100 * covered(self._reference(hr), sr, "pooled")
+
+
+def covered(points: Pieces, balls: Pieces, name: str) -> float:
+    """Share of points that lie within the reach of at least one of the other set's images."""
+    reach = np.concatenate([_reach(piece, balls, name) for piece in balls.pieces(name)])
+    inside = 0
+    for piece in points.pieces(name):
+        found = np.zeros(len(piece), bool)
+        start = 0
+        for others in balls.pieces(name):
+            found |= (_distances(piece, others) <= reach[start : start + len(others)]).any(axis=1)
+            start += len(others)
+        inside += int(found.sum())
+    return inside / len(points)
+
+
+def _reach(images: Array, of: Pieces, name: str) -> Array:
+    """Distance [n] of images of a set to their third nearest neighbour in it."""
+    nearest = np.full((len(images), NEIGHBOURS + 1), np.inf)  # with the image itself, at 0
+    for others in of.pieces(name):
+        together = np.concatenate([nearest, _distances(images, others)], axis=1)
+        nearest = np.partition(together, NEIGHBOURS, axis=1)[:, : NEIGHBOURS + 1]
+    return np.asarray(nearest.max(axis=1))
+
+
+def _distances(one: Array, other: Array) -> npt.NDArray[np.float64]:
+    from scipy.spatial.distance import cdist
+
+    return np.asarray(cdist(one, other))
+
+
+METRICS: tuple[Measure, ...] = (
+    Precision("precision-vgg16", "Precision-VGG16", True, "%", 1, 45, source=VGG16, least=8),
+    Recall("recall-vgg16", "Recall-VGG16", True, "%", 1, 46, source=VGG16, least=8),
+    Precision("precision", "Precision", True, "%", 1, 47, source=LEGACY, least=8),
+    Recall("recall", "Recall", True, "%", 1, 48, source=LEGACY, least=8),
+)
