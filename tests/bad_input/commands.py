@@ -93,7 +93,9 @@ REFUSED = {
     "a report of what did not run": failed("report ddnm", "no results of ddnm", "`bench run`"),
     "a strip without faces": typed("report --faces 0", *OPTION, "'--faces'"),
     "a strip in a folder's place": failed("report --strip photos", "photos can't be written"),
-    "an unknown metric": typed("evaluate --metric psrn", "'psrn'", "did you mean 'psnr'?"),
+    "an unknown metric": typed(
+        "evaluate --metric psrn", "'psrn'", "did you mean 'psnr' or 'psnr-y'?"
+    ),
     "a sheet in a folder's place": failed("sheet photos", "photos can't be written"),
     "a sheet below a file": failed("sheet bench.toml/a.png", "bench.toml"),
     "what can't be verified": typed("verify nothing", "There is no test set 'nothing'"),

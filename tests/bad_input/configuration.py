@@ -65,7 +65,7 @@ REFUSED = {
     "no size": suite("size = 0", "bench.toml.size is 0", "at least 1"),
     "no methods": suite("methods = []", "bench.toml.methods is empty", "name at least one"),
     "no metrics": suite("metrics = []", "bench.toml.metrics is empty", "name at least one"),
-    "an unknown metric": suite('metrics = ["psrn"]', "'psrn'", "did you mean 'psnr'?"),
+    "an unknown metric": suite('metrics = ["psrn"]', "'psrn'", "did you mean 'psnr' or 'psnr-y'?"),
     "an unknown method": suite('methods = ["bicubik"]', "'bicubik'", "did you mean 'bicubic'?"),
     "settings of an unknown method": suite("[settings.dppi]", "'dppi'", "did you mean 'dpi'"),
     "an unknown setting": suite("[settings.ddnm]\nstep = 1", "no 'step'", "did you mean 'steps'?"),

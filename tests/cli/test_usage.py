@@ -175,8 +175,18 @@ def test_what_cannot_be_parsed_exits_with_2(arguments: str) -> None:
 @pytest.mark.parametrize(
     ("text", "command", "code", "message"),
     [
-        ('metrics = ["psrn"]', "run", 2, "There is no metric 'psrn': did you mean 'psnr'?"),
-        ('metrics = ["psrn"]', "report", 2, "There is no metric 'psrn': did you mean 'psnr'?"),
+        (
+            'metrics = ["psrn"]',
+            "run",
+            2,
+            "There is no metric 'psrn': did you mean 'psnr' or 'psnr-y'?",
+        ),
+        (
+            'metrics = ["psrn"]',
+            "report",
+            2,
+            "There is no metric 'psrn': did you mean 'psnr' or 'psnr-y'?",
+        ),
         ('method = ["dpi"]', "run", 2, "bench.toml has no 'method': did you mean 'methods'?"),
         ("seed = ", "run", 1, "bench.toml can't be read: Invalid value (at "),
         ("[settings.dppi]", "run", 2, "There is no method 'dppi': did you mean 'dpi'"),
