@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 QUALITY := $(VENV)/.quality
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: install demo test lint fuzz mutations storm rehearsal perf docs clean
+.PHONY: gpu install demo test lint fuzz mutations storm rehearsal perf docs clean
 
 install: $(INSTALLED)
 
@@ -70,6 +70,13 @@ rehearsal: install
 perf: install
 	$(RUN)python -m pip install --quiet -c constraints.txt -e ".[perf]"
 	$(RUN)python -m perf
+
+# All that needs a GPU, within nine minutes; without one it says what it would do. Any Python with
+# torch will do: make gpu GPU_PYTHON=python3 DATA=faces.zip
+GPU_PYTHON ?= $(if $(wildcard $(RUN)python),$(RUN)python,python3)
+OUT ?= results/gpu
+gpu:
+	$(GPU_PYTHON) -m perf.gpu $(OUT) $(if $(DATA),--data $(DATA))
 
 docs: install
 	$(RUN)python -m tools.generate

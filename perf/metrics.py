@@ -37,6 +37,7 @@ from bench.metrics import find_measure
 from bench.metrics.backbones import load_backbone
 from bench.metrics.batching import Wanted, evaluate
 from bench.metrics.compute import Picture, Task
+from bench.metrics.devices import find_devices
 from bench.metrics.distributions import fitted, frechet_distance
 from bench.metrics.features import FeatureCache, FeatureTable
 from bench.metrics.inception import Legacy
@@ -140,7 +141,7 @@ def ours(runs: Runs, folder: Path) -> None:
             tasks += [Task(hr.stem, *by, *files) for by in zip(measures, keys, strict=True)]
         tables.append(Wanted(partial(list, tasks), lambda: None, lambda rows: None))
     with tempfile.TemporaryDirectory(dir=folder) as kept:
-        evaluate(tables, FeatureCache(Path(kept)))
+        evaluate(tables, FeatureCache(Path(kept)), devices=find_devices("auto"))
 
 
 @cache
