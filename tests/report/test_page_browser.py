@@ -194,7 +194,7 @@ def test_two_pictures_are_compared_with_a_slider(tab: Page) -> None:
         4,
         16,
     ]
-    clip = "getComputedStyle(byId('left-picture')).clipPath"
+    clip = "getComputedStyle(byId('left-layer')).clipPath"
     assert tab.evaluate(clip) == "inset(0px 50% 0px 0px)"
     tab.keyboard.press("ArrowLeft")  # the slider has the focus
     assert tab.evaluate(clip) == "inset(0px 51% 0px 0px)"
@@ -318,3 +318,43 @@ def test_without_scripts_the_numbers_are_there(chromium: Browser, address: str) 
     assert texts(tab, "noscript")
     assert not texts(tab, "#filters, #choices")
     tab.close()
+
+
+def test_a_dot_of_a_distribution_opens_its_face(tab: Page) -> None:
+    dot = tab.locator("#comparisons g a").nth(3)
+    link = str(dot.get_attribute("href"))
+    dot.locator("circle").dispatch_event("click")
+    until(tab, "viewer.open")
+    assert f"face={texts(tab, '#face')[0]}&" in link
+    assert texts(tab, "#viewer .name")[0] == "DPI (tau 0)"
+
+
+def test_pictures_are_enlarged_about_the_pointer_and_a_third_one_is_shown(tab: Page) -> None:
+    tab.click("#grid button")
+    tab.select_option("#viewer-third", "LR")
+    assert texts(tab, "#third-name") == ["LR"]
+    until(tab, "byId('third-picture').complete && byId('third-picture').naturalWidth === 4")
+    box = tab.locator("#compare").bounding_box()
+    assert box is not None
+    tab.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    tab.keyboard.press("4")
+    for picture in ("left-picture", "right-picture", "third-picture"):
+        style = f"getComputedStyle(byId('{picture}'))"
+        assert tab.evaluate(f"{style}.scale") == "4"
+        assert tab.evaluate(f"{style}.imageRendering") == "pixelated"
+    origin = tab.evaluate("byId('compare').style.getPropertyValue('--x')")
+    assert float(origin.removesuffix("%")) == pytest.approx(25, abs=1)
+    tab.keyboard.press("1")
+    assert tab.evaluate("getComputedStyle(byId('left-picture')).scale") == "1"
+    tab.select_option("#viewer-third", "None")
+    assert tab.evaluate("byId('third').hidden")
+
+
+def test_paired_comparisons_and_notes_fold(tab: Page) -> None:
+    assert texts(tab, ".matrix figcaption") == []
+    tab.locator("#comparisons summary", has_text="Paired").first.click()
+    assert texts(tab, ".matrix figcaption")[0].startswith("LPIPS")
+    notes = tab.locator("#results .folded").first
+    before = notes.evaluate("part => part.open")
+    notes.locator("summary").click()
+    assert notes.evaluate("part => part.open") is not before

@@ -21,6 +21,7 @@ from bench.core.errors import BenchError
 from bench.core.files import write_bytes
 from bench.core.locks import locked
 from bench.core.progress import notice
+from bench.report.page.charts import WIDE, charts_of
 from bench.report.page.content import gallery_of, methods_of, provenance_of, tables_of
 from bench.report.page.pictures import place_pictures
 from bench.report.page.raw import images_csv, means_csv
@@ -78,6 +79,8 @@ def render(sections: Sequence[Section]) -> str:
         tables=tables,
         methods=methods_of(sections),
         published=any(cell.published for t in tables for row in t.rows for cell in row.cells),
+        charts=charts_of(sections),
+        wide=WIDE,
         sweeps=sweeps_of(sections),
         size=SIZE,
         provenance=provenance_of(sections),

@@ -27,6 +27,9 @@ function chooseTestset(index) {
   for (const select of [choices.left, choices.right, byId("viewer-left"), byId("viewer-right")]) {
     select.replaceChildren(...testset.layers.map((layer) => new Option(layer.title, layer.key)));
   }
+  const none = new Option("None", "");
+  const others = testset.layers.map((layer) => new Option(layer.title, layer.key));
+  byId("viewer-third").replaceChildren(none, ...others);
   const protocols = new Set(testset.metrics.map((metric) => metric.protocol));
   const title = (metric) =>
     protocols.size > 1 ? `${metric.title}, ${metric.protocol}` : metric.title;
@@ -176,6 +179,7 @@ function compare() {
     image.classList.toggle("input", layer.key === "lr");
     if (name !== null) image.src = sourceOf(layer, name, false);
   }
+  drawThird(face);
   drawStrip(face);
   drawValues(face);
   const link = new URLSearchParams({
@@ -185,6 +189,37 @@ function compare() {
     right: choices.right.value,
   });
   history.replaceState(null, "", `#${link}`);
+}
+
+function drawThird(face) {
+  const layer = layerOf(byId("viewer-third").value);
+  const name = layer?.pictures[face] ?? null;
+  byId("third").hidden = layer === undefined;
+  if (layer === undefined) return;
+  const image = byId("third-picture");
+  image.hidden = name === null;
+  image.alt = layer.title;
+  image.classList.toggle("input", layer.key === "lr");
+  if (name !== null) image.src = sourceOf(layer, name, false);
+  byId("third-name").textContent = name === null ? `${layer.title}: no picture` : layer.title;
+}
+
+// All three pictures are enlarged about one point, that of the pointer when it moved last.
+function zoom(factor) {
+  byId("zoom").value = factor;
+  for (const part of [byId("compare"), byId("third")]) {
+    part.style.setProperty("--zoom", factor);
+    part.classList.toggle("zoomed", Number(factor) > 1);
+  }
+}
+
+function aim(event) {
+  const box = byId("compare").getBoundingClientRect();
+  const share = (value, size) => `${Math.min(100, Math.max(0, (100 * value) / size))}%`;
+  for (const part of [byId("compare"), byId("third")]) {
+    part.style.setProperty("--x", share(event.clientX - box.left, box.width));
+    part.style.setProperty("--y", share(event.clientY - box.top, box.height));
+  }
 }
 
 function drawStrip(face) {
@@ -305,6 +340,13 @@ for (const button of all("[data-face]")) {
   button.addEventListener("click", () => step(Number(button.dataset.face)));
 }
 byId("slider").addEventListener("input", slide);
+byId("compare").addEventListener("dblclick", (event) => {
+  aim(event);
+  zoom(byId("zoom").value === "1" ? "4" : "1");
+});
+byId("compare").addEventListener("pointermove", (event) => event.buttons === 0 && aim(event));
+byId("zoom").addEventListener("change", (event) => zoom(event.target.value));
+byId("viewer-third").addEventListener("change", () => drawThird(gallery.face));
 byId("swap").addEventListener("click", swap);
 byId("close").addEventListener("click", () => viewer.close());
 byId("smooth").addEventListener("change", (event) => {
@@ -315,6 +357,7 @@ viewer.addEventListener("click", (event) => event.target === viewer && viewer.cl
 viewer.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
   const actions = { n: () => step(1), p: () => step(-1), x: swap };
+  for (const factor of ["1", "2", "4", "8"]) actions[factor] = () => zoom(factor);
   actions[event.key]?.();
 });
 window.addEventListener("hashchange", follow);
