@@ -124,9 +124,15 @@ def add(
 
 
 def convert(
-    file: Annotated[Path, typer.Argument(help="A prior in guided-diffusion's layout.")],
-    size: Annotated[int, typer.Option(help="Size in pixels that it was trained for.", min=1)],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A prior in guided-diffusion's layout, or a folder of diffusers."),
+    ],
     out: Annotated[Path, typer.Option(help="File to write, .safetensors.")],
+    size: Annotated[
+        int | None,
+        typer.Option(help="Size in pixels that a file was trained for; a folder says it.", min=1),
+    ] = None,
 ) -> None:
     """Convert a prior that was trained elsewhere, so that its file says for which size."""
     from bench.networks.checkpoints import convert_prior

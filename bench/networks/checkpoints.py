@@ -5,7 +5,6 @@ the code that published them, read without running any code of theirs.
 """
 
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,13 +15,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import sha256_unchanged, write_bytes
-from bench.core.progress import notice
 from bench.core.validation import read_back
 from bench.diffusion.prior import Parametrisation
 from bench.diffusion.sr3 import SR3Config, infer_sr3_config
-from bench.diffusion.unet import UNetConfig, infer_config
+from bench.diffusion.unet import UNet, UNetConfig, infer_config
+from bench.networks.diffusers_unet import DiffusersConfig, DiffusersUNet, read_folder
+from bench.networks.pickles import read_pickle
 
 # Every public checkpoint of guided-diffusion's layout that the tables use has heads this wide, and
 # 32 groups whatever the width; both are numbers that their tensors do not show.
@@ -31,13 +31,6 @@ PUBLIC_HEAD_CHANNELS = 64
 # The same for the public checkpoints of SR3, whose sizes are told by their widths; both are for x8.
 PUBLIC_NORM_GROUPS = 32
 PUBLIC_SR3_SIZES = {(1, 2, 4, 8, 8): 128, (1, 2, 4, 8, 8, 16, 16): 512}
-
-# Names under which a state dict lies in published files; the first that is there counts, so that
-# averaged weights come before those of the last step.
-WRAPPERS = ("params_ema", "ema", "params", "state_dict", "model", "net")
-
-# What torch's DataParallel puts before each name.
-PARALLEL = "module."
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Card:
 
     kind: str
     size: int
-    unet: SR3Config | UNetConfig
+    unet: SR3Config | UNetConfig | DiffusersConfig
     scale: int | None = None
     k: int | None = None
     training: Mapping[str, Any] | None = None
@@ -89,14 +82,13 @@ class Checkpoint:
             BenchError: the card describes none, or another one's tensors are here.
         """
         shape = self.card.unet
-        numbers = [n for v in asdict(shape).values() for n in (v if isinstance(v, tuple) else [v])]
-        levels = len(shape.channel_mult)
-        # Every block has tensors of its own. More would only take time to be made and refused.
-        if not levels or min(numbers) < 1 or levels * shape.res_blocks > len(self.state):
+        if not isinstance(shape, DiffusersConfig) and not self._possible(shape):
             raise BenchError(f"{self.path} describes a network that can't be: get it again.")
         try:
             with torch.device("meta"):  # of whatever size, it takes no memory
                 described = architecture(shape)
+        except BenchError:
+            raise
         except Exception as error:  # noqa: BLE001 - what layers say of numbers that don't agree
             raise BenchError(
                 f"{self.path} describes a network that can't be ({error}): get it again."
@@ -105,6 +97,13 @@ class Checkpoint:
         network = architecture(shape)
         self.load_into(network)
         return network
+
+    def _possible(self, shape: SR3Config | UNetConfig) -> bool:
+        """Return whether the numbers of a shape can be those of these tensors."""
+        numbers = [n for v in asdict(shape).values() for n in (v if isinstance(v, tuple) else [v])]
+        levels = len(shape.channel_mult)
+        # Every block has tensors of its own. More would only take time to be made and refused.
+        return bool(levels) and min(numbers) >= 1 and levels * shape.res_blocks <= len(self.state)
 
     def _check_fit(self, network: nn.Module) -> None:
         there = {name: list(value.shape) for name, value in self.state.items()}
@@ -117,23 +116,46 @@ class Checkpoint:
                 )
 
 
+def prior_network(shape: UNetConfig | DiffusersConfig) -> nn.Module:
+    """Build the network of a prior: ADM's U-Net, or one of diffusers.
+
+    Raises:
+        BenchError: diffusers is not installed.
+    """
+    return DiffusersUNet(shape) if isinstance(shape, DiffusersConfig) else UNet(shape)
+
+
 def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
     """Write weights as float16 safetensors with their card in the header."""
     state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
     write_bytes(path, save(state, metadata={"bench": json.dumps(card.to_json())}))
 
 
-def convert_prior(path: Path, size: int, out: Path) -> Card:
-    """Write a prior in guided-diffusion's layout, trained for `size` px, as a checkpoint of ours.
+def convert_prior(path: Path, size: int | None, out: Path) -> Card:
+    """Write a prior in guided-diffusion's or diffusers' layout as a checkpoint of ours.
 
-    Such a file does not say for which size it was trained: without a card it is taken for 256 px.
+    Args:
+        path: a file of guided-diffusion's layout, or a folder that diffusers saved.
+        size: in pixels, for which it was trained; a file does not say it, a folder does.
+        out: the file to write.
 
     Raises:
         BenchError: it can't be read, or is no such prior.
+        WrongUsage: a file without a size, or a folder of another size.
     """
-    checkpoint = read_checkpoint(path, "prior")
-    card = replace(checkpoint.card, size=size)
-    state = {name: value.contiguous() for name, value in checkpoint.state.items()}
+    if path.is_dir():
+        saved = read_folder(path)
+        if size not in (None, saved.size):
+            raise WrongUsage(f"{path} says that it is for {saved.size} px: leave --size out.")
+        card = Card("prior", saved.size, saved.shape, prediction=saved.prediction)
+        state = {name: value.contiguous() for name, value in saved.state.items()}
+        Checkpoint(path, "", card, state).build(prior_network)
+    elif size is None:
+        raise WrongUsage(f"{path} does not say for which size it was trained: give --size.")
+    else:
+        checkpoint = read_checkpoint(path, "prior")
+        card = replace(checkpoint.card, size=size)
+        state = {name: value.contiguous() for name, value in checkpoint.state.items()}
     write_bytes(out, save(state, metadata={"bench": json.dumps(card.to_json())}))
     return card
 
@@ -169,6 +191,20 @@ def read_checkpoint(path: Path, kind: str) -> Checkpoint:
 
 
 def _released_prior(state: Mapping[str, Tensor]) -> Card:
+    if any(name.startswith(("model.map_", "map_noise", "enc.", "model.enc.")) for name in state):
+        raise BenchError(
+            "This is a network with EDM's preconditioning, whose inputs and outputs are scaled "
+            "otherwise: give a prior that predicts eps, in guided-diffusion's layout."
+        )
+    if (
+        "input_blocks.0.0.weight" in state
+        and "input_blocks.1.0.in_layers.0.weight" in state
+        and any(name.endswith(".0.op.weight") for name in state)
+    ):
+        raise BenchError(
+            "This is a network of improved-diffusion, which reduces by convolutions: only those of "
+            "guided-diffusion with resblock_updown are supported."
+        )
     return Card("prior", 256, infer_config(state, PUBLIC_HEAD_CHANNELS))
 
 
@@ -199,40 +235,3 @@ def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
     except (ValueError, RecursionError):
         values = None
     return read_back(Card, values, str(path)), state
-
-
-def read_pickle(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a PyTorch file, numbers in float32, without running any code in it.
-
-    A state dict that lies in the file under one of the usual names is taken out of it, with a
-    notice where the file has several; the prefix of parallel training is removed.
-
-    Raises:
-        BenchError: no such file, truncated, or no state dict.
-    """
-    if not path.is_file():
-        raise BenchError(f"There are no weights at {path}.")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd pickles, which are refused below
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
-    except Exception:  # noqa: BLE001 - damaged pickles raise a wide variety of types
-        # PyTorch's own text is left out: it advises to run the code in the file.
-        raise BenchError(
-            f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors: "
-            "download it again."
-        ) from None
-    if isinstance(state, dict):
-        found = [name for name in WRAPPERS if isinstance(state.get(name), dict)]
-        if len(found) > 1:
-            notice(f"{path} holds {' and '.join(found)}: took {found[0]}.")
-        state = state[found[0]] if found else state
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
-    ):
-        raise BenchError(f"{path} is not a state dict of tensors.")
-    start = PARALLEL if all(name.startswith(PARALLEL) for name in state) else ""
-    return {
-        name.removeprefix(start): value.float() if value.is_floating_point() else value
-        for name, value in state.items()
-    }

@@ -17,8 +17,7 @@ from bench.core.files import sha256_unchanged
 from bench.core.suggest import suggestion
 from bench.diffusion.corrector import Corrector
 from bench.diffusion.sr3 import SR3UNet
-from bench.diffusion.unet import UNet
-from bench.networks.checkpoints import Card, read_checkpoint
+from bench.networks.checkpoints import Card, prior_network, read_checkpoint
 from bench.networks.restorers import Restorer
 
 Network = Callable[..., Any]
@@ -92,7 +91,7 @@ def _prior(x: Tensor, t: Tensor) -> Tensor:
 KINDS: Mapping[str, NetworkKind] = {
     kind.name: kind
     for kind in (
-        NetworkKind("prior", UNet, _prior, trained_by="prior", every_scale=True),
+        NetworkKind("prior", prior_network, _prior, trained_by="prior", every_scale=True),
         NetworkKind(
             "corrector",
             Corrector,

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from bench.core.errors import BenchError
 from bench.core.paths import missing_packages
 from bench.images import resize_bicubic_batch, to_model, to_pixels
-from bench.networks.checkpoints import read_pickle
+from bench.networks.pickles import read_pickle
 from bench.networks.torchvision_guard import import_torchvision
 
 SIZE = 512

@@ -20,6 +20,7 @@ from bench.diffusion.unet import UNet
 from bench.diffusion.wiener import WienerFilter
 from bench.images import resize_bicubic_batch
 from bench.networks.checkpoints import Card, read_checkpoint, write_checkpoint
+from bench.networks.diffusers_unet import DiffusersConfig
 from bench.networks.kinds import find_kind
 from bench.testsets.degradation import RANGES
 from bench.testsets.degradation_batch import degrade_batch, draw_batch
@@ -293,7 +294,9 @@ def _check_divisors(size: int, **divisors: int) -> None:
 
 
 def _checked(task: Task) -> Task:
-    multiple = task.card.unet.size_multiple
+    shape = task.card.unet
+    assert not isinstance(shape, DiffusersConfig)  # no training makes one of these
+    multiple = shape.size_multiple
     if task.card.size < multiple or task.card.size % multiple:
         raise WrongUsage(
             f"Size {task.card.size} does not fit the network: choose a multiple of {multiple}."

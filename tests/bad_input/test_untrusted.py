@@ -17,8 +17,9 @@ import torch
 from bench.core.errors import BenchError
 from bench.core.files import write_bytes
 from bench.metrics.features import FeatureCache
-from bench.networks.checkpoints import read_checkpoint, read_pickle
+from bench.networks.checkpoints import read_checkpoint
 from bench.networks.kinds import KINDS
+from bench.networks.pickles import read_pickle
 from bench.training.checkpoint import TrainingCheckpoint
 from tests.bad_input.case import run_folder, workspace
 from tests.bad_input.weights import RAN, Program, saved

@@ -22,9 +22,9 @@ from bench.networks.checkpoints import (
     Card,
     convert_prior,
     read_checkpoint,
-    read_pickle,
     write_checkpoint,
 )
+from bench.networks.pickles import read_pickle
 from tests.small import TINY_PRIOR
 
 CARD = Card("prior", 16, TINY_PRIOR, training={"seed": 3})

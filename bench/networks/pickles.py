@@ -1,0 +1,54 @@
+"""Published PyTorch files: read without running any code in them."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from bench.core.errors import BenchError
+from bench.core.progress import notice
+
+# Names under which a state dict lies in published files; the first that is there counts, so that
+# averaged weights come before those of the last step.
+WRAPPERS = ("params_ema", "ema", "params", "state_dict", "model", "net")
+
+# What torch's DataParallel puts before each name.
+PARALLEL = "module."
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a PyTorch file, numbers in float32, without running any code in it.
+
+    A state dict that lies in the file under one of the usual names is taken out of it, with a
+    notice where the file has several; the prefix of parallel training is removed.
+
+    Raises:
+        BenchError: no such file, truncated, or no state dict.
+    """
+    if not path.is_file():
+        raise BenchError(f"There are no weights at {path}.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which are refused below
+            state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+    except Exception:  # noqa: BLE001 - damaged pickles raise a wide variety of types
+        # PyTorch's own text is left out: it advises to run the code in the file.
+        raise BenchError(
+            f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors: "
+            "download it again."
+        ) from None
+    if isinstance(state, dict):
+        found = [name for name in WRAPPERS if isinstance(state.get(name), dict)]
+        if len(found) > 1:
+            notice(f"{path} holds {' and '.join(found)}: took {found[0]}.")
+        state = state[found[0]] if found else state
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
+        raise BenchError(f"{path} is not a state dict of tensors.")
+    start = PARALLEL if all(name.startswith(PARALLEL) for name in state) else ""
+    return {
+        name.removeprefix(start): value.float() if value.is_floating_point() else value
+        for name, value in state.items()
+    }
