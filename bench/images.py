@@ -143,9 +143,10 @@ def to_model(pictures: Sequence[Pixels | Measurement]) -> Tensor:
     """
     import torch
 
-    if pictures[0].dtype == np.float32:
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    stacked = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    if stacked.dtype == torch.float32:
+        return stacked.contiguous()
+    return stacked.float() / 127.5 - 1
 
 
 def to_pixels(images: Tensor) -> list[Pixels]:
