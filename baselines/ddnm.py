@@ -26,7 +26,7 @@ from bench.methods.settings import Fraction, NotNegative, Steps
 
 @dataclass(frozen=True)
 class Settings:
-    """With `travel_repeat` r > 1 every `travel_length` steps are walked r times (time travel).
+    """Settings of DDNM. With `travel_repeat` r > 1 every `travel_length` steps are walked r times.
 
     `sigma_y` is the standard deviation of the measurement's noise in [-1, 1]; 0 means that
     of the test set. The released option counts in [0, 1] and is doubled there. In its main path
@@ -129,7 +129,7 @@ def released_step(
     operator: SeparableOperator,
     settings: Settings,
 ) -> tuple[Tensor, Tensor]:
-    """As `svd_step`, with the noise weighted as the released `Lambda_noise` does it.
+    """Correct as `svd_step` does, with the noise weighted as the released `Lambda_noise` does it.
 
     It multiplies the pixels of each square, of which the first stands for the measured direction,
     by the weights of coefficients, and takes them for coefficients only then. Fresh noise is as
@@ -167,7 +167,7 @@ def simplified_step(
     operator: SeparableOperator,
     settings: Settings,
 ) -> tuple[Tensor, Tensor]:
-    """As `svd_step` with one weight for all coefficients (Eq. 17 to 19), as the quick start has it.
+    """Correct with one weight for all coefficients (Eq. 17 to 19), as the quick start does.
 
     It takes alpha_bar for the paper's a_t, sqrt(alpha_bar), and multiplies by sigma_t what is
     scaled to the level already.

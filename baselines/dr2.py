@@ -68,7 +68,7 @@ def start_index(down: int, tau: int) -> int:
 def sample(
     prior: Prior, reference: Tensor, down: int, tau: int, start: int, noise: Noise
 ) -> Tensor:
-    """From the reference [B, 3, H, W] noised at index `start` to x0_hat at `tau`.
+    """Sample from the reference [B, 3, H, W], noised at index `start`, to x0_hat at `tau`.
 
     Unlike ILVR's, the low frequencies are those of the reference at the level just reached.
     """

@@ -17,7 +17,7 @@ from bench.methods import Method, Problem
 
 @dataclass(frozen=True)
 class Settings:
-    """With fewer `steps` than 2000 the schedule is respaced, which the network allows.
+    """Settings of SR3. With fewer `steps` than 2000 the schedule is respaced.
 
     It is told the noise level, and was trained on all levels between those of the 2000 steps.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NoiseUnit = Literal["signed", "unit"]
-"""As `bench.testsets.manifest.NoiseUnit`, whose import would cost the help seconds."""
+"""Units of noise; importing `bench.testsets.manifest.NoiseUnit` would cost the help seconds."""
 
 
 def prepare(

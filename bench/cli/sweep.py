@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from bench.methods import Method
 
 SWEPT = "bench.swept"
-"""Where the parsed settings lie in a command's context."""
+"""Key of the parsed settings in a command's context."""
 
 
 class ManySettings(TyperCommand):

@@ -1,4 +1,4 @@
-"""Where a cluster is, what it carries, and the time that this command is connected with it."""
+"""Address of a cluster, what is sent to it, and the connection of this command."""
 
 import logging
 import os

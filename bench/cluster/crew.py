@@ -81,7 +81,7 @@ class _Station:
 
 
 class _Board:
-    """How much of its item each worker has done, as an actor."""
+    """Actor that keeps how much of its item each worker has done."""
 
     def __init__(self) -> None:
         self._parts: dict[int, float] = {}

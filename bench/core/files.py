@@ -131,7 +131,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_sealed_json(path: Path, value: Mapping[str, Any]) -> None:
-    """As `write_json` of an object, with a seal as its first entry."""
+    """Write an object as JSON atomically, with a seal as its first entry."""
     write_bytes(path, sealed_json(value))
 
 

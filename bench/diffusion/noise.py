@@ -24,7 +24,7 @@ _WORTH_THREADS = 2**18  # draws: some 3 ms of one core, a little more than an im
 
 
 class Noise(Protocol):
-    """Where a sampler's random draws come from."""
+    """Source of a sampler's random draws."""
 
     def normal_like(self, x: Tensor) -> Tensor:
         """Draw standard normal noise with the shape [B, ...], type and device of `x`."""

@@ -24,7 +24,7 @@ class SeparableOperator:
 
     @classmethod
     def from_matrix(cls, matrix: Matrix) -> "SeparableOperator":
-        """From M [h, H]; the pseudo-inverse is computed in float64."""
+        """Return the operator of M [h, H]; the pseudo-inverse is computed in float64."""
         inverse = np.linalg.pinv(matrix)
         return cls(torch.from_numpy(matrix).float(), torch.from_numpy(inverse).float())
 

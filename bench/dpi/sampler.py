@@ -77,7 +77,7 @@ class DPISettings:
 
 @dataclass(frozen=True)
 class State:
-    """Where sampling stands: x_t and y_t, [B, 3, H, W]; t from 1000 down to 0, the result."""
+    """State of sampling: x_t and y_t, [B, 3, H, W]; t from 1000 down to 0, the result."""
 
     t: int
     x: Tensor

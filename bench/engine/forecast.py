@@ -58,7 +58,7 @@ class Rehearsal:
 
 
 class _Clock:
-    """When calls of networks began, and which of them were computed."""
+    """Times at which calls of networks began, and which of them were computed."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -141,7 +141,7 @@ def rehearse(
 def _rehearse_what_fits(
     assignment: Assignment, pictures: Mapping[str, Pixels | Measurement], device: torch.device
 ) -> Rehearsal:
-    """As a run: in half a batch where there is no memory for a whole one.
+    """Rehearse a batch, halved until it fits into memory, as a run would.
 
     Raises:
         BenchError: the method failed.

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, packages, machine. Recorded with it, never hashed."""
+"""Origin of a result: code, packages, machine. Recorded with it, never hashed."""
 
 import platform
 import subprocess

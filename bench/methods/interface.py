@@ -75,7 +75,7 @@ class Models:
 
 
 DEFAULT = "default"
-"""In a setting that names a method: what was published for the size, or else bicubic."""
+"""Value of a setting that names a method: the one published for the size, else bicubic."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ class Gaussian:
 
 
 def gaussian(mean: Array, covariance: Array) -> Gaussian:
-    """From a mean [D] and a covariance [D, D], which is taken to be symmetric.
+    """Return the normal distribution of a mean [D] and a symmetric covariance [D, D].
 
     Eigenvalues that are zero but for rounding are left out of the root.
     """

@@ -108,7 +108,7 @@ def read(archive: Path, network: str) -> list[Convolution]:
 
 
 def _convolution(kernel: npt.NDArray[Any], bias: npt.NDArray[Any]) -> Convolution:
-    """From [H, W, I, O] to [O, I, H, W]."""
+    """Transpose weights [H, W, I, O] to [O, I, H, W]."""
     if kernel.ndim != 4 or kernel.dtype != np.float32 or bias.dtype != np.float32:
         raise ValueError(f"{kernel.dtype} {kernel.shape}, {bias.dtype} {bias.shape}")
     return np.ascontiguousarray(kernel.transpose(3, 2, 0, 1)), np.ascontiguousarray(bias)

@@ -58,7 +58,7 @@ def score_away(
 
 
 def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
-    """On the other side: values by their keys, and the features that were made for them."""
+    """Score a parcel in a worker: values by their keys, and the features made for them."""
     for task in parcel.tasks:
         _check(task.measure, task.identity)
     features = CarriedFeatures(parcel.features)

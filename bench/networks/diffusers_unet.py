@@ -39,7 +39,7 @@ class DiffusersConfig:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a folder of diffusers holds: architecture, size in pixels, prediction, and tensors."""
+    """Contents of a folder of diffusers: architecture, size in pixels, prediction, and tensors."""
 
     shape: DiffusersConfig
     size: int

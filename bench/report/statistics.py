@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """From `low` to `high`, both included; it covers 95 % unless its place says otherwise."""
+    """Interval from `low` to `high`, both included; 95 % unless stated otherwise."""
 
     low: float
     high: float

@@ -1,4 +1,4 @@
-"""From the numbers of a run back to the bytes that they were made of: test set, weights, code.
+"""Trace the numbers of a run back to what they were made of: test set, weights, code.
 
 A cell of a table is a mean of scores of pictures of a run. The run's own files are held to their
 seals and hashes, and what it was made of to the hashes in its description.

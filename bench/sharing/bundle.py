@@ -62,16 +62,16 @@ class Bundle:
     path: Path
     contents: Contents
     start: int
-    """Where the first file's header begins."""
+    """Offset of the first file's header."""
 
     @cached_property
     def members(self) -> Mapping[str, Member]:
-        """By their names."""
+        """Return the members by name."""
         return {member.name: member for member in self.contents.files}
 
     @cached_property
     def _places(self) -> Mapping[str, int]:
-        """Where the bytes of each file begin; under the empty name, where the end does."""
+        """Offset of the bytes of each file; under the empty name, that of the end."""
         places, position = {}, self.start
         for member in self.contents.files:
             places[member.name] = position + len(_header(member.name, member.size))

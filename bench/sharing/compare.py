@@ -205,7 +205,7 @@ def _measure(
 
 
 def _by_identity(result: Result, metric: str, per_image: bool) -> dict[str, dict[str, float]]:
-    """By what was measured, its identity -> image -> value, or the empty name for a whole set."""
+    """Return identity -> image -> value by metric; the image of a whole set is ""."""
     scores = result.scores
     rows = scores[(scores["metric"] == metric) & scores["value"].notna()]
     rows = rows[rows["image"].isin(result.records) if per_image else rows["image"] == ""]

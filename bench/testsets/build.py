@@ -1,4 +1,4 @@
-"""From one photograph to the pictures of every test set that is made of it. Pure: no files."""
+"""Build the images of every test set from one photograph. Pure: no files."""
 
 import io
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Built:
-    """For each plan the entry and its files, name -> bytes; no entries where no face was found."""
+    """Entry and files (name -> bytes) for each plan; no entries where no face was found."""
 
     id: str
     entries: tuple[Entry, ...]

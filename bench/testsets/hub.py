@@ -22,7 +22,7 @@ class HubSource:
 
     @classmethod
     def named(cls, text: str) -> "HubSource":
-        """From OWNER/NAME or OWNER/NAME:SPLIT.
+        """Parse OWNER/NAME or OWNER/NAME:SPLIT.
 
         Raises:
             BenchError: it is neither.

@@ -19,7 +19,7 @@ BYTES_PER_PARAMETER = 16  # weights, their average, and AdamW's two moments, in 
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """Where a training keeps its state, and the facts that a state must agree with.
+    """State of a training on disk, and the facts that it must agree with.
 
     `facts` are settings, network, objective, and the hash of the data. They are kept and compared
     as JSON, since nothing but plain values is read back: a pickle may hold code.

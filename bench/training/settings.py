@@ -44,7 +44,7 @@ class TrainingSettings:
 
 
 SMALL = TrainingSettings()
-"""For the networks of 64 px on a CPU; what `bench train` does unless told otherwise."""
+"""Default of `bench train`: networks of 64 px on a CPU."""
 
 PAPER = TrainingSettings(
     steps=100_000,

@@ -246,7 +246,7 @@ def _train(
     changed_data: bool,
     data_sha256: str | None,
 ) -> Path | None:
-    """As `run_task`, where no other training writes the same files."""
+    """Run a task while no other training writes the same files; see `run_task`."""
     torch.manual_seed(settings.seed)  # initial weights have no generator of their own
     network = task.network(task.card.unet)
     facts = dict(task.facts)

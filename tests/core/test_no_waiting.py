@@ -24,6 +24,7 @@ from baselines import (
     ilvr,
     pgdiff,
     pigdm,
+    pnpdm,
     reddiff,
 )
 from bench.diffusion.operators import OPERATORS, average_pooling, bicubic
@@ -130,6 +131,12 @@ def with_daps(steps: int, mcmc: str) -> None:
     daps.sample(whole, image(SIZE // SCALE), bicubic(SIZE, SCALE), chosen, NOISE)
 
 
+def with_pnpdm(steps: int) -> None:
+    whole = Prior(network, Schedule.linear())
+    chosen = pnpdm.Settings(iterations=2, steps=steps)
+    pnpdm.sample(whole, image(SIZE // SCALE), bicubic(SIZE, SCALE), chosen, NOISE)
+
+
 def with_pgdiff(steps: int) -> None:
     target = image()
     pgdiff.sample(prior(steps), image(), lambda x: target, 0.1, 1, range(0), NOISE)
@@ -158,6 +165,7 @@ SAMPLERS: dict[str, Callable[[int], object]] = {
     "diffpir, gradient": partial(with_diffpir, data="gradient"),
     "daps, langevin": partial(with_daps, mcmc="langevin"),
     "daps, hmc": partial(with_daps, mcmc="hmc"),
+    "pnpdm": with_pnpdm,
     "sr3": with_sr3,
 }
 

@@ -74,7 +74,7 @@ def _load(
     methods: Mapping[str, bytes],
     files: Mapping[str, Path],
 ) -> Any:
-    """In a worker: the method, ready to be called with units."""
+    """Load the method in a worker, ready to be called with units."""
     torch.set_num_threads(threads)
     if methods:
         content = sha256_json({name: sha256(text) for name, text in methods.items()})

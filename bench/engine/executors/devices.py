@@ -121,7 +121,7 @@ def _start(assignment: Assignment, device: torch.device) -> _Helper:
 def _serve(
     connection: Connection, assignment: Assignment, device: torch.device, folders: list[str]
 ) -> None:
-    """In the other process: load the method, then turn units into outcomes for ever."""
+    """Load the method in the other process, then restore units until the parent leaves."""
     end_with_parent()
     look_in(folders)
     if device.type == "cuda":

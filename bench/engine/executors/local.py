@@ -31,7 +31,7 @@ from bench.images import Pixels, to_model, to_pixels
 from bench.methods import Incomplete, Problem
 
 COMPILERS = ("torch._dynamo", "torch._inductor")
-"""Where errors of compiling are defined; to import them would cost seconds."""
+"""Modules that define errors of compiling; importing them would cost seconds."""
 
 BETWEEN = 0.25
 """Seconds from one report on a batch under way to the next."""

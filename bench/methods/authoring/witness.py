@@ -92,7 +92,7 @@ def _random_states(seed: int) -> Iterator[None]:
 
 
 _listeners: list[list[str]] = []
-"""Where paths go that are written to; a hook of the interpreter can't be taken away again."""
+"""Receiver of paths that are written to; a hook of the interpreter cannot be removed."""
 
 _hooked: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""Where a program lives: its repository at a commit, and an environment of its own."""
+"""Installation of a program: its repository at a commit, and an environment of its own."""
 
 import os
 import shutil

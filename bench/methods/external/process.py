@@ -112,7 +112,7 @@ def _size(folder: Path) -> int:
 
 
 def _limit_memory(process: int, memory: float) -> None:
-    """For a process that has just begun, and all that it will start; the kernel refuses more.
+    """Limit a process that has just begun, and all that it will start; the kernel refuses more.
 
     Set from here, and not in the child before it becomes the program, where Python can't run
     safely beside threads. Nothing can be filled in the instant between.

@@ -228,7 +228,7 @@ def _note(
 
 
 def _distance(box: Bbox, point: tuple[float, float]) -> float:
-    """From a point to the nearest of a box."""
+    """Return the distance from a point to the nearest point of a box."""
     x, y = point
     return math.hypot(max(box.x0 - x, 0, x - box.x1), max(box.y0 - y, 0, y - box.y1))
 

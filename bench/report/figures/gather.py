@@ -1,4 +1,4 @@
-"""From the store to what figures are drawn of: a run and its repetitions are one thing here."""
+"""Collect results from the store for figures; a run and its repetitions are one point."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def picture_grid(
 
 
 def most_different(pictures: Sequence[Pixels | None]) -> Part:
-    """Where pictures of one face differ most: the square with the largest variance among them.
+    """Find the square in which pictures of one face differ most, by their variance.
 
     Only the largest of them count, which leaves the low-resolution input out, and only squares
     within `MIDDLE`, where the face is and not the background.

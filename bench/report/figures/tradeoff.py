@@ -67,7 +67,7 @@ def centre(runs: Sequence[SweptRun]) -> SweptRun:
 
 
 def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
-    """For each setting the runs that part from one in that setting alone, and that one.
+    """Return a line per setting: the runs that differ from one in that setting alone, and that one.
 
     Settings that are no numbers have no order, and share a line: the variants.
     """

@@ -32,7 +32,7 @@ __all__ = ["Section", "write_page"]
 
 HERE = Path(__file__).parent
 MARK = b'<meta name="generator" content="bench">'
-"""By which a page of ours is known, before it is replaced."""
+"""Mark by which a page of ours is recognised before it is replaced."""
 
 
 def write_page(folder: Path, sections: Sequence[Section]) -> Path:

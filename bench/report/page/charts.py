@@ -80,7 +80,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Pair:
-    """How a method compares with another: difference, interval and p value as texts, and whose."""
+    """Comparison of a method with another: difference, interval and p-value as texts."""
 
     text: str
     details: str

@@ -139,7 +139,7 @@ def shown_cell(cell: Cell, column: Column, table: Table) -> ShownCell:
 
 
 def gallery_of(sections: Sequence[Section]) -> list[dict[str, Any]]:
-    """For each test set its images, the pictures of every layer, and values per image, as JSON.
+    """Return the images, pictures and values per image of each test set, as JSON.
 
     Layers are LR, every run and GT. `pictures` and values are in the order of `images`, null where
     there is none. What a picture is called is its hash.

@@ -40,7 +40,7 @@ class Line:
 
     @property
     def path(self) -> str:
-        """For a polyline."""
+        """Return the points of a polyline."""
         return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
 
 
@@ -136,7 +136,7 @@ def _is_number(text: str) -> bool:
 
 
 def _what_differs(facts: Sequence[Mapping[str, str]]) -> list[str]:
-    """For each of several runs the facts in which not all agree; "" where there is one only."""
+    """Return the facts in which runs differ, as a text per run; "" for a single run."""
     names = dict.fromkeys(name for of in facts for name in of)
     apart = [name for name in names if len({of.get(name) for of in facts}) > 1]
     return [

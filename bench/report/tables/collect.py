@@ -1,4 +1,4 @@
-"""From the store to a table, with a row for a run and its repetitions, or to a strip."""
+"""Collect results from the store into a table, a row per run and its repetitions, or a strip."""
 
 import math
 from collections.abc import Sequence
