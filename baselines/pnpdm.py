@@ -67,7 +67,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
     """Restore the measurements [B, 3, h, w] to [B, 3, H, W]."""
     operator = OPERATORS[settings.operator](problem.size, problem.scale)
     settings = replace(settings, sigma_y=problem.sigma or settings.sigma_y)
-    return sample(problem.prior, problem.lr, operator, settings, problem.noise)
+    return sample(problem.prior, problem.lr, operator, settings, problem.noise).clamp(-1, 1)
 
 
 def sample(
