@@ -1,1 +1,1 @@
-"""The methods that are compared: one file each, found by name (see bench/method)."""
+"""Methods to compare, one file each, found by name (see bench/methods)."""

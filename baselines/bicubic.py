@@ -1,4 +1,4 @@
-"""Bicubic interpolation, as PIL does it and as the paper's Bicubic row was scored."""
+"""Bicubic interpolation by PIL, as in the paper's Bicubic row."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from bench.methods import Method, Problem
 
 @dataclass(frozen=True)
 class Settings:
-    """There is nothing to set."""
+    """No settings."""
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """Enlarge the 8-bit input to 8 bits again: [B, 3, h, w] to [B, 3, H, W]."""
+    """Enlarge the 8-bit input and round to 8 bits: [B, 3, h, w] to [B, 3, H, W]."""
     return resize_bicubic_batch(problem.lr, problem.size)
 
 

@@ -14,13 +14,13 @@ from bench.networks.restorers import restore_at_512
 
 @dataclass(frozen=True)
 class Settings:
-    """`fidelity` is the paper's w, from 0 (quality) to 1 (resemblance to the input)."""
+    """`fidelity` is the paper's w, from 0 (quality) to 1 (fidelity to the input)."""
 
     fidelity: Fraction = 0.5
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """One pass at 512 pixels: [B, 3, h, w] to [B, 3, H, W]."""
+    """Restore in one pass at 512 px: [B, 3, h, w] to [B, 3, H, W]."""
     network = problem.network("codeformer")
     return restore_at_512(problem.lr, problem.size, lambda x: network(x, settings.fidelity)[0])
 

@@ -21,16 +21,16 @@ from bench.methods import Method, Problem
 from bench.methods.settings import Fraction, PositiveFloat
 
 LARGEST, SMALLEST, ODE_END = 100.0, 0.1, 0.01
-"""Noise levels: first and last of the annealing, and where each ODE ends."""
+"""Noise levels: first and last of the annealing, and the end of each ODE."""
 
 EXPONENT = 7
 LAST_RATE = 0.01
-"""Share of the first step size that the last level would have; the released `lr_min_ratio`."""
+"""Ratio of the last step size to the first; `lr_min_ratio` in the released code."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of DAPS; NFE are annealing_steps times ode_steps.
+    """Settings of DAPS. NFE is annealing_steps * ode_steps.
 
     Attributes:
         annealing_steps: noise levels.

@@ -26,7 +26,7 @@ from bench.methods.settings import Fraction, NotNegative, Steps
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of DDNM. With `travel_repeat` r > 1 every `travel_length` steps are walked r times.
+    """Settings of DDNM. `travel_repeat` r > 1 repeats every `travel_length` steps r times.
 
     `sigma_y` is the standard deviation of the measurement's noise in [-1, 1]; 0 means that
     of the test set. The released option counts in [0, 1] and is doubled there. In its main path
@@ -49,7 +49,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.form == "released" and self.operator != "average":
             raise WrongUsage(
-                "settings.ddnm.form is 'released', which the code has for average pooling only: "
+                "settings.ddnm.form is 'released', which the released code supports for average "
+                "pooling only: "
                 "set operator to 'average', or form to 'svd'."
             )
 
@@ -66,7 +67,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 def sample(
     prior: Prior, y: Tensor, operator: SeparableOperator, settings: Settings, noise: Noise
 ) -> tuple[Tensor, Tensor]:
-    """Algorithm 1, with Algorithm 3's time travel; returns the sample and the last estimate.
+    """Run Algorithm 1 with Algorithm 3's time travel; return the sample and the last x0_hat.
 
     `y` [B, 3, h, w] is the measurement; both results are [B, 3, H, W].
     """
@@ -129,7 +130,7 @@ def released_step(
     operator: SeparableOperator,
     settings: Settings,
 ) -> tuple[Tensor, Tensor]:
-    """Correct as `svd_step` does, with the noise weighted as the released `Lambda_noise` does it.
+    """Correct like `svd_step`, with the noise weights of the released `Lambda_noise`.
 
     It multiplies the pixels of each square, of which the first stands for the measured direction,
     by the weights of coefficients, and takes them for coefficients only then. Fresh noise is as
@@ -181,11 +182,11 @@ def simplified_step(
 
 
 STEPS = {"svd": svd_step, "simplified": simplified_step, "released": released_step}
-"""Form -> what corrects x0_hat and gives the noise of a step."""
+"""Form -> function that corrects x0_hat and returns the noise of a step."""
 
 
 def time_travel(steps: int, length: int, repeat: int) -> Iterator[tuple[int, int]]:
-    """Pairs (index, next index) of a walk from `steps - 1` to -1 that goes back on its way.
+    """Return pairs (index, next index) from `steps - 1` to -1, with time travel.
 
     Whenever a multiple of `length` is reached, the walk goes `length` steps back to where it came
     from and walks them again, until it was there `repeat` times (RePaint's schedule).

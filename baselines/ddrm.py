@@ -23,7 +23,7 @@ from bench.methods.settings import Fraction, NotNegative, Steps
 
 @dataclass(frozen=True)
 class Settings:
-    """The paper's symbols: `eta` and `eta_b` weigh fresh noise and the measurement.
+    """Settings in the paper's symbols: `eta` weights fresh noise, `eta_b` the measurement.
 
     `sigma_y` is the standard deviation of the measurement's noise in [-1, 1]; 0 means that
     of the test set. The released option counts in [0, 1] and is doubled there.
@@ -47,7 +47,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 def sample(
     prior: Prior, y: Tensor, operator: SeparableOperator, settings: Settings, noise: Noise
 ) -> Tensor:
-    """Eq. 4, 7 and 8 of the paper: measurement [B, 3, h, h] to images [B, 3, H, H].
+    """Sample by Eq. 4, 7 and 8: measurements [B, 3, h, h] to images [B, 3, H, H].
 
     The paper's x_t is that of the schedule divided by sqrt(alpha_bar), its sigma_t the deviation
     of that noise. A bar, as in x_bar, marks coefficients in the singular basis.
@@ -87,7 +87,7 @@ def measured_step(
     fresh: Tensor,
     settings: Settings,
 ) -> Tensor:
-    """Eq. 7 and 8 for the measured coefficients [B, 3, h, h] at the next noise level, sigma > 0.
+    """Apply Eq. 7 and 8 to the measured coefficients [B, 3, h, h] at the next noise level > 0.
 
     `deviation` [h, h] is that of the noise in `y_bar`; where it is 0 the first case always holds.
     """

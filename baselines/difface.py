@@ -21,7 +21,7 @@ SPACING = "ddim"
 
 @dataclass(frozen=True)
 class Settings:
-    """`start` is the part of the steps to whose level the estimate is noised, and that are taken.
+    """`start` is the fraction of the steps that are run, from the estimate noised to that level.
 
     `estimator` names the method that makes the estimate: by default the released SwinIR at 512
     pixels, else "bicubic".
@@ -37,12 +37,12 @@ class Settings:
         if not 0 < self.start_index < self.steps:
             raise WrongUsage(
                 f"settings.difface.start is {self.start}, of {self.steps} steps index "
-                f"{self.start_index}: choose a part below 1 of so many steps that one is taken."
+                f"{self.start_index}: choose a fraction below 1 that keeps at least one step."
             )
 
     @property
     def start_index(self) -> int:
-        """Index of the level to start from; the first step taken is the one below."""
+        """Return the index of the starting level; sampling begins one index below."""
         return int(self.start * self.steps)
 
 

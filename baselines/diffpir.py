@@ -23,7 +23,7 @@ from bench.methods import Method, Problem
 from bench.methods.settings import Fraction, NotNegative, PositiveFloat
 
 LEVELS = 1000
-"""Timesteps of the schedule that the sequence is chosen from."""
+"""Number of timesteps of the full schedule."""
 
 
 @dataclass(frozen=True)

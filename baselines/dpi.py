@@ -1,4 +1,4 @@
-"""DPI: Diffusion Prior Interpolation (Yang et al., AAAI-25), the method this harness is built on.
+"""DPI: Diffusion Prior Interpolation (Yang et al., AAAI-25).
 
 The sampler lives in `bench/dpi`; here stands what the paper sets per scale.
 """
@@ -32,7 +32,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def settings(scale: int) -> DPISettings:
-    """Return the paper's settings; another scale gets those of the next larger one."""
+    """Return the paper's settings; other scales use those of the next larger published scale."""
     nearest = min((s for s in PUBLISHED if s >= scale), default=16)
     tau, s, omega = PUBLISHED[nearest]
     return DPISettings(tau=tau, s=s, omega=omega)

@@ -23,7 +23,7 @@ from bench.methods.settings import NotNegative, Steps
 
 @dataclass(frozen=True)
 class Settings:
-    """`scale` is the step along the gradient; the "ddim" sampler is deterministic (eta 0)."""
+    """`scale` is the step size along the gradient; the "ddim" sampler is deterministic (eta 0)."""
 
     steps: Steps = 1000
     scale: NotNegative = 0.3
@@ -41,7 +41,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 def sample(
     prior: Prior, y: Tensor, operator: SeparableOperator, settings: Settings, noise: Noise
 ) -> Tensor:
-    """Algorithm 1 of the paper: measurement [B, 3, h, h] to images [B, 3, H, H]."""
+    """Run Algorithm 1: measurements [B, 3, h, h] to images [B, 3, H, H]."""
     schedule = prior.schedule
 
     def misfit(x0_hat: Tensor, y: Tensor) -> Tensor:

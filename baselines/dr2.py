@@ -42,7 +42,7 @@ class Settings:
 
 
 def published(scale: int) -> Settings:
-    """Return the published settings; another scale gets those of the next larger one."""
+    """Return the published settings; other scales use those of the next larger published scale."""
     down, tau = PUBLISHED[min((s for s in PUBLISHED if s >= scale), default=16)]
     return Settings(down=down, tau=tau)
 
@@ -57,7 +57,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 
 
 def start_index(down: int, tau: int) -> int:
-    """Return the paper's omega as the released code chooses it: more noise for coarser filters.
+    """Return the start index omega of the released code: more noise for coarser filters.
 
     The code allows 100, one more than the last index; here it is the last.
     """

@@ -14,11 +14,11 @@ from bench.networks.restorers import NoisedGFPGAN, restore_at_512
 
 @dataclass(frozen=True)
 class Settings:
-    """There is nothing to set: the released command's `weight` has no effect on this version."""
+    """No settings: the released command's `weight` has no effect on this version."""
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """One pass at 512 pixels, with the noise of each layer: [B, 3, h, w] to [B, 3, H, W]."""
+    """Restore in one pass at 512 px with noise per layer: [B, 3, h, w] to [B, 3, H, W]."""
     network = problem.network("gfpgan")
     shapes = NoisedGFPGAN.noise_shapes(len(problem.lr))
     noise = [problem.noise.normal_like(problem.lr.new_empty(shape)) for shape in shapes]

@@ -43,13 +43,13 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 
 
 def low_pass(x: Tensor, down: int) -> Tensor:
-    """phi_N of the paper: reduce by `down` and enlarge again, [B, 3, H, H] to the same."""
+    """Apply the paper's phi_N: downscale by `down` and upscale again, [B, 3, H, H] to the same."""
     size = x.shape[-1]
     return bicubic_up(size, down)(bicubic(size, down)(x))
 
 
 def sample(prior: Prior, reference: Tensor, down: int, range_t: int, noise: Noise) -> Tensor:
-    """Algorithm 1 of the paper with the reference [B, 3, H, W] noised at the level of x_t."""
+    """Run Algorithm 1 with the reference [B, 3, H, W] noised to the level of x_t."""
     x = noise.normal_like(reference)
     for index in reversed(range(len(prior.schedule))):
         prediction = prior.predict(x, index)

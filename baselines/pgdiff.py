@@ -27,7 +27,7 @@ SPACING = "ddim"
 
 @dataclass(frozen=True)
 class Settings:
-    """`passes` is the paper's N: steps strictly between `s_end` and `s_start` are made N times.
+    """`passes` is the paper's N: steps strictly between `s_end` and `s_start` run N times.
 
     Both are parts of the steps taken; the released code compares indices of a respaced schedule
     with parts of the 1000 training steps, so that with fewer steps it hardly ever repeats any.
@@ -52,7 +52,7 @@ class Settings:
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """Guided by the restorer's result: [B, 3, h, w] to [B, 3, H, W]."""
+    """Restore guided by the restorer's result: [B, 3, h, w] to [B, 3, H, W]."""
     target = problem.restored_inside(problem.lr).clamp(-1, 1)
     repeated = range(
         int(settings.s_end * settings.steps) + 1, int(settings.s_start * settings.steps)
@@ -73,7 +73,7 @@ def sample(
     repeated: range,
     noise: Noise,
 ) -> Tensor:
-    """Guided ancestral sampling from x_T [B, 3, H, W].
+    """Run guided ancestral sampling from x_T [B, 3, H, W].
 
     The indices in `repeated` are passed `passes` times, each pass from the last one's sample and
     with the target of the first.

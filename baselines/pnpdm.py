@@ -27,7 +27,7 @@ from bench.methods.settings import Fraction, PositiveFloat, Steps
 
 BETA_MIN, BETA_RANGE = 0.1, 19.9
 FIRST_TIME = 1e-3
-"""The least time but 0 that the network is asked about."""
+"""Smallest positive time at which the network is evaluated."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def restore(problem: Problem, settings: Settings) -> Tensor:
 def sample(
     prior: Prior, y: Tensor, operator: SeparableOperator, settings: Settings, noise: Noise
 ) -> Tensor:
-    """Run Algorithm 1: measurements [B, 3, h, h] to images [B, 3, H, H], the last state of x."""
+    """Run Algorithm 1: measurements [B, 3, h, h] to images [B, 3, H, H], the last x."""
     x = torch.zeros_like(operator.adjoint(y))
     for rho in couplings(settings):
         z = likelihood_step(x, y, operator, settings.sigma_y, rho, noise)
@@ -119,7 +119,7 @@ def prior_step(prior: Prior, z: Tensor, rho: float, settings: Settings, noise: N
 
 
 def all_times(steps: int) -> list[float]:
-    """Return the times of the whole reverse diffusion, evenly from 1 to `FIRST_TIME`."""
+    """Return the times of the full reverse diffusion, evenly spaced from 1 to `FIRST_TIME`."""
     return [1 + index / (steps - 1) * (FIRST_TIME - 1) for index in range(steps)]
 
 
@@ -135,12 +135,12 @@ def level_slope(time: float) -> float:
 
 
 def signal(time: float) -> float:
-    """Return what is left of the image at a time: the root of alpha_bar."""
+    """Return sqrt(alpha_bar) at a time."""
     return 1 / math.sqrt(1 + level(time) ** 2)
 
 
 def expected_nfe(settings: Settings) -> int:
-    """Return the evaluations per image."""
+    """Return the NFE per image."""
     levels = [level(time) for time in all_times(settings.steps)]
     return sum(sum(sigma < rho for sigma in levels) for rho in couplings(settings))
 

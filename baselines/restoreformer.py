@@ -13,11 +13,11 @@ from bench.networks.restorers import restore_at_512
 
 @dataclass(frozen=True)
 class Settings:
-    """There is nothing to set."""
+    """No settings."""
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """One pass at 512 pixels: [B, 3, h, w] to [B, 3, H, W]."""
+    """Restore in one pass at 512 px: [B, 3, h, w] to [B, 3, H, W]."""
     network = problem.network("restoreformer")
     return restore_at_512(problem.lr, problem.size, lambda x: network(x)[0])
 

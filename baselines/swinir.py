@@ -1,4 +1,4 @@
-"""SwinIR as DifFace's authors trained it for faces, the estimator of their method.
+"""SwinIR trained for faces by DifFace's authors, as the estimator of their method.
 
 The architecture is Liang et al.'s (2021), the weights are Yue and Loy's (S-Lab licence,
 non-commercial). By itself it is a restorer like the others, smooth where they invent.
@@ -14,11 +14,11 @@ from bench.networks.restorers import restore_at_512
 
 @dataclass(frozen=True)
 class Settings:
-    """There is nothing to set."""
+    """No settings."""
 
 
 def restore(problem: Problem, settings: Settings) -> Tensor:
-    """One pass at 512 pixels, in [0, 1] within the network: [B, 3, h, w] to [B, 3, H, W]."""
+    """Restore in one pass at 512 px, in [0, 1]: [B, 3, h, w] to [B, 3, H, W]."""
     network = problem.network("swinir")
     return restore_at_512(problem.lr, problem.size, lambda x: 2 * network((x + 1) / 2) - 1)
 

@@ -1,4 +1,4 @@
-"""`python -m bench`: the command line where its script is not on the path."""
+"""Entry point of `python -m bench`."""
 
 from bench.cli import app
 

@@ -60,7 +60,7 @@ def decode(data: bytes, name: str) -> Image.Image:
         frames = getattr(opened, "n_frames", 1)
         image: Image.Image = ImageOps.exif_transpose(opened)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Refused(f"{name} has more pixels than a face image can: remove it.") from None
+        raise Refused(f"{name} has too many pixels for a face image: remove it.") from None
     except Exception as error:  # noqa: BLE001 - Pillow's decoders raise a wide variety of types
         raise Refused(f"{name} can't be read as an image ({error}): remove it.") from None
     if frames > 1:
@@ -102,7 +102,7 @@ def image_bytes(path: Path) -> bytes:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise Refused(f"{path} is larger than an image file can be: remove it.")
+            raise Refused(f"{path} is which is too large for an image: remove it.")
         return path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path} can't be read: {error.strerror}.") from None

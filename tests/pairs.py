@@ -27,7 +27,7 @@ from tests.copies import (
 
 SECOND = {
     "datasets": "choose another",
-    "new-method": "already",  # "There is a method odd already", or its file "is there already"
+    "new-method": "already",  # "There is a method odd already", or its file "already exists"
 }
 """The error of the second command, where waiting for the first makes no sense."""
 

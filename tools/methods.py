@@ -1,8 +1,9 @@
-"""Write docs/results/methods.md: all available methods, on the sample and on your faces.
+"""Write docs/results/methods.md: all available methods at x4, x8 and x16, their cost, and NFE.
 
 python -m tools.methods --work DIR FACES...
 
-FACES are folders of FFHQ-aligned faces. DIR keeps all results, so an interrupted command resumes.
+FACES are folders of FFHQ-aligned faces that no embedded network was trained on. DIR keeps all
+results, so an interrupted command resumes. Run it on an idle machine, or the times are too long.
 """
 
 import argparse
@@ -16,14 +17,30 @@ from typing import Any
 
 from tools.measuring import bench, gather_faces, network_hashes
 
-FILE = Path(__file__).parents[1] / "docs" / "results" / "methods.md"
+DOCS = Path(__file__).parents[1] / "docs"
 FACES = 100
-SCALE = 8
+SCALES = (4, 8, 16)
+TIMED = 8
+"""Faces of the timing: one batch."""
+CURVE_FACES = 24
+CURVES = {
+    "ilvr": ("steps", (10, 20, 50, 100)),
+    "ddnm": ("steps", (10, 20, 50, 100)),
+    "ddrm": ("steps", (10, 20, 50, 100)),
+    "dpi": ("steps", (10, 20, 50, 100)),
+    "dps": ("steps", (20, 50, 100)),
+    "pigdm": ("steps", (10, 20, 50, 100)),
+    "reddiff": ("steps", (10, 20, 50, 100)),
+    "diffpir": ("steps", (10, 20, 50, 100)),
+    "daps": ("annealing_steps", (10, 25, 50)),
+}
+"""Method -> the setting that its NFE follows from, and the values of the figure."""
+PRECISION = ("--precision", "bfloat16")
+FIGURE = "images/quality-nfe.png"
 PAPER_NOTE = """\
-Printed are 1,000 faces of 256 px under another prior: the verdicts say so cell by cell, and nothing
-here claims to reproduce one of the paper's values. What can be compared is how the methods stand
-to each other. CS and ACC of the paper are by a network that is not here (`bench weights list`), so
-that Table 3 has no value of ours."""
+The published values are of 1,000 faces of 256 px under another prior. The verdicts say so cell by
+cell, and nothing here claims to reproduce a value of the paper: compare how the methods stand to
+each other. The paper's CS and ACC are by VGG-Face, which is missing (`bench weights list`)."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,29 +50,72 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--work", type=Path, required=True)
     given = parser.parse_args(arguments)
     work: Path = given.work.absolute()
-    gather_faces([path.absolute() for path in given.faces], work / "faces", FACES)
-    shutil.copyfile(FILE.parents[2] / "bench.toml", work / "bench.toml")
-    bench(work, "prepare", "sample", "--scale", str(SCALE))
-    bench(work, "prepare", "celeba", "--source", "faces", "--scale", str(SCALE), "--name", "faces")
-    tables = []
-    for testset in (f"sample-64-x{SCALE}", "faces"):
-        bench(work, "run", "--all", "--testset", testset)
-        tables.append(bench(work, "report", "--testset", testset, "--costs", "--markdown"))
-    tables += ["## Beside the paper's Tables 1 and 3", "", PAPER_NOTE, ""]
-    for table in ("1", "3"):
-        words = ("--table", table, "--testset", "faces", "--beside", "--markdown")
-        tables.append(bench(work, "report", *words))
-    methods = json.loads(bench(work, "methods", "--testset", "faces", "--json"))["methods"]
-    runs = sorted((work / "results" / "faces").glob("*/run.json"))
-    specs = [json.loads(path.read_text(encoding="utf-8"))["spec"] for path in runs]
-    folders = " and ".join(path.name for path in given.faces)
+    folders = [path.absolute() for path in given.faces]
+    for folder, count in (("faces", FACES), ("timed", TIMED), ("curve", CURVE_FACES)):
+        gather_faces(folders, work / folder, count)
+    shutil.copyfile(DOCS.parent / "bench.toml", work / "bench.toml")
+    costs = measure_costs(work)
+    tables = [line for scale in SCALES for line in quality(work, scale)]
+    draw_curves(work)
     lines = [
-        *head(folders),
+        *head(" and ".join(path.name for path in folders)),
         *tables,
-        *settings_table(specs),
-        *absent_methods(methods),
+        *costs,
+        *curves(),
+        *published(work),
+        *settings_table(work),
+        *absent_methods(work),
     ]
-    FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (DOCS / "results" / "methods.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def prepare(work: Path, folder: str, scale: int, name: str) -> None:
+    """Build a test set of a folder's faces."""
+    words = ("--source", folder, "--scale", str(scale), "--name", name)
+    bench(work, "prepare", "celeba", *words)
+
+
+def measure_costs(work: Path) -> list[str]:
+    """Return a table of the cost of all methods, by one batch of faces at x8."""
+    prepare(work, "timed", 8, "timed")
+    bench(work, "run", "--all", "--testset", "timed", *PRECISION)
+    words = ("--testset", "timed", "--costs", "--metric", "psnr", "--json")
+    table = json.loads(bench(work, "report", *words))
+    names = [column["name"] for column in table["columns"]]
+    rows = []
+    for row in table["rows"]:
+        cells = dict(zip(names, row["cells"], strict=True))
+        seconds, nfe = cells["seconds"]["value"], cells["nfe"]["value"]
+        rows.append((nfe, f"| {row['title']} | {nfe:.0f} | {seconds:.2f} |"))
+    return [
+        "## Cost",
+        "",
+        f"At x8, in one batch of {TIMED} faces on two CPU cores, networks in bfloat16.",
+        "",
+        "| Method | NFE | s/image |",
+        "| :--- | ---: | ---: |",
+        *(line for _, line in sorted(rows)),
+        "",
+    ]
+
+
+def quality(work: Path, scale: int) -> list[str]:
+    """Run all methods on the faces at one scale; return the table."""
+    name = f"faces-x{scale}"
+    prepare(work, "faces", scale, name)
+    bench(work, "run", "--all", "--testset", name, *PRECISION)
+    return [f"## x{scale}", "", bench(work, "report", "--testset", name, "--markdown")]
+
+
+def draw_curves(work: Path) -> None:
+    """Draw quality against NFE for the methods whose NFE is a setting."""
+    prepare(work, "curve", 8, "curve")
+    for method, (setting, values) in CURVES.items():
+        option = f"--{setting.replace('_', '-')}"
+        words = [word for value in values for word in (option, str(value))]
+        bench(work, "sweep", method, "--testset", "curve", *PRECISION, *words)
+    words = ["--testset", "curve", "--cost", "nfe", "--width", "6", "--out", str(DOCS / FIGURE)]
+    bench(work, "figure", "pareto", *words)
 
 
 def head(folders: str) -> list[str]:
@@ -64,12 +124,12 @@ def head(folders: str) -> list[str]:
         "# Every method that runs with the embedded networks",
         "",
         (
-            f"Written by `python -m tools.methods` on {datetime.now(UTC).date()}. The first table "
-            f"is of the sample that ships, the second of the first {FACES} faces of {folders}, on "
-            "which no network was trained. Both were made by `bench run --all`. The prior has 4 "
+            f"Written by `python -m tools.methods` on {datetime.now(UTC).date()}: the first "
+            f"{FACES} faces of {folders}, which no network was trained on, by `bench run --all "
+            "--precision bfloat16` and the settings of `bench.toml` at all scales. The prior has 4 "
             "million parameters and 64 px, and methods that take another prior, restorer or "
-            "operator in their papers have this one here: the order of the rows says nothing about "
-            "what the papers report. Times are of a machine that had other work, too."
+            "operator in their papers have this one here. Do not read the order of the rows as "
+            "what the papers report."
         ),
         "",
         *network_hashes(),
@@ -77,13 +137,39 @@ def head(folders: str) -> list[str]:
     ]
 
 
-def settings_table(specs: Sequence[Any]) -> list[str]:
+def curves() -> list[str]:
+    """Return the section on quality against NFE."""
+    return [
+        "## Quality against NFE",
+        "",
+        (
+            f"LPIPS-Alex of {CURVE_FACES} faces at x8 while the number of steps changes, all other "
+            "settings fixed. A line joins the runs of one method."
+        ),
+        "",
+        f"![LPIPS against NFE, one line per method](../{FIGURE})",
+        "",
+    ]
+
+
+def published(work: Path) -> list[str]:
+    """Return the results at x8 beside the published ones."""
+    lines = ["## Beside the paper's Tables 1 and 3", "", PAPER_NOTE, ""]
+    for table in ("1", "3"):
+        words = ("--table", table, "--testset", "faces-x8", "--beside", "--markdown")
+        lines.append(bench(work, "report", *words))
+    return lines
+
+
+def settings_table(work: Path) -> list[str]:
     """Return a table of the settings with which each method ran."""
+    paths = sorted((work / "results" / "faces-x8").glob("*/run.json"))
+    specs = [json.loads(path.read_text(encoding="utf-8"))["spec"] for path in paths]
     rows = [
         f"| {spec['method']} | {', '.join(f'{k} = {v}' for k, v in _plain(spec['settings']))} |"
         for spec in specs
     ]
-    return ["## Settings", "", "| method | settings |", "| --- | --- |", *rows, ""]
+    return ["## Settings", "", "At x8:", "", "| method | settings |", "| --- | --- |", *rows, ""]
 
 
 def _plain(settings: Any) -> list[tuple[str, Any]]:
@@ -91,8 +177,9 @@ def _plain(settings: Any) -> list[tuple[str, Any]]:
     return [(k, v["method"] if isinstance(v, dict) else v) for k, v in settings.items()]
 
 
-def absent_methods(methods: Sequence[Any]) -> list[str]:
+def absent_methods(work: Path) -> list[str]:
     """Return a table of the methods that did not run, with the reasons."""
+    methods = json.loads(bench(work, "methods", "--testset", "faces-x8", "--json"))["methods"]
     rows = [f"| {m['name']} | {m['reason']} |" for m in methods if not m["runs"]]
     return ["## Not here", "", "| method | why |", "| --- | --- |", *rows]
 

@@ -1,1 +1,1 @@
-"""The implementation of `import bench`, which the command line calls too."""
+"""Implementation of `import bench`, shared with the command line."""

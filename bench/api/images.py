@@ -104,7 +104,7 @@ def metric(name: str, device: str = "cpu") -> Callable[..., Any]:
     def score(sr: Images, hr: Images | None = None) -> float | list[float]:
         """Compare results with their references."""
         if hr is None and found.reference != "itself":
-            raise WrongUsage(f"{found.title} compares with a reference: give hr too.")
+            raise WrongUsage(f"{found.title} compares with a reference: pass hr as well.")
         pictures = as_list(sr)
         with exact_float32():
             values = found.score(pictures, pictures if hr is None else as_list(hr))

@@ -1,4 +1,4 @@
-"""Reference sets of set metrics: add them, and choose the one of a test set."""
+"""Reference sets of set metrics: add one, and choose the one for a test set."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ def add_reference(
     images: int | None = None,
     device: str = "auto",
 ) -> ReferenceSet:
-    """Make a reference set that set metrics can compare with.
+    """Create a reference set for set metrics such as FID.
 
     Args:
         here: where test sets are looked for.
@@ -67,7 +67,7 @@ def add_reference(
             )
         extractors((label,))
         if not path.is_file():
-            raise BenchError(f"{source} is not there.")
+            raise BenchError(f"{source} does not exist.")
         return import_statistics(name, path, label, images)
     chosen = extractors(tuple(labels))
     usable = [extractor for extractor in chosen if extractor.unavailable() is None]
@@ -108,7 +108,7 @@ def _pixels(data: bytes, name: str, size: int | None) -> Pixels:
 
 
 def reference_of(here: Workspace, testset: TestSet, given: str | None) -> ReferenceSet | None:
-    """Return what set metrics compare with on a test set; None for its own originals.
+    """Return the reference set for a test set; None means its own originals.
 
     The first of: `given`, bench.toml's `reference`, the recipe's `fid_reference`. A prepared test
     set or a path is added as a reference on first use.

@@ -43,7 +43,7 @@ def run(
     precision: Precision | None = None,
     batch: int | None = None,
 ) -> list[Run]:
-    """Restore a test set by several methods; finished images are not restored again.
+    """Restore a test set with several methods, skipping finished images.
 
     Args:
         methods: names, such as "ddnm" or ["dpi", "ddnm"].
@@ -82,7 +82,7 @@ def run(
     )
     finished = run_suite(names, experiment)
     if lost := [describe(item.run.spec.method, item.failed) for item in finished if item.failed]:
-        raise BenchError(f"{' '.join(lost)} Run again to try them again.")
+        raise BenchError(f"{' '.join(lost)} Run again to retry them.")
     return [item.run for item in finished]
 
 
@@ -98,7 +98,7 @@ def experiment_on(
     batch: int | None = None,
     compiled: bool = False,
 ) -> Experiment:
-    """Describe runs on a test set; whatever is not given comes from bench.toml.
+    """Describe runs on a test set, with defaults from bench.toml.
 
     Raises:
         WrongUsage: an unknown kind of weights.
@@ -130,7 +130,7 @@ def evaluate(
     reference: str | None = None,
     device: str = "auto",
 ) -> pd.DataFrame:
-    """Score all runs on a test set; known scores of unchanged images are not computed again.
+    """Score all runs on a test set, reusing scores of unchanged images.
 
     Args:
         testset: from `bench.prepare` or `bench.testset`.
@@ -199,7 +199,7 @@ def columns_of(
     protocol: str,
     reference: str | None = None,
 ) -> list[Measure]:
-    """Return the metrics as a protocol ("strict", "paper" or "both") measures a test set.
+    """Return the metrics as configured by a protocol ("strict", "paper" or "both").
 
     `reference` is what set metrics compare with, see `bench.api.references.reference_of`.
     """
@@ -254,7 +254,7 @@ def collected(
     costs: bool,
     reference: str | None = None,
 ) -> Table:
-    """Return the table of these methods, or all, with published values where there are any."""
+    """Return the table of these methods (default: all), with published values where available."""
     runs = find_runs(testset, here.results, methods, here.config.methods)
     columns = columns_of(here, testset, metrics, protocol, reference)
     made = table_of(testset, runs, columns, protocol, costs)
@@ -265,13 +265,13 @@ def collected(
 
 @dataclass(frozen=True, repr=False)
 class ResultTable:
-    """A table of results, in every format that `bench report` prints."""
+    """A table of results in all formats of `bench report`."""
 
     table: Table
     intervals: bool = False
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the values, one row per run and one column per metric; NaN where there is none."""
+        """Return the values, one row per run and one column per metric; NaN if absent."""
         names = [column.name for column in self.table.columns]
         values = [[cell.value for cell in line] for line in self.table.cells]
         titles = [row.title for row in self.table.rows]
@@ -290,11 +290,11 @@ class ResultTable:
         return to_csv(self.table)
 
     def to_json(self) -> str:
-        """Return every number at full precision, with hashes of what it was made from."""
+        """Return all numbers at full precision, with the hashes of their inputs."""
         return to_json(self.table)
 
     def _repr_html_(self) -> str:
-        """Return the values for a notebook, at the printed number of digits."""
+        """Return the values for a notebook, rounded as printed."""
         digits = {column.name: column.digits for column in self.table.columns}
         shown = {name: f"{{:.{count}f}}".format for name, count in digits.items()}
         frame = self.to_dataframe()

@@ -31,7 +31,7 @@ def prepare(
     noise: float | None = None,
     noise_unit: NoiseUnit | None = None,
 ) -> TestSet:
-    """Prepare a test set in the current workspace, or verify the one that is there.
+    """Prepare a test set in the current workspace, or verify the existing one.
 
     Args:
         dataset: name of a recipe, such as "celeba", "ffhq" or "sample".
@@ -87,7 +87,7 @@ def prepare_scales(
     noise: float | None = None,
     noise_unit: NoiseUnit | None = None,
 ) -> list[Prepared]:
-    """Prepare a test set for each scale, decoding every photograph once; see `prepare`."""
+    """Prepare a test set per scale, decoding every photograph once; see `prepare`."""
     recipe = find_recipe(dataset, here.datasets)
     source = source or recipe.source
     if source is None:
@@ -134,7 +134,7 @@ def testset(name: str | None = None) -> TestSet:  # noqa: PT028 - no test
 
 
 def choose_testset(here: Workspace, name: str | None) -> tuple[str, str]:
-    """Return the name of the test set to work on, and where it comes from ("" if given).
+    """Return the name of the chosen test set and its origin ("" if given).
 
     Raises:
         BenchError: none is named and none was prepared.

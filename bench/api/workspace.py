@@ -1,4 +1,4 @@
-"""The workspace that functions and commands work in, and the methods that it adds."""
+"""The workspace that functions and commands work in."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The command line: parse, delegate, print. Nothing heavy is imported before it is needed."""
+"""Command line: parse, call the API, print. Heavy imports are deferred."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UsageError: Any = typer.BadParameter.__mro__[1]
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does, with what is done kept; not in a thread."""
+    """Treat SIGTERM like Ctrl-C, which keeps finished work; only in the main thread."""
 
     def terminate(number: int, frame: object) -> None:
         raise Terminated
@@ -55,7 +55,7 @@ def _terminable() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    """Return the message of an error, also of one that is not ours."""
+    """Return an exception's message in one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'A file'} can't be used: {error.strerror}."
     if isinstance(error, UsageError):
@@ -96,7 +96,7 @@ class Commands(TyperGroup):
             say(f"error: {_sentence(error)}", fg="red", err=True)
             raise typer.Exit(2 if isinstance(error, WrongUsage | UsageError) else 1) from None
         except KeyboardInterrupt as stop:
-            echo("Stopped. Finished work is kept; the same command resumes.", err=True)
+            echo("Stopped. Finished work is kept; run the same command to resume.", err=True)
             raise typer.Exit(143 if isinstance(stop, Terminated) else 130) from None
         except (typer.Exit, typer.Abort):
             raise
@@ -128,7 +128,7 @@ app = typer.Typer(
 def options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Options of every command."""
+    """Handle the options of all commands."""
 
 
 BENCHMARK, EXPLORE, SHARE, EXTEND, INSPECT = "Benchmark", "Explore", "Share", "Extend", "Inspect"
@@ -193,7 +193,7 @@ _add(training, EXTEND, train.sr3, "train sr3 --scale 8 --data faces.zip --out sr
 _add(training, EXTEND, train.again, "train again prior.safetensors --data faces.zip --out again")
 app.add_typer(training, name="train", rich_help_panel=EXTEND)
 
-checkpoints = typer.Typer(no_args_is_help=True, help="List, fetch, add and verify weights.")
+checkpoints = typer.Typer(no_args_is_help=True, help="List, download, add and verify weights.")
 _add(checkpoints, INSPECT, weights.show, "weights list codeformer", "list")
 _add(checkpoints, INSPECT, weights.get, "weights get prior-256", "get")
 _add(checkpoints, INSPECT, weights.add, "weights add prior-256 ffhq_10m.pt", "add")
@@ -212,6 +212,6 @@ _add(references, INSPECT, reference.add, "reference add ffhq photos/", "add")
 _add(references, INSPECT, reference.show, "reference list", "list")
 app.add_typer(references, name="reference", rich_help_panel=INSPECT)
 
-external = typer.Typer(no_args_is_help=True, help="Install external programs that methods run.")
+external = typer.Typer(no_args_is_help=True, help="Install the external programs of methods.")
 _add(external, EXTEND, methods.external_setup, "external setup vqfr", "setup")
 app.add_typer(external, name="external", rich_help_panel=EXTEND)

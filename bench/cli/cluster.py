@@ -1,4 +1,4 @@
-"""The options of commands whose work a cluster can do."""
+"""Options of commands that can run on a cluster."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ PlaceOption = Annotated[
     str | None,
     typer.Option(
         "--on",
-        help="Where the work is done: ray for a Ray of this command's own, or the address of a "
-        "cluster as HOST:PORT, ray://HOST:PORT or auto. Else in this process.",
+        help=(
+            "Run on a Ray cluster: ray (start one for this command), HOST:PORT, "
+            "ray://HOST:PORT or auto (default: run in this process)."
+        ),
     ),
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(help="Workers; else as many as the cluster carries.", min=1)
+    int | None,
+    typer.Option(help="Number of workers (default: as many as the cluster fits).", min=1),
 ]
-CpusOption = Annotated[
-    int | None, typer.Option(help="Processors, and threads, of every worker. Else 1.", min=1)
-]
+CpusOption = Annotated[int | None, typer.Option(help="CPU threads per worker (default: 1).", min=1)]
 GpusOption = Annotated[
     float | None,
-    typer.Option(help="GPUs of every worker, such as 0.5. Else 1 where there are any.", min=0),
+    typer.Option(help="GPUs per worker, such as 0.5 (default: 1 if the cluster has any).", min=0),
 ]
 
 
 def opened(
     place: str | None, workers: int | None, cpus: int | None = None, gpus: float | None = None
 ) -> AbstractContextManager[Cluster | None]:
-    """Open the cluster that the options describe; None for this process.
+    """Open the cluster described by the options, or return None to run in this process.
 
     Raises:
         WrongUsage: an address that is none, or options of workers without a cluster.
@@ -46,7 +47,7 @@ def opened(
         given = {"--workers": workers, "--cpus-per-worker": cpus, "--gpus-per-worker": gpus}
         for option, value in given.items():
             if value is not None:
-                raise WrongUsage(f"{option} is for a cluster: say which with --on.")
+                raise WrongUsage(f"{option} needs a cluster: name it with --on.")
         return nullcontext()
     from bench.cluster import Cluster
 

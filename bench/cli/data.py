@@ -1,4 +1,4 @@
-"""The commands about test sets: prepare, datasets, verify, sheet."""
+"""Commands for test sets: prepare, datasets, verify, sheet."""
 
 from __future__ import annotations
 
@@ -19,38 +19,46 @@ NoiseUnit = Literal["signed", "unit"]
 
 
 def prepare(
-    dataset: Annotated[str, typer.Argument(help="A recipe's name, such as celeba or sample.")],
+    dataset: Annotated[str, typer.Argument(help="Recipe, such as celeba or sample.")],
     scale: Annotated[
         list[int] | None,
-        typer.Option(help="How many times smaller the input is; several make several. Else 8."),
+        typer.Option(help="Downscaling factor; repeat it to build several test sets (default: 8)."),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Folder, zip, tar or Parquet file of images, or hf:OWNER/NAME."),
+        typer.Option(help="Images: a folder, zip, tar or Parquet file, or hf:OWNER/NAME."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Size of the HR images; else bench.toml's or the recipe's.")
+        int | None,
+        typer.Option(help="HR size in pixels (default: from bench.toml or the recipe)."),
     ] = None,
-    count: Annotated[int | None, typer.Option(help="Take only the first images.")] = None,
+    count: Annotated[int | None, typer.Option(help="Use only the first COUNT images.")] = None,
     degradation: Annotated[
-        str | None, typer.Option(help="How LR images are made: bicubic, blind or severe.")
+        str | None, typer.Option(help="Degradation: bicubic, blind or severe.")
     ] = None,
     noise: Annotated[
         float | None,
-        typer.Option(help="Deviation of white noise in the LR images, which are not rounded then."),
+        typer.Option(
+            help=(
+                "Standard deviation of Gaussian noise on the LR images, which then "
+                "stay unquantised."
+            )
+        ),
     ] = None,
     noise_unit: Annotated[
         NoiseUnit | None,
-        typer.Option(help="Range that --noise counts in: signed is [-1, 1], unit [0, 1]."),
+        typer.Option(help="Pixel range of --noise: signed for [-1, 1], unit for [0, 1]."),
     ] = None,
     align: Annotated[
-        bool, typer.Option("--align", help="Bring photographs to FFHQ alignment first.")
+        bool, typer.Option("--align", help="Align photographs as in FFHQ first.")
     ] = False,
-    name: Annotated[str | None, typer.Option(help="Name of the test set; else made up.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the test set (default: such as celeba-64-x8).")
+    ] = None,
     place: PlaceOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Prepare test sets: HR and LR images and a manifest with their hashes."""
+    """Build test sets: HR and LR images with a manifest of their hashes."""
     from bench.api.testsets import prepare_scales
     from bench.testsets.recipe import find_recipe, selection_notes, small_input_notes
 
@@ -88,7 +96,7 @@ def prepare(
 
 
 def datasets(context: typer.Context) -> None:
-    """List the recipes, what is here of them, and the test sets that are prepared here."""
+    """List dataset recipes, their availability, and the prepared test sets."""
     if context.invoked_subcommand is not None:
         return
     from bench.api.testsets import prepared_testsets
@@ -109,12 +117,12 @@ def datasets(context: typer.Context) -> None:
 
 
 def datasets_add(
-    name: Annotated[str, typer.Argument(help="What to call it.")],
-    path: Annotated[Path, typer.Argument(help="Folder or archive of images, which stay there.")],
-    size: Annotated[int, typer.Option(help="Size of the HR images.", min=1)] = 256,
-    licence: Annotated[str, typer.Option(help="Terms of use.")] = "not stated",
+    name: Annotated[str, typer.Argument(help="Name of the recipe.")],
+    path: Annotated[Path, typer.Argument(help="Folder or archive of images; nothing is copied.")],
+    size: Annotated[int, typer.Option(help="HR size in pixels.", min=1)] = 256,
+    licence: Annotated[str, typer.Option(help="Licence or terms of use.")] = "not stated",
 ) -> None:
-    """Make a recipe of a folder of your own."""
+    """Write a recipe for your own images."""
     from bench.testsets.recipe import add_recipe
 
     file = add_recipe(name, path, workspace().datasets, size, licence)
@@ -122,11 +130,11 @@ def datasets_add(
 
 
 def verify(
-    target: Annotated[str, typer.Argument(help="A test set, a folder of results, or an archive.")],
+    target: Annotated[str, typer.Argument(help="Test set, results folder or archive.")],
 ) -> None:
-    """Hash every file of a test set, an archive, or results and what they were made of, again.
+    """Verify the hashes of a test set, an archive, or results and their inputs.
 
-    Of results it says what each run leads back to: test set, weights and code.
+    For results, trace each run to its test set, weights and code.
     """
     from bench.api.testsets import testset_folder
     from bench.sharing.audit import Audit, audit_runs, audit_testset
@@ -161,16 +169,16 @@ def verify(
     for line in (*audit.origins, *found):
         say(line)
     if found:
-        raise BenchError(f"{len(found)} files of {what} are not as they were written.")
+        raise BenchError(f"{len(found)} files of {what} have changed or are missing.")
     say(f"{what}: {count()} files are as they were written.")
 
 
 def sheet(
-    file: Annotated[Path, typer.Argument(help="The PNG to write.")],
+    file: Annotated[Path, typer.Argument(help="PNG file to write.")],
     testset_name: TestsetOption = None,
-    faces: Annotated[int, typer.Option(help="How many faces, from the first on.", min=1)] = 24,
+    faces: Annotated[int, typer.Option(help="Number of faces.", min=1)] = 24,
 ) -> None:
-    """Save a contact sheet of a test set: LR and GT side by side, four faces in a row."""
+    """Save a contact sheet of a test set: LR beside HR, four faces per row."""
     from bench.core.files import write_bytes
     from bench.images import encode_png
     from bench.report.tables import collect

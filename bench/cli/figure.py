@@ -1,4 +1,4 @@
-"""The commands that draw figures for papers."""
+"""Commands that draw figures for papers."""
 
 from __future__ import annotations
 
@@ -26,18 +26,20 @@ if TYPE_CHECKING:
 
 MethodsArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Methods, or folders of single runs such as dpi-1a2b3c; else all."),
+    typer.Argument(help="Methods, or run folders such as dpi-1a2b3c (default: all)."),
 ]
-OutOption = Annotated[Path, typer.Option("--out", help="File to write, .pdf or .png.")]
+OutOption = Annotated[Path, typer.Option("--out", help="File to write (.pdf or .png).")]
 WidthOption = Annotated[
     float | None,
-    typer.Option("--width", help="Inches; else one of two columns, 3.25.", min=1.0, max=40.0),
+    typer.Option(
+        "--width", help="Width in inches (default: 3.25, one column of two).", min=1.0, max=40.0
+    ),
 ]
 ImagesOption = Annotated[
-    list[str] | None, typer.Option("--image", help="Id of a face; may be repeated.")
+    list[str] | None, typer.Option("--image", help="Image ID; may be repeated.")
 ]
-FacesOption = Annotated[int, typer.Option("--faces", help="How many of the first faces.", min=1)]
-ShownOption = Annotated[Shown, typer.Option("--protocol", help="By which it was measured.")]
+FacesOption = Annotated[int, typer.Option("--faces", help="Number of faces.", min=1)]
+ShownOption = Annotated[Shown, typer.Option("--protocol", help="Measurement protocol.")]
 
 
 def grid(
@@ -49,13 +51,15 @@ def grid(
     zoom: Annotated[
         str,
         typer.Option(
-            help="What is enlarged: LEFT,TOP,SIDE as fractions; 'different', where methods differ "
-            "most; or 'none'."
+            help=(
+                "Enlarged region: LEFT,TOP,SIDE as fractions of the image, 'different' "
+                "(where methods differ most) or 'none'."
+            )
         ),
     ] = "different",
     width: WidthOption = None,
 ) -> None:
-    """Draw faces: the input, methods across, and the original, with a part enlarged."""
+    """Draw a grid of faces: input, methods and original, with an enlarged region."""
     from bench.report.figures.gather import first_repetitions
     from bench.report.figures.pictures import picture_grid
     from bench.report.tables.collect import picture_columns
@@ -74,7 +78,7 @@ def pareto(
     out: OutOption,
     methods: MethodsArgument = None,
     testset_name: TestsetOption = None,
-    metric: Annotated[str, typer.Option(help="The quality.")] = "lpips-alex",
+    metric: Annotated[str, typer.Option(help="Quality metric.")] = "lpips-alex",
     protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
@@ -92,15 +96,15 @@ def pareto(
 
 
 def scatter(
-    one: Annotated[str, typer.Argument(help="A method, or the folder of a run: across.")],
-    other: Annotated[str, typer.Argument(help="Another one: up.")],
+    one: Annotated[str, typer.Argument(help="Method or run folder for the x axis.")],
+    other: Annotated[str, typer.Argument(help="Method or run folder for the y axis.")],
     out: OutOption,
     testset_name: TestsetOption = None,
-    metric: Annotated[str, typer.Option(help="What is compared, of each image.")] = "lpips-alex",
+    metric: Annotated[str, typer.Option(help="Per-image metric to compare.")] = "lpips-alex",
     protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
-    """Draw two methods against each other, a point for each image, and count who is better."""
+    """Draw a per-image scatter plot of two methods and count the wins of each."""
     from bench.report.figures.gather import pairs_of
     from bench.report.figures.points import scatter
 
@@ -114,15 +118,19 @@ def scatter(
 
 def tradeoff(
     out: OutOption,
-    method: Annotated[str, typer.Argument(help="The method that was swept.")] = "dpi",
+    method: Annotated[str, typer.Argument(help="Method of the sweep.")] = "dpi",
     testset_name: TestsetOption = None,
-    x: Annotated[str, typer.Option(help="Metric across.")] = "lr-psnr",
-    y: Annotated[str, typer.Option(help="Metric up; diversity needs `--repeat 2`.")] = "diversity",
-    image: Annotated[str | None, typer.Option(help="Id of the face shown; else the first.")] = None,
+    x: Annotated[str, typer.Option(help="Metric on the x axis.")] = "lr-psnr",
+    y: Annotated[
+        str, typer.Option(help="Metric on the y axis; diversity needs `--repeat 2`.")
+    ] = "diversity",
+    image: Annotated[
+        str | None, typer.Option(help="ID of the image to show (default: the first).")
+    ] = None,
     protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
-    """Draw what the settings of a method do: consistency against diversity, and to one face."""
+    """Draw the trade-off of a sweep: consistency against diversity, with one example face."""
     from bench.report.figures.gather import between, swept_run
     from bench.report.figures.tradeoff import tradeoff
 
@@ -141,19 +149,20 @@ def conditions(
     testset_name: TestsetOption = None,
     timesteps: Annotated[
         list[int] | None,
-        typer.Option("--t", help="A timestep of 1000; may be repeated. Else 500 and 50."),
+        typer.Option("--t", help="Timestep out of 1000; may be repeated (default: 500 and 50)."),
     ] = None,
     faces: FacesOption = 3,
     images: ImagesOption = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", help="A setting, as dpi.NAME=VALUE.")
+        list[str] | None,
+        typer.Option("--set", help="Setting as dpi.NAME=VALUE; may be repeated."),
     ] = None,
     seed: SeedOption = None,
     prior: PriorOption = None,
     corrector: CorrectorOption = None,
     width: WidthOption = None,
 ) -> None:
-    """Draw DPI's condition at the start, at some timesteps, and the result; it is run for this."""
+    """Run DPI and draw its condition at several timesteps, with the result."""
     from bench.engine.dpi_trace import trace_conditions
     from bench.report.figures.pictures import picture_grid
 
@@ -171,7 +180,7 @@ def conditions(
 
 
 def _condition(t: int, first: bool) -> str:
-    """Return the paper's name of a condition."""
+    """Return the paper's symbol for a condition."""
     return "$y_T$" if first else f"$y_{{{t}}}$" if t else "$x_0$"
 
 

@@ -1,4 +1,4 @@
-"""The command that starts a workspace: init."""
+"""Command that creates a workspace: init."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Where; else the current folder.")] = Path(),
+    folder: Annotated[Path, typer.Argument(help="Folder (default: the current one).")] = Path(),
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="64 px, for the networks that ship (the default).")
+        bool, typer.Option("--embedded", help="64 px, for the embedded networks (default).")
     ] = False,
     paper: Annotated[
-        bool, typer.Option("--paper", help="256 px and published settings, as Tables 1, 3 and 4.")
+        bool,
+        typer.Option("--paper", help="256 px and published settings, as in Tables 1, 3 and 4."),
     ] = False,
     blind: Annotated[
-        bool, typer.Option("--blind", help="Real-world images at 256 px, as Table 2.")
+        bool, typer.Option("--blind", help="Real-world images at 256 px, as in Table 2.")
     ] = False,
 ) -> None:
-    """Write a commented bench.toml, and folders for methods and datasets of your own."""
+    """Create a workspace: a commented bench.toml and folders for your methods and datasets."""
     from bench.core.presets import init_workspace
 
     flags: dict[Preset, bool] = {"embedded": embedded, "paper": paper, "blind": blind}

@@ -1,4 +1,4 @@
-"""The command that looks and tells: doctor."""
+"""Command that checks the installation: doctor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.core.errors import BenchError
 
 
 def doctor() -> None:
-    """Say what is installed and here, and for all that is missing the command that gets it."""
+    """Check packages, weights and datasets, and print the command that gets what is missing."""
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics
@@ -62,7 +62,7 @@ def doctor() -> None:
 
 
 def _lacking(name: str) -> str:
-    """Why the program of a method can't be run here, and what to do; nothing where it can."""
+    """Return why an external method cannot run and how to fix it, or an empty string."""
     from bench.methods import find_program
     from bench.methods.external.installation import Installation
 

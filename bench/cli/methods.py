@@ -1,4 +1,4 @@
-"""The commands about methods: what there is, what runs here, and adding to it."""
+"""Commands for methods: list, create, check, calibrate, import, set up."""
 
 from __future__ import annotations
 
@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 
 Resize = Literal["lanczos", "bicubic", "area"]
 
-NewName = Annotated[str, typer.Argument(help="Its name: small letters, digits, hyphens.")]
+NewName = Annotated[
+    str, typer.Argument(help="Name of the method: lowercase letters, digits and hyphens.")
+]
 
 
 def methods(
     testset_name: TestsetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the methods: type, needs, licence, paper, and whether they run here and now."""
+    """List methods with type, requirements, licence, paper and availability."""
     from bench.engine.availability import all_methods
 
     here = workspace()
@@ -43,7 +45,7 @@ def methods(
 
 
 def _print(methods: list[Overview], size: int, scale: int) -> None:
-    """Print the table, then what does not fit into columns."""
+    """Print the table, then the texts that do not fit into columns."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -71,7 +73,7 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
 
 
 def _print_texts(console: Console, texts: dict[str, str]) -> None:
-    """Texts by name, equal ones once; in a pipe each stays one line, to be searched for."""
+    """Print texts with their names, identical ones once; one line each if piped."""
     from rich.table import Table
     from rich.text import Text
 
@@ -94,7 +96,7 @@ def _print_texts(console: Console, texts: dict[str, str]) -> None:
 
 
 def new_method(name: NewName) -> None:
-    """Write the file of a new method, which runs at once, into the workspace's baselines/."""
+    """Create a working method file in the workspace's baselines/."""
     from bench.methods.authoring.template import write_method_file as write
 
     file = write(name, workspace().baselines)
@@ -103,11 +105,11 @@ def new_method(name: NewName) -> None:
 
 
 def check_method(
-    name: Annotated[str, typer.Argument(help="A method's name.")],
-    size: Annotated[int, typer.Option(help="Size of its results in pixels.", min=2)] = 32,
-    scale: Annotated[int, typer.Option(help="How many times smaller the input is.", min=1)] = 4,
+    name: Annotated[str, typer.Argument(help="Method.")],
+    size: Annotated[int, typer.Option(help="Size of the results in pixels.", min=2)] = 32,
+    scale: Annotated[int, typer.Option(help="Downscaling factor of the input.", min=1)] = 4,
 ) -> None:
-    """Put a method to the test that every method passes, on small pictures."""
+    """Run the conformance tests on a method, with small images."""
     from bench.methods import find_method
     from bench.methods.authoring.conformance import check_method as check
 
@@ -117,23 +119,22 @@ def check_method(
     if broken := check(find_method(name), size, scale):
         for sentence in broken:
             say(sentence)
-        raise BenchError(f"{name} breaks {len(broken)} of the promises of a method.")
+        raise BenchError(f"{name} fails {len(broken)} conformance tests.")
     say(f"{name} keeps all promises of a method.")
 
 
 def oracle(
-    name: Annotated[str, typer.Argument(help="A method that needs a prior alone, or a Corrector.")],
+    name: Annotated[str, typer.Argument(help="Method that needs a prior only, or a Corrector.")],
     changes: ChangesOption = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 unless it samples the posterior.")
+        bool, typer.Option("--check", help="Exit with 1 unless the method samples the posterior.")
     ] = False,
 ) -> None:
     """Calibrate a sampler on Gaussian images, whose posterior is known exactly.
 
-    Printed are ratios to an exact sampler of the posterior: how far the mean of repetitions is on
-    its way from the prior's mean to the posterior's, their variance, the coverage of their 90 %
-    intervals, the error of one, and how well they meet the measurement. Methods that aim at
-    something else than the posterior depart from 1.
+    Print five ratios to an exact posterior sampler: the posterior mean's slope, variance, coverage
+    of 90% intervals, error of one sample, and measurement consistency. All are 1 for an exact
+    sampler; methods that do not target the posterior deviate.
     """
     from bench.methods import configure
     from bench.methods.authoring.calibration import SCALE, SIZE, calibrate
@@ -147,26 +148,31 @@ def oracle(
     verdict = "not a sampler of the posterior" if departures else "a sampler of the posterior"
     say(f"{name} is {verdict}{': ' if departures else ''}{'; '.join(departures)}.")
     if check and departures:
-        raise BenchError(f"{name} departs from an exact sampler in {len(departures)} of 5 numbers.")
+        raise BenchError(
+            f"{name} deviates from an exact sampler in {len(departures)} of 5 numbers."
+        )
 
 
 def import_results(
     name: NewName,
-    folder: Annotated[Path, typer.Argument(help="Folder of results, named as the images are.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of results, with the file names of the test set.")
+    ],
     testset_name: TestsetOption = None,
-    title: Annotated[str | None, typer.Option(help="What tables call it; else its name.")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Some may be missing.")] = False,
+    title: Annotated[str | None, typer.Option(help="Title in tables (default: the name).")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Accept missing images.")] = False,
     pattern: Annotated[
-        str, typer.Option(help="How files are named, such as 'restored_faces/{image}_00'.")
+        str, typer.Option(help="Pattern of the file names, such as 'restored_faces/{image}_00'.")
     ] = "{image}",
     resize: Annotated[
-        Resize | None, typer.Option(help="Filter for results of another size, such as 512 px.")
+        Resize | None,
+        typer.Option(help="Filter that resizes results of another size, such as 512 px."),
     ] = None,
     ignore_extra: Annotated[
-        bool, typer.Option("--ignore-extra", help="Ignore files of no image.")
+        bool, typer.Option("--ignore-extra", help="Ignore files that match no image.")
     ] = False,
 ) -> None:
-    """Import results that were made elsewhere, as a run; all of them or none."""
+    """Import results made elsewhere as a run. All images are imported, or none."""
     from bench.engine.import_results import Import, import_pictures
 
     here = workspace()
@@ -180,9 +186,9 @@ def import_results(
 
 
 def external_setup(
-    name: Annotated[str, typer.Argument(help="A method whose file in baselines/ is a .toml.")],
+    name: Annotated[str, typer.Argument(help="Method described by a .toml file in baselines/.")],
 ) -> None:
-    """Clone a program at its commit and install it into an environment of its own."""
+    """Clone a program at its pinned commit and install it into its own environment."""
     from bench.methods import find_program
     from bench.methods.external.installation import Installation
 

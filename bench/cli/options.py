@@ -1,7 +1,7 @@
-"""Options of the commands that run methods or say what it costs, and the experiment they mean.
+"""Options shared by commands that run or plan methods, and the experiment they describe.
 
-Typer reads a command's options off its parameters, so that each command lists them; what they mean
-together is said here alone.
+Typer reads options from each command's parameters, so every command repeats the names; their
+combined meaning is defined here only.
 """
 
 from __future__ import annotations
@@ -21,29 +21,41 @@ if TYPE_CHECKING:
     from bench.testsets.manifest import TestSet
 
 
-MethodsArgument = Annotated[list[str] | None, typer.Argument(help="Methods; else bench.toml's.")]
-EveryOption = Annotated[bool, typer.Option("--all", help="Every method that can run here and now.")]
+MethodsArgument = Annotated[
+    list[str] | None, typer.Argument(help="Methods (default: those in bench.toml).")
+]
+EveryOption = Annotated[
+    bool, typer.Option("--all", help="Run every method whose prerequisites are met.")
+]
 ChangesOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="A setting, as METHOD.NAME=VALUE; may be repeated."),
+    typer.Option("--set", help="Setting as METHOD.NAME=VALUE; may be repeated."),
 ]
-SeedOption = Annotated[int | None, typer.Option(help="Seed of all noise.")]
+SeedOption = Annotated[int | None, typer.Option(help="Random seed (default: from bench.toml).")]
 BatchOption = Annotated[
-    int | None, typer.Option(help="Images at a time; else bench.toml's, or what suits.", min=1)
+    int | None,
+    typer.Option(
+        help=(
+            "Batch size (default: from bench.toml, else 8 on a CPU and as many as fit on a GPU)."
+        ),
+        min=1,
+    ),
 ]
-PriorOption = Annotated[str | None, typer.Option(help="Checkpoint of the prior.")]
-CorrectorOption = Annotated[str | None, typer.Option(help="Checkpoint of the Corrector.")]
+PriorOption = Annotated[str | None, typer.Option(help="Prior checkpoint.")]
+CorrectorOption = Annotated[str | None, typer.Option(help="Corrector checkpoint.")]
 WeightsOption = Annotated[
     list[str] | None,
-    typer.Option(help="Checkpoint of any network, as KIND=FILE; may be repeated."),
+    typer.Option(help="Checkpoint of any network as KIND=FILE; may be repeated."),
 ]
-RepeatOption = Annotated[int, typer.Option(help="Repetitions, each with noise of its own.", min=1)]
+RepeatOption = Annotated[
+    int, typer.Option(help="Number of repetitions, each with its own noise.", min=1)
+]
 PrecisionOption = Annotated[
     Literal["float32", "bfloat16", "float16"] | None,
-    typer.Option(help="What networks compute in; else bench.toml's."),
+    typer.Option(help="Precision of the networks (default: from bench.toml)."),
 ]
 CompiledOption = Annotated[
-    bool, typer.Option("--compile", help="Compile networks: a minute first, quicker then.")
+    bool, typer.Option("--compile", help="Compile the networks; takes about a minute once.")
 ]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that fails.")]
 
@@ -62,10 +74,10 @@ def chosen_experiment(
     precision: Precision | None = None,
     compiled: bool = False,
 ) -> Experiment:
-    """Return the experiment that the options describe; the rest comes from bench.toml.
+    """Return the experiment described by the options, with defaults from bench.toml.
 
     Raises:
-        WrongUsage: a setting or a checkpoint that is not of the form its option wants.
+        WrongUsage: a setting or checkpoint is malformed.
     """
     from bench.api.results import experiment_on
 
@@ -83,10 +95,10 @@ def chosen_experiment(
 
 
 def check_methods(methods: list[str] | None, every: bool) -> None:
-    """Return whether the choice of methods is one.
+    """Check that methods are not given together with --all.
 
     Raises:
-        WrongUsage: there are two.
+        WrongUsage: both are given.
     """
     if every and methods:
         raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
@@ -105,10 +117,10 @@ def chosen_methods(
 
 
 def changed_settings(changes: list[str]) -> dict[str, dict[str, Any]]:
-    """Return method -> setting -> value of --set, whose values are read as TOML.
+    """Parse --set into method -> setting -> value, with values read as TOML.
 
     Raises:
-        WrongUsage: a change that is not METHOD.NAME=VALUE.
+        WrongUsage: an item is not METHOD.NAME=VALUE.
     """
     settings: dict[str, dict[str, Any]] = {}
     for change in changes:
@@ -121,10 +133,10 @@ def changed_settings(changes: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def chosen_weights(choices: list[str], **options: str | None) -> dict[str, str]:
-    """Return kind -> checkpoint of --weights and of the options for single kinds.
+    """Return kind -> checkpoint from --weights, --prior and --corrector.
 
     Raises:
-        WrongUsage: a choice that is not KIND=FILE.
+        WrongUsage: an item is not KIND=FILE.
     """
     chosen = {kind: file for kind, file in options.items() if file}
     for choice in choices:

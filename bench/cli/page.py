@@ -1,4 +1,4 @@
-"""The page of `bench report`: what it shows, and saying where it is."""
+"""HTML page of `bench report`."""
 
 from __future__ import annotations
 
@@ -28,14 +28,13 @@ def save_page(
     show: bool,
     reference: str | None = None,
 ) -> None:
-    """Write the page of these methods, or of all, and say where it is; `show` opens it.
+    """Write the HTML page and print its path; `show` opens it in a browser.
 
-    It is of the test set named here or in bench.toml, else of all that have results. One that is
-    `opened` is not opened and hashed again.
+    The page covers the named test set or that of bench.toml, else all test sets with results. The
+    test set `opened`, if given, is not hashed again.
 
     Raises:
-        BenchError: there are no results, a test set is not what was prepared, or the folder can't
-            be written.
+        BenchError: there are no results, a test set has changed, or the folder cannot be written.
     """
     from bench.api.testsets import testset_folder
     from bench.report.page import write_page
@@ -55,7 +54,7 @@ def save_page(
 
 
 def _with_results(here: Workspace, methods: Sequence[str]) -> list[str]:
-    """Return the test sets on which all of these methods (default: any) have results."""
+    """Return the test sets on which all given methods (default: any) have results."""
     from bench.api.testsets import prepared_testsets
     from bench.store.run import list_runs
 
@@ -73,7 +72,7 @@ def _section(
     metrics: Sequence[Measure],
     reference: str | None,
 ) -> Section:
-    """Return a test set with its runs and a table per measured protocol."""
+    """Return a test set with its runs and one table per measured protocol."""
     from bench.api.results import columns_of
     from bench.core.paths import resource
     from bench.metrics.protocol import protocols

@@ -1,4 +1,4 @@
-"""The command that says what a suite will cost before it is run."""
+"""Command that estimates the cost of a suite: plan."""
 
 from __future__ import annotations
 
@@ -40,11 +40,10 @@ def plan(
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
 ) -> None:
-    """Say what `bench run` will cost: NFE, time, disk; what is done costs nothing.
+    """Estimate the cost of `bench run`: NFE, time and disk space. Finished work costs nothing.
 
-    Calls are counted exactly. Times come from a rehearsal on this machine, in which networks
-    compute a few calls only; scoring and compiling are not in them. With several GPUs it is the
-    time of one.
+    NFE is exact. Times are extrapolated from a few network calls on this machine and exclude
+    scoring and compilation. With several GPUs, the time is that of one.
     """
     from bench.engine.forecast import forecast_suite
     from bench.engine.models import choose_device
@@ -69,7 +68,7 @@ def plan(
 
 
 def _print(forecasts: list[Forecast], device: str) -> None:
-    """Print a row per method and the known totals."""
+    """Print one row per method and the totals."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

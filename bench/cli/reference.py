@@ -1,4 +1,4 @@
-"""The commands about reference sets: add, list."""
+"""Commands for reference sets: add, list."""
 
 from __future__ import annotations
 
@@ -12,42 +12,48 @@ ReferenceOption = Annotated[
     str | None,
     typer.Option(
         "--reference",
-        help="What set metrics such as FID compare with: a reference, test set, folder, archive or "
-        "statistics file (default: bench.toml's, the recipe's, or the originals).",
+        help=(
+            "Reference set of FID and other set metrics: a reference, test set, folder, "
+            "archive or statistics file (default: from bench.toml or the recipe, else the "
+            "originals)."
+        ),
     ),
 ]
 
 DeviceOption = Annotated[
     str,
-    typer.Option("--device", help="Where metrics are computed: auto, cpu, cuda (all) or cuda:N."),
+    typer.Option("--device", help="Device of the metrics: auto, cpu, cuda (all GPUs) or cuda:N."),
 ]
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="Name for `--reference`.")],
+    name: Annotated[str, typer.Argument(help="Name of the reference set.")],
     source: Annotated[
         str,
-        typer.Argument(help="Test set, folder or archive of images, or statistics (.npz, .pth)."),
+        typer.Argument(
+            help="Test set, folder or archive of images, or statistics file (.npz, .pth)."
+        ),
     ],
     extractor: Annotated[
         list[str] | None,
         typer.Option(
-            help="clean-fid, torch-fidelity, pytorch-fid or vgg16; may be repeated "
-            "(default: all that can run; pytorch-fid for statistics)."
+            help=(
+                "Feature extractor: clean-fid, torch-fidelity, pytorch-fid or vgg16; may be "
+                "repeated (default: all available; pytorch-fid for a statistics file)."
+            )
         ),
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Resize images to this many pixels.", min=16)
-    ] = None,
+    size: Annotated[int | None, typer.Option(help="Resize images to SIZE pixels.", min=16)] = None,
     keep_features: Annotated[
-        bool, typer.Option("--keep-features", help="Keep features, for KID and KD-VGG16.")
+        bool,
+        typer.Option("--keep-features", help="Keep the features, which KID and KD-VGG16 need."),
     ] = False,
     images: Annotated[
-        int | None, typer.Option(help="Images that a statistics file was made from.", min=2)
+        int | None, typer.Option(help="Number of images behind a statistics file.", min=2)
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Compute the statistics of clean images, which FID compares results with; resumable."""
+    """Compute the statistics of a set of clean images for FID. The command resumes."""
     from bench.api.references import add_reference
 
     made = add_reference(

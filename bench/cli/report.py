@@ -1,4 +1,4 @@
-"""The command `report`: tables of results, of one's own choice or of the paper, and strips."""
+"""Command that prints tables: report."""
 
 from __future__ import annotations
 
@@ -29,51 +29,58 @@ OFF = 3  # the exit code of --check
 
 
 def report(
-    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else all.")] = None,
+    methods: Annotated[list[str] | None, typer.Argument(help="Methods (default: all).")] = None,
     testset_name: TestsetOption = None,
     number: Annotated[
-        int | None, typer.Option("--table", help="A table of the paper by its number, 1 to 4.")
+        int | None, typer.Option("--table", help="Number of the paper's table, 1 to 4.")
     ] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A Markdown table.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Every number at full precision.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX booktabs table.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON with full precision.")] = False,
     strip: Annotated[
-        Path | None, typer.Option(help="Also save a strip of faces, LR to GT, as PNG.")
+        Path | None, typer.Option(help="Also save a PNG strip of faces from LR to HR.")
     ] = None,
-    faces: Annotated[int, typer.Option(help="Faces in the strip.", min=1)] = 6,
-    protocol: Annotated[Shown, typer.Option(help="By which it was measured.")] = "strict",
+    faces: Annotated[int, typer.Option(help="Number of faces in the strip.", min=1)] = 6,
+    protocol: Annotated[Shown, typer.Option(help="Measurement protocol.")] = "strict",
     names: MetricOption = None,
     preset: PresetOption = None,
     reference: ReferenceOption = None,
     groups: Annotated[
         Path | None,
         typer.Option(
-            "--groups", help="CSV file with the columns image and group: values per group and gaps."
+            "--groups",
+            help=(
+                "CSV file with columns image and group: print values per group "
+                "and the gaps between groups."
+            ),
         ),
     ] = None,
     costs: Annotated[
-        bool, typer.Option("--costs", help="Add seconds, NFE and peak memory.")
+        bool, typer.Option("--costs", help="Add columns for seconds, NFE and peak memory.")
     ] = False,
     html: Annotated[
         Path | None,
-        typer.Option(help="Also write a page, a folder; of every test set where none is named."),
+        typer.Option(help="Also write an HTML page into this folder (default: all test sets)."),
     ] = None,
     show: Annotated[
-        bool, typer.Option("--open", help="Open that page; without --html it is results/page.")
+        bool,
+        typer.Option("--open", help="Open the page in a browser (default folder: results/page)."),
     ] = False,
-    intervals: Annotated[bool, typer.Option("--intervals", help="Show 95 % intervals.")] = False,
+    intervals: Annotated[
+        bool, typer.Option("--intervals", help="Show 95% confidence intervals.")
+    ] = False,
     beside: Annotated[
         bool, typer.Option("--beside", help="Show published values, differences and verdicts.")
     ] = False,
     check: Annotated[
         bool,
         typer.Option(
-            "--check", help="Exit with 3 when a value comparable with a published one is off."
+            "--check", help="Exit with 3 if a comparable value differs from the published one."
         ),
     ] = False,
 ) -> None:
-    """Print the table of a test set's results, with best, second best and ties marked."""
+    """Print the results of a test set as a table with best, second best and ties marked."""
     here = workspace()
     names = named_metrics(names, preset)
     flags = dict(zip(get_args(Format), (latex, csv, markdown, json), strict=True))
@@ -88,7 +95,7 @@ def report(
             tables += _per_group(tables[0], groups, testset)
     elif methods or names or costs or strip or groups:
         raise WrongUsage(
-            "--table has methods and metrics of its own: leave yours, --strip and --groups out."
+            "--table defines its own methods and metrics: remove yours, --strip and --groups."
         )
     else:
         tables = _paper_tables(here, testset_name, number, protocol, reference)
@@ -115,7 +122,7 @@ def own_table(
     costs: bool,
     reference: str | None,
 ) -> Table:
-    """Return the table of these methods (default: all) by these metrics (default: bench.toml's)."""
+    """Return the table of the given methods (default: all) and metrics (default: bench.toml's)."""
     from bench.api.results import chosen_metrics, collected
 
     metrics = chosen_metrics(here, names)
@@ -131,7 +138,7 @@ def _per_group(table: Table, file: Path, testset: TestSet) -> list[Table]:
 def _paper_tables(
     here: Workspace, testset_name: str | None, number: int, protocol: Shown, reference: str | None
 ) -> list[Table]:
-    """Return a table of the paper on the named test set, or on all that it has values for."""
+    """Return a table of the paper for the named test set, or for all that it covers."""
     from bench.api.results import chosen_metrics, columns_of
     from bench.api.testsets import prepared_testsets
     from bench.core.paths import resource
@@ -189,10 +196,10 @@ def _print(
 
 
 def _check(tables: Sequence[Table]) -> None:
-    """Name the values that are comparable with a published one and off.
+    """Print comparable values that differ from the published ones.
 
     Raises:
-        typer.Exit: there is one.
+        typer.Exit: at least one differs.
     """
     from bench.report.tables.check import claims
 

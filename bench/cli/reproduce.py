@@ -1,4 +1,4 @@
-"""The command that makes a published table from an empty machine: reproduce."""
+"""Command that reproduces published tables and figures: reproduce."""
 
 from __future__ import annotations
 
@@ -20,34 +20,37 @@ if TYPE_CHECKING:
 
 def reproduce(
     name: Annotated[
-        str, typer.Argument(help="table1 to table4, figure4, figure7, or another suite.")
+        str, typer.Argument(help="Suite: table1 to table4, figure4, figure7, or another.")
     ],
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="In small: 64 px, with the networks that ship.")
+        bool, typer.Option("--embedded", help="Reproduce it at 64 px with the embedded networks.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the steps with their state and cost only.")
+        bool, typer.Option("--dry-run", help="Only print the steps with their state and cost.")
     ] = False,
-    count: Annotated[int | None, typer.Option(help="Images per test set; else all.", min=1)] = None,
+    count: Annotated[
+        int | None, typer.Option(help="Images per test set (default: all).", min=1)
+    ] = None,
     scale: Annotated[
-        list[int] | None, typer.Option(help="Scales of the table; several may follow. Else all.")
+        list[int] | None,
+        typer.Option(help="Scale; may be repeated (default: all scales of the table)."),
     ] = None,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="Images of the test sets: DIR, or DATASET=DIR; may be repeated."),
+        typer.Option(help="Images of the test sets as DIR or DATASET=DIR; may be repeated."),
     ] = None,
     training_images: Annotated[
-        Path | None, typer.Option(help="Folder or zip of faces that Correctors are trained on.")
+        Path | None, typer.Option(help="Folder or zip of faces for training Correctors.")
     ] = None,
     training_steps: Annotated[
-        int | None, typer.Option(help="Steps of that training; else the paper's 100,000.", min=1)
+        int | None, typer.Option(help="Training steps (default: the paper's 100,000).", min=1)
     ] = None,
     changes: ChangesOption = None,
 ) -> None:
-    """Make a table or figure of a paper: fetch weights, train, prepare, run, measure, print.
+    """Reproduce a table or figure of a paper: weights, training, test sets, runs, metrics, table.
 
-    Steps that are done are kept, so the same command resumes. What only a person can do, such as
-    accepting a licence, is named, and the methods that need it are left out until then.
+    Finished steps are kept, so the same command resumes. Steps that need you, such as accepting a
+    licence, are listed, and methods that depend on them are skipped until then.
     """
     from bench.reproduce.stages import reproduce as carry_out
     from bench.reproduce.stages import result_tables
@@ -77,28 +80,28 @@ def reproduce(
     if not dry_run and states["missing"] + states["failed"]:
         raise BenchError(
             f"The table is not complete, {states['failed']} steps failed and {states['missing']} "
-            "need you, as said above: the same command goes on from here."
+            "need you, as said above: run the same command to continue."
         )
 
 
 def _sources(given: list[str]) -> dict[str, str]:
-    """Return recipe -> source; "" is for every recipe.
+    """Return recipe -> source; the key "" stands for every recipe.
 
     Raises:
-        WrongUsage: two sources for one recipe.
+        WrongUsage: a recipe has two sources.
     """
     sources: dict[str, str] = {}
     for text in given:
         recipe, equals, place = text.partition("=")
         key, value = (recipe, place) if equals and "/" not in recipe else ("", text)
         if key in sources:
-            raise WrongUsage(f"--source {text} is a second one for {key or 'all'}: give one.")
+            raise WrongUsage(f"--source {text} is a second source for {key or 'all'}: give one.")
         sources[key] = value
     return sources
 
 
 def _print(step: Step, root: Path) -> None:
-    """Print a step in one line, with paths from the workspace's root."""
+    """Print a step on one line, with paths relative to the workspace."""
     digest = f" {step.digest[:12]}" if step.digest else ""
     note = f"  {step.note}".replace(f"{root}{os.sep}", "") if step.note else ""
     say(f"  {step.state:8} {step.name}{digest}{note}")

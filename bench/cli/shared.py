@@ -1,4 +1,4 @@
-"""Helpers of several commands: output, the workspace, the chosen test set."""
+"""Shared helpers of commands: output, workspace, test set."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 TestsetOption = Annotated[
     str | None,
-    typer.Option("--testset", help="Name of the test set; else bench.toml's, or the last one."),
+    typer.Option(
+        "--testset", help="Test set (default: from bench.toml, else the last one prepared)."
+    ),
 ]
 
 
 def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
-    """Print a text whose names may come from outside; control characters are shown."""
+    """Print a text that may contain foreign names, with control characters escaped."""
     from bench.report.renderers.escape import visible
 
     stream = sys.stderr if err else sys.stdout
@@ -29,7 +31,7 @@ def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text of ours in the terminal's encoding; typer's own would force UTF-8."""
+    """Print a text in the terminal's encoding; typer.echo would force UTF-8."""
     print(text, end="\n" if nl else "", file=sys.stderr if err else sys.stdout, flush=True)
 
 
@@ -55,17 +57,17 @@ def value_of(text: str) -> Any:
 
 
 def workspace() -> Workspace:
-    """Open the workspace around the current folder."""
+    """Open the workspace of the current folder."""
     from bench.api.workspace import workspace as opened
 
     return opened()
 
 
 def open_testset_named(here: Workspace, name: str | None) -> TestSet:
-    """Open the test set of this name, else bench.toml's, else the last one prepared.
+    """Open the named test set, else bench.toml's, else the last one prepared.
 
     Raises:
-        BenchError: there is none, or a file has changed.
+        BenchError: the test set does not exist, or a file has changed.
     """
     from bench.api.testsets import choose_testset, testset_folder
     from bench.testsets.manifest import open_testset
@@ -78,10 +80,10 @@ def open_testset_named(here: Workspace, name: str | None) -> TestSet:
 
 
 def size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
-    """Return size and scale of the test set to work on, or of the one to be prepared first.
+    """Return size and scale of the chosen test set, or the defaults if none is prepared.
 
     Raises:
-        BenchError: the named test set does not exist, or a manifest is wrong.
+        BenchError: the named test set does not exist, or its manifest is invalid.
     """
     from bench.api.testsets import last_prepared, prepared_testsets, testset_folder
     from bench.testsets.manifest import read_manifest

@@ -1,4 +1,4 @@
-"""The commands that share results: export, compare."""
+"""Commands that share results: export, compare."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def export(
-    out: Annotated[Path, typer.Option("--out", help="The archive to write, FILE.tar.")],
-    methods: Annotated[list[str] | None, typer.Argument(help="Methods; else all.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Archive to write (.tar).")],
+    methods: Annotated[list[str] | None, typer.Argument(help="Methods (default: all).")] = None,
     testset_name: TestsetOption = None,
     pictures: Annotated[
-        bool, typer.Option("--pictures", help="Pack the restored pictures, too.")
+        bool, typer.Option("--pictures", help="Include the restored images.")
     ] = False,
 ) -> None:
-    """Pack results into one archive: table, scores, provenance and the hashes of everything.
+    """Pack results into one archive: table, scores, provenance and hashes.
 
-    The test set's own pictures stay here.
+    The images of the test set are not included.
     """
     from bench.report import to_csv, to_json, to_markdown
     from bench.report.tables.runs import find_runs
@@ -37,7 +37,7 @@ def export(
     from bench.sharing.export import export_files
 
     if out.suffix != ".tar":
-        raise WrongUsage(f"--out {out} is no name of an archive: call it {out.stem}.tar.")
+        raise WrongUsage(f"--out {out} is not a .tar file: use {out.stem}.tar.")
     here = workspace()
     testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
@@ -54,17 +54,19 @@ def compare(
     one: Annotated[
         str,
         typer.Argument(
-            metavar="A", help="Archive, folder of results, or run by its name; ARCHIVE:RUN chooses."
+            metavar="A", help="Archive, results folder or run; ARCHIVE:RUN selects a run."
         ),
     ],
-    other: Annotated[str, typer.Argument(metavar="B", help="The same.")],
+    other: Annotated[
+        str, typer.Argument(metavar="B", help="Archive, results folder or run to compare with.")
+    ],
     testset_name: TestsetOption = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Markdown tables.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Every number at full precision.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON with full precision.")] = False,
 ) -> None:
     """Compare two results: configuration differences and paired per-image score differences.
 
-    Of several results on either side those that belong together are compared.
+    If a side has several results, matching ones are compared.
     """
     from rich.console import Console
 
@@ -86,10 +88,10 @@ def compare(
 
 
 def _results_called(name: str, here: Workspace, testset_name: str | None) -> list[Result]:
-    """Resolve a name on the command line: archive, folder, either with a run, or a run.
+    """Resolve an argument to results: an archive or folder, optionally with :RUN, or a run.
 
     Raises:
-        BenchError: nothing, or it can't be read.
+        BenchError: nothing matches, or it cannot be read.
     """
     from bench.sharing.results import choose, folder_result
 
@@ -101,7 +103,7 @@ def _results_called(name: str, here: Workspace, testset_name: str | None) -> lis
     if results:
         return choose(results, run, str(place)) if run else results
     if place.suffix == ".tar" and not place.exists():
-        raise WrongUsage(f"{place} is not there: give an archive that `bench export` wrote.")
+        raise WrongUsage(f"{place} does not exist: give an archive that `bench export` wrote.")
     from bench.report.tables.runs import find_runs
 
     testset = open_testset_named(here, testset_name)
@@ -110,10 +112,10 @@ def _results_called(name: str, here: Workspace, testset_name: str | None) -> lis
 
 
 def _results_at(place: Path, here: Workspace) -> list[Result]:
-    """Return the results in an archive or folder; none if there is neither.
+    """Return the results in an archive or folder; empty if neither exists.
 
     Raises:
-        BenchError: they can't be read, or the archive has none.
+        BenchError: the results cannot be read, or the archive has none.
     """
     from bench.sharing.bundle import open_bundle
     from bench.sharing.results import bundle_results, folder_result
@@ -128,7 +130,7 @@ def _results_at(place: Path, here: Workspace) -> list[Result]:
 
 
 def _metrics(here: Workspace, result: Result) -> Sequence[Measure]:
-    """All measured columns, as they measure the test set of a result."""
+    """Return all measured columns, configured for a result's test set."""
     from bench import metrics
     from bench.metrics.recognition import configured
 

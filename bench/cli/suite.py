@@ -1,4 +1,4 @@
-"""The commands that make results: run, evaluate."""
+"""Commands that produce results: run, evaluate."""
 
 from __future__ import annotations
 
@@ -49,23 +49,30 @@ Choice = Literal["strict", "paper", "both", "daps", "pnp-dm"]
 """Protocols by which results are measured."""
 
 ProtocolOption = Annotated[
-    Choice, typer.Option("--protocol", help="strict, or the released scripts' for comparison.")
+    Choice,
+    typer.Option(
+        "--protocol",
+        help="Measurement protocol: strict (default), or that of a paper's released code.",
+    ),
 ]
 MetricOption = Annotated[
     list[str] | None,
-    typer.Option("--metric", help="A metric; may be repeated. Else bench.toml's."),
+    typer.Option("--metric", help="Metric; may be repeated (default: those in bench.toml)."),
 ]
 PresetOption = Annotated[
     str | None,
-    typer.Option("--metrics-preset", help="Metrics by a name: paper, blind-2025 or ntire-faces."),
+    typer.Option(
+        "--metrics-preset",
+        help="Named set of metrics: paper, blind-2025, ntire-faces or protocols.",
+    ),
 ]
 
 
 def named_metrics(names: list[str] | None, preset: str | None) -> list[str] | None:
-    """Return the metrics of --metrics-preset and --metric; None without either.
+    """Return the metrics of --metrics-preset and --metric; None if neither is given.
 
     Raises:
-        WrongUsage: there is no such preset.
+        WrongUsage: the preset does not exist.
     """
     from bench.metrics.presets import metrics_preset
 
@@ -94,10 +101,10 @@ def run(
     cpus_per_worker: CpusOption = None,
     gpus_per_worker: GpusOption = None,
 ) -> None:
-    """Run methods on a test set and score their results; what is done already is kept.
+    """Run methods on a test set and score the results. Finished work is kept.
 
-    An image that a method fails on is recorded with the reason and the rest goes on; the same
-    command tries it again.
+    If a method fails on an image, the reason is recorded and the run continues; run the same
+    command to retry.
     """
     from bench.api.results import chosen_metrics
     from bench.engine.run import run_suite
@@ -135,16 +142,16 @@ def run(
 
 
 def tell_failures(finished: Sequence[Finished]) -> None:
-    """End with what failed, if anything did.
+    """Report failed images.
 
     Raises:
-        BenchError: an image failed.
+        BenchError: at least one image failed.
     """
     from bench.engine.run import describe
 
     lost = [describe(item.run.spec.method, item.failed) for item in finished if item.failed]
     if lost:
-        raise BenchError(f"{' '.join(lost)} The same command tries them again.")
+        raise BenchError(f"{' '.join(lost)} Run the same command to retry.")
 
 
 def evaluate(
@@ -154,13 +161,13 @@ def evaluate(
     preset: PresetOption = None,
     reference: ReferenceOption = None,
     require_all: Annotated[
-        bool, typer.Option("--require-all", help="Fail where a metric can't be computed.")
+        bool, typer.Option("--require-all", help="Fail if a metric cannot be computed.")
     ] = False,
     device: DeviceOption = "auto",
     place: PlaceOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Score every result on a test set by the metrics that it lacks."""
+    """Compute missing metrics for all results on a test set."""
     from bench.api.results import chosen_metrics
 
     machines = opened(place, workers)
@@ -181,7 +188,7 @@ def _reasons(
     protocol: Choice,
     reference: str | None,
 ) -> list[str]:
-    """Return a sentence per reason why metrics cannot be computed here."""
+    """Return one sentence per reason why metrics cannot be computed."""
     from bench.api.results import columns_of
     from bench.report.tables.collect import impossible
 
@@ -201,7 +208,7 @@ def score(
     reference: str | None = None,
     device: str = "auto",
 ) -> None:
-    """Score all runs on a test set; say which metrics can't be computed here."""
+    """Score all runs on a test set and print which metrics cannot be computed."""
     from bench.api.references import reference_of
     from bench.metrics.evaluate import score_runs
     from bench.metrics.protocol import protocols

@@ -1,4 +1,4 @@
-"""The command that runs a method with many settings."""
+"""Command that runs a method with many settings: sweep."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class ManySettings(TyperCommand):
 
 def sweep(
     ctx: typer.Context,
-    method: Annotated[str, typer.Argument(help="The method, before all options.")],
+    method: Annotated[str, typer.Argument(help="Method; put it before all options.")],
     grid: Annotated[
-        bool, typer.Option("--grid", help="Run all combinations, not one change at a time.")
+        bool, typer.Option("--grid", help="Run all combinations instead of one change at a time.")
     ] = False,
     variants: Annotated[
-        bool, typer.Option("--variants", help="Also run the variants that the method names.")
+        bool, typer.Option("--variants", help="Also run the method's named variants (ablations).")
     ] = False,
     testset_name: TestsetOption = None,
     changes: ChangesOption = None,
@@ -93,11 +93,11 @@ def sweep(
     cpus_per_worker: CpusOption = None,
     gpus_per_worker: GpusOption = None,
 ) -> None:
-    """Run a method with many settings, and score its results.
+    """Run a method with many settings and score the results.
 
-    Every setting of the method is an option that takes several values. Without --grid they are
-    changed one at a time: a run with the settings of bench.toml, and one more for each value. What
-    is done already is kept.
+    Every setting of the method is an option that takes several values. Without --grid, settings
+    change one at a time: one run with the settings of bench.toml, and one for each value. Finished
+    work is kept.
     """
     from bench.engine.sweep import Point, combinations, one_at_a_time, run_sweep, variants_of
     from bench.methods import find_method
@@ -115,7 +115,7 @@ def sweep(
         points += variants_of(chosen)
     elif not values:
         raise WrongUsage(
-            "Nothing is to be changed: give a setting with its values, such as --steps 20 50, "
+            "Nothing to sweep: give a setting with its values, such as --steps 20 50, "
             "or --variants."
         )
     experiment = chosen_experiment(
@@ -141,10 +141,10 @@ def sweep(
 
 
 def _values(method: Method[Any], scale: int, ctx: typer.Context) -> dict[str, list[Any]]:
-    """Return setting -> values of each option that names a setting.
+    """Return setting -> values from the options that name settings.
 
     Raises:
-        WrongUsage: an option that is neither a setting nor the command's, or has no values.
+        WrongUsage: an option is unknown or has no values.
     """
     swept: dict[str, list[str]] = ctx.meta[SWEPT]
     settings = [field.name for field in dataclasses.fields(method.settings(scale))]
@@ -157,6 +157,6 @@ def _values(method: Method[Any], scale: int, ctx: typer.Context) -> dict[str, li
             hint = suggestion(option, known, f"it has --{', --'.join(settings)}.")
             raise WrongUsage(f"{method.name} has no setting {name!r}: {hint}")
         if not texts:
-            raise WrongUsage(f"{option} needs values behind it, such as {option} 1 2.")
+            raise WrongUsage(f"{option} needs values, such as {option} 1 2.")
         values[name] = [value_of(text) for text in texts]
     return values

@@ -1,7 +1,6 @@
-"""The commands that train: a prior, a Corrector, or SR3.
+"""Commands that train networks: prior, crt, sr3, again.
 
-Each is a function from the options that are its own to a task; `_command` adds those that all of
-them share, and trains it.
+Each function maps its own options to a task; `_command` adds the shared options and trains.
 """
 
 import inspect
@@ -21,33 +20,34 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Degradation = Literal["bicubic", "blind", "severe"]
 
 Data = Annotated[Path, typer.Option(help="Folder or zip of face images.")]
-Out = Annotated[Path, typer.Option(help="Folder for checkpoint, weights, pictures and log.")]
-Size = Annotated[int, typer.Option(help="Height and width in pixels.")]
+Out = Annotated[Path, typer.Option(help="Output folder for checkpoints, weights, samples and log.")]
+Size = Annotated[int, typer.Option(help="Image size in pixels.")]
 Configuration = Annotated[
     Literal["small", "paper"],
     typer.Option("--preset", help="paper: batch 32, 100k steps, AdamW 1e-5, EMA 0.9999."),
 ]
 Start = Annotated[
     Path | None,
-    typer.Option("--start-from", help="Weights of the same architecture to begin with."),
+    typer.Option("--start-from", help="Initial weights, of the same architecture."),
 ]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps.", min=1)]
-Batch = Annotated[int | None, typer.Option(help="Images per step, over all processes.", min=1)]
+Batch = Annotated[int | None, typer.Option(help="Images per step over all processes.", min=1)]
 Accumulate = Annotated[
-    int | None, typer.Option(help="Passes that a step's images are split into.", min=1)
+    int | None, typer.Option(help="Gradient accumulation: passes per step.", min=1)
 ]
-Rate = Annotated[
-    float | None, typer.Option("--learning-rate", help="Highest learning rate.", min=0)
-]
-Ema = Annotated[float | None, typer.Option(help="Decay of the averaged weights.", min=0, max=1)]
-Seed = Annotated[int | None, typer.Option(help="Seed of weights, batches and noise.")]
+Rate = Annotated[float | None, typer.Option("--learning-rate", help="Peak learning rate.", min=0)]
+Ema = Annotated[float | None, typer.Option(help="Decay of the EMA of the weights.", min=0, max=1)]
+Seed = Annotated[int | None, typer.Option(help="Random seed of weights, batches and noise.")]
 Autocast = Annotated[
-    Precision | None, typer.Option(help="bfloat16 is faster where the processor has it.")
+    Precision | None,
+    typer.Option(help="Training precision; bfloat16 is faster on hardware that supports it."),
 ]
-Compiled = Annotated[bool, typer.Option("--compile", help="Compile the network: minutes, once.")]
-Every = Annotated[int, typer.Option(help="Steps from one saved state to the next.", min=1)]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="Compile the network; takes minutes once.")
+]
+Every = Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)]
 Changed = Annotated[
-    bool, typer.Option("--changed-data", help="Go on though the images are not the same.")
+    bool, typer.Option("--changed-data", help="Resume even if the images have changed.")
 ]
 
 
@@ -87,7 +87,7 @@ def _train(
 
 
 def _command(task_of: Callable[..., "Task"]) -> Callable[..., None]:
-    """Return the command that trains the task described by a function of its options."""
+    """Return the command that trains the task returned by a function."""
     own = inspect.signature(task_of).parameters
     shared = dict(inspect.signature(_train).parameters)
     del shared["task"]
@@ -111,10 +111,10 @@ def _command(task_of: Callable[..., "Task"]) -> Callable[..., None]:
 def prior(
     size: Size = 64,
     prediction: Annotated[
-        Literal["eps", "v"], typer.Option(help="What the network predicts: eps or the velocity v.")
+        Literal["eps", "v"], typer.Option(help="Prediction target: eps or v (velocity).")
     ] = "v",
 ) -> "Task":
-    """Train a diffusion prior. The same command resumes an interrupted training."""
+    """Train a diffusion prior. Run the same command to resume."""
     from bench.training.tasks import prior_task
 
     return prior_task(size, prediction)
@@ -123,23 +123,24 @@ def prior(
 @_command
 def crt(
     scale: Annotated[
-        int | None, typer.Option(help="Scale that it corrects for, of the bicubic degradation: 8.")
+        int | None,
+        typer.Option(help="Downscaling factor of the bicubic degradation (default: 8)."),
     ] = None,
     degradation: Annotated[
-        Degradation, typer.Option(help="What it corrects, as in `bench prepare`.")
+        Degradation, typer.Option(help="Degradation to correct: bicubic, blind or severe.")
     ] = "bicubic",
     size: Size = 64,
-    k: Annotated[int, typer.Option(help="Spacing of the condition's grid.")] = 2,
+    k: Annotated[int, typer.Option(help="Spacing k of the condition's grid in pixels.")] = 2,
     form: Annotated[
         Literal["paper", "released"],
-        typer.Option(help="Loss: the paper's (Eq. 15 to 18) or the released code's."),
+        typer.Option(help="Loss: paper (Eq. 15 to 18) or released (that of the code)."),
     ] = "paper",
     prior: Annotated[
         Path | None,
-        typer.Option(help="Prior whose noise estimates it learns from; else the noise itself."),
+        typer.Option(help="Prior whose noise estimates replace the true noise in training."),
     ] = None,
 ) -> "Task":
-    """Train a Corrector for DPI; stopped or killed, the same command goes on."""
+    """Train a Corrector for DPI. Run the same command to resume."""
     from bench.training.tasks import corrector_task
 
     if scale is None:
@@ -149,26 +150,28 @@ def crt(
 
 @_command
 def sr3(
-    scale: Annotated[int, typer.Option(help="Scale that it restores.")] = 8,
+    scale: Annotated[int, typer.Option(help="Downscaling factor.")] = 8,
     size: Size = 64,
     norm: Annotated[Literal["l1", "l2"], typer.Option(help="Norm of the loss.")] = "l1",
 ) -> "Task":
-    """Train SR3's network; stopped or killed, the same command goes on."""
+    """Train SR3's network. Run the same command to resume."""
     from bench.training.tasks import sr3_task
 
     return sr3_task(size, scale, norm)
 
 
 def again(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint that `bench train` wrote.")],
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint written by `bench train`.")],
     data: Data,
     out: Out,
     start: Start = None,
-    steps: Annotated[int | None, typer.Option(help="Fewer steps, to try it.", min=1)] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Number of steps (default: the card's).", min=1)
+    ] = None,
     every: Every = 500,
     changed_data: Changed = False,
 ) -> None:
-    """Train a network again, as the card in its header says; the same command goes on."""
+    """Retrain a network from the card in its header. Run the same command to resume."""
     from bench.training.again import train_again
 
     if path := train_again(checkpoint, data, out, start, steps, every, changed_data):

@@ -1,4 +1,4 @@
-"""The commands about weights: list, get, add, verify."""
+"""Commands for weights: list, get, add, convert, verify."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def show(
-    name: Annotated[str | None, typer.Argument(help="Tell all about this one.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show all details of one network.")] = None,
 ) -> None:
-    """List the networks that ship, and the public ones with whether they are here."""
+    """List embedded networks, and public ones with their availability."""
     from bench.core.paths import checkpoints
     from bench.metrics.backbones import BACKBONES, LPIPS, missing_backbones
     from bench.networks.registry.places import place
@@ -61,12 +61,13 @@ def _describe(record: PublicCheckpoint) -> None:
 
 
 def get(
-    name: Annotated[str, typer.Argument(help="A name of `bench weights list`.")],
+    name: Annotated[str, typer.Argument(help="Name from `bench weights list`.")],
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Accept a non-commercial licence unasked.")
+        bool,
+        typer.Option("--accept-licence", help="Accept a non-commercial licence without asking."),
     ] = False,
 ) -> None:
-    """Download weights, verified by hash; an interrupted download goes on."""
+    """Download weights and verify their hash. Interrupted downloads resume."""
     from bench.metrics.backbones import LPIPS, fetch_backbones
 
     if name == LPIPS:
@@ -92,18 +93,21 @@ def get(
 
 
 def _ask(file: str, licence: str, accept_licence: bool) -> None:
-    """Ask for consent to a licence.
+    """Ask the user to accept a licence.
 
     Raises:
-        BenchError: it is refused, or nobody is there.
+        BenchError: the user declines, or the session is not interactive.
     """
     say(f"{file} is under this licence: {licence}")
     if accept_licence:
         return
     if not _at_a_terminal():
-        raise BenchError("Nobody is there to accept it: read it, and add --accept-licence.")
+        raise BenchError(
+            "The licence needs your consent, but the session is not interactive: add "
+            "--accept-licence."
+        )
     if not typer.confirm("Do you accept it?"):
-        raise BenchError(f"{file} was not downloaded, for its licence was not accepted.")
+        raise BenchError(f"{file} was not downloaded because its licence was not accepted.")
 
 
 def _at_a_terminal() -> bool:
@@ -111,10 +115,10 @@ def _at_a_terminal() -> bool:
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="A name of `bench weights list`.")],
-    file: Annotated[Path, typer.Argument(help="The file that you downloaded.")],
+    name: Annotated[str, typer.Argument(help="Name from `bench weights list`.")],
+    file: Annotated[Path, typer.Argument(help="Downloaded file.")],
 ) -> None:
-    """Add a checkpoint that was downloaded by hand, after checking its hash."""
+    """Add a manually downloaded checkpoint after verifying its hash."""
     from bench.networks.registry.obtain import add_weights
     from bench.networks.registry.records import find_record
 
@@ -126,15 +130,15 @@ def add(
 def convert(
     file: Annotated[
         Path,
-        typer.Argument(help="A prior in guided-diffusion's layout, or a folder of diffusers."),
+        typer.Argument(help="Prior in guided-diffusion's layout, or a diffusers folder."),
     ],
-    out: Annotated[Path, typer.Option(help="File to write, .safetensors.")],
+    out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
     size: Annotated[
         int | None,
-        typer.Option(help="Size in pixels that a file was trained for; a folder says it.", min=1),
+        typer.Option(help="Image size in pixels of a guided-diffusion file.", min=1),
     ] = None,
 ) -> None:
-    """Convert a prior that was trained elsewhere, so that its file says for which size."""
+    """Convert a prior trained elsewhere into a file that states its size."""
     from bench.networks.checkpoints import convert_prior
 
     if out.suffix != ".safetensors":
@@ -154,7 +158,7 @@ def _tell_first_use(record: PublicCheckpoint) -> None:
 
 
 def verify() -> None:
-    """Hash all weights again, those that ship and those in the cache, and report differences."""
+    """Verify the hashes of embedded and cached weights."""
     from bench.metrics.backbones import BACKBONES, damaged_backbones, missing_backbones
     from bench.networks.registry.hashes import changed_weights
 
@@ -164,5 +168,5 @@ def verify() -> None:
     for line in found:
         say(line)
     if found:
-        raise BenchError(f"{len(found)} of the weights are not what they should be.")
+        raise BenchError(f"{len(found)} weight files do not match their hashes.")
     say(f"{hashed} files are what they should be.")

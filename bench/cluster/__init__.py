@@ -1,4 +1,4 @@
-"""Work on other machines, by Ray: how a cluster is met, and workers that hold what they loaded.
+"""Work on other machines through Ray: connection, code, and stateful workers.
 
 Nothing here knows what the work is. Functions and items travel by pickle, files by their hash, so
 no disk is shared; bench itself must be installed everywhere, and a worker with other code is

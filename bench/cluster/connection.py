@@ -1,4 +1,4 @@
-"""Address of a cluster, what is sent to it, and the connection of this command."""
+"""Connection of this command to a cluster."""
 
 import logging
 import os
@@ -22,17 +22,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 LOCAL = "ray"
-"""The address that stands for a Ray of this command's own, on this machine."""
+"""Address that starts a local Ray for this command."""
 
 _STORE = 512 * 2**20
-"""Bytes of a local Ray's object store: what is under way fits many times, weights stay on disk."""
+"""Bytes of a local Ray's object store; weights stay on disk, so batches in flight fit easily."""
 
 _AHEAD = 8
-"""Results per worker that may wait for an earlier one."""
+"""Results per worker that may wait for earlier items."""
 
 
 class Cluster:
-    """Machines that work is sent to. The connection is made when it is first needed.
+    """Machines that work is sent to. The connection opens on first use.
 
     `address` is "ray" for a Ray that is started here and ended with this, "auto" for the one that
     runs on this machine, HOST:PORT for the one that this machine is part of, or ray://HOST:PORT
@@ -54,11 +54,11 @@ class Cluster:
     ) -> None:
         if not re.fullmatch(rf"{LOCAL}|auto|(ray://)?[^\s:/]+:\d+", address):
             raise WrongUsage(
-                f"--on {address} is no address: give ray, auto, HOST:PORT or ray://HOST:PORT."
+                f"--on {address} is not an address: give ray, auto, HOST:PORT or ray://HOST:PORT."
             )
         if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
             raise WrongUsage(
-                f"--gpus-per-worker {gpus} can't be had: give a fraction of one, or whole ones."
+                f"--gpus-per-worker {gpus} is not possible: give a fraction or a whole number."
             )
         if lacking := missing_packages("cluster", "ray"):
             raise BenchError(f"--on needs Ray: {lacking}.")
@@ -81,13 +81,13 @@ class Cluster:
 
     @property
     def gpus(self) -> float:
-        """GPUs of every worker that can use them."""
+        """GPUs per worker."""
         if self._gpus is not None:
             return self._gpus
         return 1.0 if any(node.get("GPU") for node in self._nodes()) else 0.0
 
     def workers(self, gpus: float) -> int:
-        """Return the number of workers with so many GPUs each."""
+        """Return the number of workers with this many GPUs each."""
         if self._workers is not None:
             return self._workers
         return max(sum(carried(node, self.cpus, gpus) for node in self._nodes()), 1)
@@ -120,7 +120,7 @@ class Cluster:
     def crew(
         self, make: Make, files: Mapping[str, Path], gpus: float | None = None
     ) -> Iterator[Crew]:
-        """Workers that hold what `make` returns, at least one of them ready.
+        """Start workers that hold what `make` returns, and wait for the first.
 
         `files`, by hash, are brought to every machine that lacks them; `make` is told where they
         lie there. Unless `gpus` says otherwise, workers have those of this cluster. Behind the
@@ -138,7 +138,7 @@ class Cluster:
             crew.dismiss()
 
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """`map` by processors of the cluster, in the order of the items, taken as needed.
+        """Map over items on the cluster's CPUs, in order, taking items as needed.
 
         Raises:
             BenchError: what the function raised; an item ended two workers.
@@ -180,14 +180,14 @@ class Cluster:
         except (ConnectionError, RuntimeError, TimeoutError, ValueError, AssertionError) as error:
             reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise BenchError(
-                f"There is no Ray to be had at {self.address} ({type(error).__name__}: {reason}): "
-                "start it, or look at the address and the versions of Python and Ray there."
+                f"No Ray cluster at {self.address} ({type(error).__name__}: {reason}): "
+                "start it, or check the address and the versions of Python and Ray."
             ) from error
         return ray
 
 
 def carried(node: Mapping[str, float], cpus: int, gpus: float) -> int:
-    """Workers that a machine has room for."""
+    """Return how many workers fit on a machine."""
     by_cpus = int(node.get("CPU", 0) // cpus)
     if not gpus:
         return by_cpus
@@ -210,7 +210,7 @@ def in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """Find out at once if a cluster is there: Ray itself would try for a minute.
+    """Check quickly that a cluster answers; Ray itself would try for a minute.
 
     Raises:
         BenchError: nothing is.
@@ -220,20 +220,20 @@ def _knock(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
         raise BenchError(
-            f"Nothing answers at {address} ({error}): look at the address, and whether the "
-            "cluster is up."
+            f"Nothing answers at {address} ({error}): check the address and that the "
+            "cluster is running."
         ) from None
 
 
 def _has_token() -> bool:
-    """Return whether there is what Ray's clusters ask for by default, where Ray looks for it."""
+    """Return True if Ray can find an authentication token."""
     named = os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}
     return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep what SIGTERM does here, which Ray replaces."""
+    """Keep this process's SIGTERM handler, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Workers on a cluster: each holds what it loaded; what one of them loses, another does again."""
+"""Stateful workers on a cluster; items lost with a worker are done again by another."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,32 +14,32 @@ from bench.core.paths import cache_folder
 from bench.core.progress import notice
 
 Make = Callable[[Mapping[str, Path]], Callable[..., Any]]
-"""Runs in a worker: given where files lie, by hash, it returns what is called with every item.
+"""Runs in a worker: hash -> path of files, to the function that is called with every item.
 
 Where a map has a `watch`, that is called with the item and a function that takes the part done.
 """
 
 Watch = Callable[[float], None]
-"""Receives the sum of the parts that workers have done of the items in hand."""
+"""Receives the total progress of the items in flight."""
 
 Lost = Callable[[Any, str], tuple[list[Any], list[Any]]]
-"""Handler of an item that ended two workers: items to try instead, and results to yield."""
+"""Handler of an item that killed two workers: items to try instead, and results to yield."""
 
 _IN_HAND = 2
-"""Items that a worker has: one at work and one that has arrived meanwhile."""
+"""Items per worker: one in progress and one queued."""
 
 _DEATHS = 2
-"""Workers that an item may end: one may have been on a machine that failed."""
+"""Workers that an item may kill; one may have been on a failing machine."""
 
 LOOKS = 1.0
-"""Seconds from one look at the board to the next, while no worker answers."""
+"""Seconds between polls of the progress board."""
 
 PATIENCE = 20.0
-"""Seconds until it is told that no worker could be placed."""
+"""Seconds before a notice that no worker could be placed."""
 
 
 class Unusable(Exception):
-    """Raised in a worker that can't go on, as when its GPU failed: another takes its place."""
+    """Raised in a worker that cannot continue, such as after a GPU failure; another replaces it."""
 
 
 class _Station:
@@ -48,12 +48,12 @@ class _Station:
     def load(
         self, expected: str, make: Make, files: Mapping[str, Path], sent: Mapping[str, list[Any]]
     ) -> list[str]:
-        """Load what the worker holds, or return the hashes of those files that are not here."""
+        """Load the worker's state, or return the hashes of missing files."""
         import ray
 
         if code() != expected:
             raise BenchError(
-                "The code of bench on a machine of the cluster is not the code here: "
+                "A machine of the cluster has another version of bench: "
                 "install the same version everywhere."
             )
         found: dict[str, Path] = {}
@@ -74,14 +74,14 @@ class _Station:
         return []
 
     def work(self, item: Any, board: Any = None, number: int = 0) -> Any:
-        """Return the result of an item; with a board, note there how much of it is done."""
+        """Return the result of an item, reporting progress to the board if there is one."""
         if board is None:
             return self._function(item)
         return self._function(item, lambda part: board.note.remote(number, part))
 
 
 class _Board:
-    """Actor that keeps how much of its item each worker has done."""
+    """Actor that stores each worker's progress on its item."""
 
     def __init__(self) -> None:
         self._parts: dict[int, float] = {}
@@ -95,7 +95,7 @@ class _Board:
 
 @dataclass
 class _Task:
-    """An item on its way, its place among the items, and how many workers it may have ended."""
+    """An item in flight, its index, and how many workers it may have killed."""
 
     index: int
     item: Any
@@ -104,7 +104,7 @@ class _Task:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker as seen from here; its tasks in the order in which it does them."""
+    """A worker as seen by the driver, with its tasks in order."""
 
     actor: Any
     number: int
@@ -112,12 +112,12 @@ class _Worker:
     tasks: deque[_Task] = field(default_factory=deque)
 
     def may_have(self, task: _Task) -> bool:
-        """Suspects are alone with a worker: the answer of who was before them may end with it."""
+        """Return True if the worker may get this task; a suspect must be alone on its worker."""
         return not self.tasks or not (task.deaths or any(other.deaths for other in self.tasks))
 
 
 class Crew:
-    """Some workers. `resources` are what Ray is asked for, for each."""
+    """A group of workers. `resources` are requested from Ray for each."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class Crew:
         self._watch: Watch | None = None
 
     def gather(self) -> None:
-        """Have the workers placed, and the first of them load.
+        """Place the workers and load the first.
 
         Raises:
             BenchError: loading failed.
@@ -190,7 +190,7 @@ class Crew:
         lost: "Lost | None" = None,
         room: Callable[[], bool] = lambda: True,
     ) -> Iterator[tuple[int, Any]]:
-        """`map` with the place of each result's item; nothing new is begun where there's no room.
+        """Map with the index of each item; no item starts without room for its result.
 
         Raises:
             BenchError: as `map`.
@@ -220,14 +220,14 @@ class Crew:
             self._look(self._watch)
 
     def _look(self, watch: Watch) -> None:
-        """Report what workers noted; a board that is gone costs the report only."""
+        """Report the workers' progress; losing the board only loses the report."""
         from ray.exceptions import RayError
 
         with suppress(RayError):
             watch(self._ray.get(self._board.total.remote(), timeout=LOOKS))
 
     def _hand_out(self, given: Iterator[_Task], room: Callable[[], bool]) -> None:
-        """Give tasks to those who have the fewest, until all have enough or nothing is left."""
+        """Give tasks to the least busy workers until all have enough or none are left."""
         for enough in range(1, _IN_HAND + 1):
             for worker in self._workers:
                 while worker.loaded and len(worker.tasks) < enough:
@@ -256,7 +256,7 @@ class Crew:
         )
 
     def _loaded(self, reference: Any) -> None:
-        """Take note that a worker has loaded, or send it what it lacks."""
+        """Mark a worker as loaded, or send the files it lacks."""
         from ray.exceptions import RayError, RayTaskError
 
         worker = self._waiting.pop(reference)
@@ -276,7 +276,7 @@ class Crew:
             worker.loaded = True
 
     def _result(self, reference: Any, worker: _Worker, lost: Lost) -> Iterator[tuple[int, Any]]:
-        """Return a worker's result; if the worker died, what `lost` makes of the item."""
+        """Return a worker's result; if the worker died, handle the item with `lost`."""
         from ray.exceptions import RayError, RayTaskError
 
         try:
@@ -294,7 +294,7 @@ class Crew:
         yield worker.tasks.popleft().index, result
 
     def _blame(self, worker: _Worker, why: str, lost: Lost) -> Iterator[tuple[int, Any]]:
-        """Replace a worker whose end may be the doing of what it was at."""
+        """Replace a dead worker and count its death against its current item."""
         worker.tasks[0].deaths += 1
         suspect = worker.tasks.popleft() if worker.tasks[0].deaths >= _DEATHS else None
         self._replace(worker, why)
@@ -305,7 +305,7 @@ class Crew:
                 yield suspect.index, result
 
     def _replace(self, worker: _Worker, why: str) -> None:
-        """Another worker in the place of one that is gone, whose tasks are done again first."""
+        """Replace a dead worker; its tasks are repeated first."""
         self._ray.kill(worker.actor)
         if self._board is not None:
             self._board.note.remote(worker.number, 0.0)
@@ -315,21 +315,21 @@ class Crew:
         self._ended += 1
         if self._ended > 10 + self.size:
             raise BenchError(
-                f"Workers end as soon as they begin ({_first_line(why)}): "
-                "mend that, and the same command goes on."
+                f"Workers die as soon as they start ({_first_line(why)}): "
+                "fix that, then run the same command to continue."
             )
         self._hire()
 
 
 def _must_not_be_lost(item: Any, why: str) -> tuple[list[Any], list[Any]]:
     raise BenchError(
-        f"A worker was ended twice at the same work, perhaps out of memory "
-        f"({_first_line(why)}); the same command goes on."
+        f"A worker died twice on the same batch, perhaps out of memory "
+        f"({_first_line(why)}); run the same command to continue."
     )
 
 
 def _raise_cause(error: Any) -> NoReturn:
-    """Raise what was raised in a worker.
+    """Raise the exception of a worker.
 
     Raises:
         BenchError: it was one; or what the worker needs is not installed there.
@@ -346,7 +346,7 @@ def _raise_cause(error: Any) -> NoReturn:
 
 
 def tell_to_wait(resources: Mapping[str, float]) -> None:
-    """Say that nothing could be placed yet; `resources` is what is asked for."""
+    """Notify that no worker could be placed yet; `resources` is the request."""
     wanted = " and ".join(f"{n:g} {name[4:].upper()}" for name, n in resources.items() if n)
     notice(f"Waiting for the cluster to have room for a worker, which asks for {wanted}.")
 
@@ -364,7 +364,7 @@ def answer(ray: Any, reference: Any) -> Any:
     except RayTaskError as error:
         _raise_cause(error)
     except RayError as error:
-        raise BenchError(f"The cluster gives no answer: {_first_line(str(error))}.") from error
+        raise BenchError(f"The cluster does not respond: {_first_line(str(error))}.") from error
 
 
 def _first_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Ordered maps over worker processes in bounded memory, and one thread to overlap waiting."""
+"""Ordered maps over worker processes in bounded memory, and a thread for overlapping I/O."""
 
 import multiprocessing
 import os
@@ -21,12 +21,12 @@ _END: Any = object()
 
 
 class OrderedMap(Protocol):
-    """`map` whose work is done elsewhere; results come in the order of the items."""
+    """A `map` that runs elsewhere; results come in the order of the items."""
 
     def __call__(
         self, function: Callable[[Item], Result], items: Iterable[Item]
     ) -> Iterator[Result]:
-        """Take items as they are needed; function and items must be picklable."""
+        """Take items as needed; function and items must be picklable."""
         ...
 
 
@@ -44,7 +44,7 @@ def threads() -> int:
 def parallel_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Map in `workers` processes, or in this one if `workers` is 1; results come in order.
+    """Map over `workers` processes, or in this one if `workers` is 1, in order.
 
     At most four items per worker are taken in advance. Processes, not threads, because Pillow's
     encoders hold the GIL.
@@ -62,7 +62,7 @@ def parallel_map(
 def pooled_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Map as `parallel_map` does, in processes that stay for the next call.
+    """Map like `parallel_map`, keeping the processes for the next call.
 
     For work in small portions, where starting processes each time would cost more than the work.
     The processes keep the environment of the first call.
@@ -106,7 +106,7 @@ def _through(
 def in_order(
     submit: Callable[[Item], Future[Result]], items: Iterable[Item], in_advance: int
 ) -> Iterator[Result]:
-    """Yield the results of submitted items in order, at most so many of them ahead."""
+    """Yield the results of submitted items in order, with a bounded number in flight."""
     pending: deque[Future[Result]] = deque()
     try:
         for item in items:
@@ -121,7 +121,7 @@ def in_order(
 
 
 def end_with_parent() -> None:
-    """Ignore interrupts, which are the parent's to handle, and exit when the parent does."""
+    """Ignore interrupts, which the parent handles, and exit with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_watch_parent, daemon=True).start()
 
@@ -135,7 +135,7 @@ def _watch_parent() -> None:
 
 @contextmanager
 def prefetch(items: Iterable[Item], count: int) -> Iterator[Iterator[Item]]:
-    """Yield the same items, up to `count` of them made in advance by a thread.
+    """Yield the items, prefetching up to `count` in a thread.
 
     An exception raised by making an item is raised in its place.
     """
@@ -156,7 +156,7 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Iterator[Item]]:
 
 
 class Submit(Protocol):
-    """Schedule a function call after those submitted before."""
+    """Schedules a function call after all earlier ones."""
 
     def __call__(self, function: Callable[..., object], *arguments: Any) -> None:
         """Block while too many calls wait; raise what an earlier call raised."""
@@ -165,7 +165,7 @@ class Submit(Protocol):
 
 @contextmanager
 def background_calls(count: int) -> Iterator[Submit]:
-    """Run submitted calls in one thread, in order, at most `count` of them waiting.
+    """Run submitted calls in one thread, in order, with at most `count` waiting.
 
     All calls are done when the context ends, also after an interruption. A call that raises cancels
     those after it.

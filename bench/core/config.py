@@ -1,4 +1,4 @@
-"""bench.toml: the suite that commands work on when their options do not say otherwise."""
+"""bench.toml: the defaults of all commands."""
 
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from bench.core.validation import Positive, build
 FILE_NAME = "bench.toml"
 
 Precision = Literal["float32", "bfloat16", "float16"]
-"""Number format of the networks' passes; everything else is float32."""
+"""Precision of the networks; everything else is float32."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Workspace:
 
 
 def open_workspace(start: Path) -> Workspace:
-    """Open the nearest folder upwards with a bench.toml, or `start` itself with the defaults.
+    """Open the nearest parent folder with a bench.toml, else `start` with the defaults.
 
     Raises:
         BenchError: bench.toml can't be parsed, has an unknown key or a value of a wrong type.
@@ -79,7 +79,7 @@ def open_workspace(start: Path) -> Workspace:
 
 
 def read_config(file: Path) -> Config:
-    """Read and check one bench.toml; its paths count from its own folder.
+    """Read and validate a bench.toml; its paths are relative to its folder.
 
     Raises:
         BenchError: as `open_workspace`.
@@ -104,6 +104,6 @@ def read_toml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise BenchError(f"{file} can't be read: {error.strerror}.") from None
     except RecursionError:
-        raise BenchError(f"{file} can't be read: its values are too deep.") from None
+        raise BenchError(f"{file} can't be read: its values are nested too deeply.") from None
     except ValueError as error:  # of TOML, of UTF-8, or a number of thousands of digits
         raise BenchError(f"{file} can't be read: {error}.") from None

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, their hashes, and seals: hashes inside of what they vouch for."""
+"""Atomic files, their hashes, and seals: hashes stored inside the file that they protect."""
 
 import errno
 import fcntl
@@ -17,12 +17,12 @@ from typing import Any
 from bench.core.errors import BenchError, Refused
 
 UNFINISHED = ".bench-"
-"""Prefix of the names of files that are being written."""
+"""Prefix of temporary file names."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; on success what was written there becomes `path`.
+    """Yield a temporary path beside `path` that replaces it on success.
 
     On any error, a kill included, `path` is what it was before. What a kill leaves of it is removed
     by the next process that writes in the folder, as the same command does.
@@ -52,19 +52,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _told_of_full_disk(path: Path) -> Iterator[None]:
-    """Name the file in errors of a full disk; the system names none, or a temporary one."""
+    """Name the file in errors of a full disk; the system names none or a temporary one."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BenchError(
-                f"{path} can't be written: the disk is full. Make room; the same command goes on."
+                f"{path} can't be written: the disk is full. Free some space and run the same "
+                "command to continue."
             ) from None
         raise
 
 
 def _temporary(folder: Path) -> tuple[int, Path]:
-    """Make a file that this process locks as long as the handle is open; return both."""
+    """Create a file that stays locked while its handle is open; return both."""
     while True:
         # Without the name of what it becomes, which may be as long as names can be.
         handle, name = tempfile.mkstemp(dir=folder, prefix=UNFINISHED, suffix=".part")
@@ -77,7 +78,7 @@ def _temporary(folder: Path) -> tuple[int, Path]:
 
 @contextmanager
 def begun(folder: Path) -> Iterator[None]:
-    """Make a folder for the work of a block; input that can't be used leaves nothing behind.
+    """Create a folder for a block of work; refused input leaves nothing behind.
 
     Where the block ends in Refused, all that this made is gone again; in another BenchError, such
     as of a network or a full disk, what was made by then stays, to be resumed, as after a
@@ -98,7 +99,7 @@ def begun(folder: Path) -> Iterator[None]:
 
 @cache
 def _remove_abandoned(folder: Path) -> None:
-    """Remove what killed processes were writing in a folder; once per process is enough."""
+    """Remove temporary files of killed processes in a folder, once per process."""
     for path in folder.glob(f"{UNFINISHED}*.part"):
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held by a writer that lives
@@ -106,7 +107,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Make sure that a folder's disk has room for `needed` bytes.
+    """Check that a folder's disk has `needed` bytes free.
 
     Raises:
         BenchError: it has not.
@@ -115,7 +116,7 @@ def require_space(folder: Path, needed: int) -> None:
     if free < needed:
         raise BenchError(
             f"{folder} needs up to {needed / 2**20:,.0f} MiB of disk, but {free / 2**20:,.0f} MiB "
-            "are free: make room, or take fewer images with --count."
+            "are free: free some space or use fewer images (--count)."
         )
 
 
@@ -126,7 +127,7 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, indented, for people to read too."""
+    """Write indented JSON atomically."""
     write_bytes(path, _json_bytes(value))
 
 
@@ -168,13 +169,15 @@ def parse_json(data: bytes, where: str, what: str) -> Any:
     try:
         return json.loads(data)
     except RecursionError:
-        raise BenchError(f"{where} is damaged (too deep): it should hold {what}.") from None
+        raise BenchError(
+            f"{where} is damaged (nested too deeply): it should hold {what}."
+        ) from None
     except ValueError as error:
         raise BenchError(f"{where} is damaged ({error}): it should hold {what}.") from None
 
 
 class Journal:
-    """Records of finished work, one JSON line each, so that a killed command can go on.
+    """Append-only records of finished work as JSON lines, from which a command resumes.
 
     The one file here that grows in place: a line torn by a kill is dropped when it is read.
     """
@@ -183,7 +186,7 @@ class Journal:
         self.path = path
 
     def read(self) -> list[dict[str, Any]]:
-        """All whole records, in the order they were written.
+        """Return all complete records in order.
 
         Raises:
             BenchError: a line that ends is no record.
@@ -195,15 +198,15 @@ class Journal:
         try:
             records = [json.loads(line) for line in lines[:-1]]
             if not all(isinstance(record, dict) for record in records):
-                raise ValueError("a line is no table")
+                raise ValueError("a line is not an object")
             return records
         except (ValueError, RecursionError) as error:
             raise BenchError(
-                f"{self.path} is damaged ({error}): remove it, and its work is done again."
+                f"{self.path} is damaged ({error}): remove it to compute it again."
             ) from None
 
     def append(self, records: list[dict[str, Any]]) -> None:
-        """Add records; they are on disk when this returns.
+        """Append records and sync them to disk.
 
         Raises:
             BenchError: the disk is full.
@@ -221,7 +224,7 @@ class Journal:
             write_bytes(self.path, data[: data.rfind(b"\n") + 1])
 
     def _ends_torn(self) -> bool:
-        """Return whether the last line has no end; reads one byte, for a journal may be long."""
+        """Return True if the last line is incomplete; reads one byte."""
         if not self.path.exists() or self.path.stat().st_size == 0:
             return False
         with self.path.open("rb") as file:
@@ -229,12 +232,12 @@ class Journal:
             return file.read(1) != b"\n"
 
     def remove(self) -> None:
-        """Forget the records: the work is finished and recorded elsewhere."""
+        """Delete the journal; the work is recorded elsewhere."""
         self.path.unlink(missing_ok=True)
 
 
 SEAL = "bench-seal"
-"""Key under which a JSON file holds the hash of its own content."""
+"""JSON key of the hash of the file's own content."""
 
 BLANK = "0" * 64
 """A seal's value before its file is sealed."""
@@ -244,7 +247,7 @@ _SEALED = re.compile(rb"%b[^0-9a-f]{1,8}([0-9a-f]{64})" % SEAL.encode(), re.DOTA
 
 
 def seal(data: bytes) -> bytes:
-    """Replace the blank seal in a file's bytes by their hash.
+    """Replace the blank seal in the bytes by their hash.
 
     The hash lies inside, and not in a second file, so that both are replaced at once.
     """
@@ -252,7 +255,7 @@ def seal(data: bytes) -> bytes:
 
 
 def is_sealed(data: bytes) -> bool | None:
-    """Return whether the seal fits these bytes; None where there is no seal."""
+    """Return True if the seal matches the bytes; None without a seal."""
     found = _SEALED.search(data)
     return found and found[1].decode() == sha256(_with_seal(data, BLANK))
 
@@ -276,18 +279,18 @@ def _with_seal(data: bytes, value: str) -> bytes:
 
 
 def sha256(data: bytes) -> str:
-    """Hexadecimal SHA-256 of bytes."""
+    """Return the hexadecimal SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces."""
+    """Return the hexadecimal SHA-256 of a file, read in chunks."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_unchanged(path: Path) -> str:
-    """Return a file's hash; a file of the same size and modification time is hashed only once."""
+    """Return a file's hash, cached by size and modification time."""
     status = path.stat()
     return _hash_once(path, status.st_ino, status.st_size, status.st_mtime_ns)
 
@@ -298,5 +301,5 @@ def _hash_once(path: Path, *_: int) -> str:
 
 
 def sha256_json(value: Any) -> str:
-    """Hexadecimal SHA-256 of a JSON value, independent of the order of its keys."""
+    """Return the hexadecimal SHA-256 of a JSON value, independent of key order."""
     return sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())

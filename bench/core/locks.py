@@ -1,4 +1,4 @@
-"""One at a time at the same files: locks of the kernel, which die with their process.
+"""Kernel file locks, which end with their process.
 
 Nothing is left to be cleared away after a kill. A lock binds only those who ask for it: who reads
 does not, since files are replaced whole.
@@ -13,14 +13,14 @@ from pathlib import Path
 from bench.core.errors import BenchError
 
 Say = Callable[[str], None]
-"""Called with a sentence on who holds a lock, once before a wait; what it raises ends that."""
+"""Called once before a wait with a sentence on the lock's holder; an exception ends the wait."""
 
 _HELD = Path("/proc/locks")
 
 
 @contextmanager
 def locked(folder: Path, say: Say) -> Iterator[None]:
-    """Hold a folder for this process alone; where another holds it, say who, and wait.
+    """Lock a folder for this process; if another holds it, name it and wait.
 
     It is made if it is absent, and where it is empty at the end it is gone again.
 
@@ -57,7 +57,7 @@ def _open_locked(folder: Path, say: Say) -> int:
 
 
 def hold(handle: int, path: Path, say: Say) -> None:
-    """Lock an open file or folder until it is closed; where another process holds it, wait.
+    """Lock an open file or folder until it is closed, waiting for other processes.
 
     A disk that knows no locks, as some of a network don't, is told of and used without.
     """
@@ -72,7 +72,7 @@ def hold(handle: int, path: Path, say: Say) -> None:
 
 
 def _holder(handle: int) -> int | None:
-    """Return the process that holds this lock; None where the kernel does not tell."""
+    """Return the process that holds this lock; None if unknown."""
     with suppress(OSError):
         file = os.fstat(handle)
         place = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}"

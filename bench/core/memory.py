@@ -1,4 +1,4 @@
-"""Memory: keep what is freed in the process, and recognise that it ran out.
+"""Memory: keep freed memory in the process, and recognise out-of-memory errors.
 
 By default the C library returns freed blocks at once. A U-Net on a CPU allocates and frees blocks
 of megabytes at every layer, and the kernel's zeroing of fresh pages then takes up to half the time.
@@ -12,7 +12,7 @@ _LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc refuses more
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to reuse freed memory; returns False where there is no glibc to tell."""
+    """Tell glibc to reuse freed memory; return False without glibc."""
     try:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
@@ -22,7 +22,7 @@ def keep_freed_memory() -> bool:
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Return whether memory ran out, on the CPU or on a GPU.
+    """Return True if an error means out of memory, on the CPU or a GPU.
 
     Accelerators have a type for it; the CPU's allocator and cuDNN's raise a RuntimeError.
     """

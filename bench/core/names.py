@@ -1,13 +1,13 @@
-"""Names from outside that become file names here: none may lead elsewhere, all can be shown."""
+"""Validation of external names that become file names."""
 
 import unicodedata
 
 LONGEST = 251
-"""Bytes in UTF-8; with a suffix such as .png these are 255, the limit of file systems."""
+"""Longest name in UTF-8 bytes; with a suffix it reaches 255, the limit of file systems."""
 
 
 def invalid_filename_reason(name: str) -> str | None:
-    """Return why a text can't be a file name here, to follow "whose name"; None if it can.
+    """Return why a text cannot be a file name, to follow "whose name"; None if it can.
 
     Blanks, quotes, accents and emoji are fine.
     """
@@ -26,7 +26,7 @@ def invalid_filename_reason(name: str) -> str | None:
 
 
 def stays_below(path: str) -> bool:
-    """Return whether a relative path from outside stays in its folder, on Windows too."""
+    """Return True if a relative path stays below its folder, also on Windows."""
     path = path.replace("\\", "/")
     drive = path[1:2] == ":" and path[0].isalpha()
     return not (drive or path.startswith("/") or "\0" in path or ".." in path.split("/"))

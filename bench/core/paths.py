@@ -10,7 +10,7 @@ from bench.core.errors import BenchError
 _PACKAGE = Path(__file__).parents[1]
 
 DISTRIBUTION = "face-sr-bench"
-"""Name of the installed distribution; the import and the command are called bench."""
+"""Name of the distribution; the import and the command are `bench`."""
 
 
 def resource(name: str) -> Path:
@@ -25,7 +25,7 @@ def resource(name: str) -> Path:
     for folder in (_PACKAGE / "shipped" / name, _PACKAGE.parent / name):
         if folder.is_dir():
             return folder
-    raise BenchError(f"The folder {name} of the project is missing: install bench again.")
+    raise BenchError(f"The project's folder {name} is missing: reinstall bench.")
 
 
 def checkpoints() -> Path:
@@ -34,14 +34,14 @@ def checkpoints() -> Path:
 
 
 def cache_folder() -> Path:
-    """Return the folder of fetched files: BENCH_CACHE, else `bench` in the user's cache."""
+    """Return the folder of downloads: BENCH_CACHE, else `bench` in the user's cache."""
     if chosen := os.environ.get("BENCH_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bench"
 
 
 def cache_unusable() -> str | None:
-    """Return why the cache folder can't be written, with the remedy; None where it can."""
+    """Return why the cache folder is not writable, with the remedy; None if it is."""
     folder = cache_folder()
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
@@ -65,7 +65,7 @@ def dlib_models() -> Path | None:
 
 
 def missing_packages(extra: str, *modules: str) -> str | None:
-    """None where all modules of an optional part are installed; else which are not, and the remedy.
+    """Return which modules of an extra are missing, with the remedy; None if all are installed.
 
     `extra` is the part's name in pyproject.toml.
     """
@@ -76,6 +76,6 @@ def missing_packages(extra: str, *modules: str) -> str | None:
 
 
 def install_command(extra: str) -> str:
-    """Return the command that installs an optional part, in a checkout or elsewhere."""
+    """Return the command that installs an extra."""
     checkout = (_PACKAGE.parent / "pyproject.toml").is_file()
     return f"pip install -e '.[{extra}]'" if checkout else f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -1,4 +1,4 @@
-"""Configurations that ship: bench.toml for the embedded networks, the paper, blind restoration."""
+"""Presets of bench.toml: embedded networks, the paper, blind restoration."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ _STUBS = {
     "datasets": "Datasets of your own, one TOML file each: `bench datasets add NAME FOLDER` "
     "writes one.\n",
 }
-"""Folder -> what its README says."""
+"""Folder -> text of its README."""
 
 
 def preset_config(name: Preset) -> Config:
@@ -25,14 +25,14 @@ def preset_config(name: Preset) -> Config:
 
 
 def init_workspace(folder: Path, name: Preset) -> Path:
-    """Write bench.toml and the folders for own methods and datasets; return the file.
+    """Write bench.toml and folders for the user's methods and datasets; return the file.
 
     Raises:
         WrongUsage: the folder has a bench.toml.
     """
     file = folder / FILE_NAME
     if file.exists():
-        raise WrongUsage(f"{file} is there already: remove it, or choose another folder.")
+        raise WrongUsage(f"{file} already exists: remove it, or choose another folder.")
     for stub, text in _STUBS.items():
         readme = folder / stub / "README.md"
         if not readme.exists():

@@ -1,4 +1,4 @@
-"""Progress bars with time left, on standard error; silent where there is nobody to watch."""
+"""Progress bars with time left on standard error; silent if it is not a terminal."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ Item = TypeVar("Item")
 
 
 class Advance(Protocol):
-    """Tell the bar that `count` more units are done; `note` is shown at its end.
+    """Advances a bar by `count` units; `note` is shown at its end.
 
     `part` is how much of the units under way is done.
     """
@@ -31,7 +31,7 @@ class Advance(Protocol):
 
 @contextmanager
 def progress(label: str, total: int | None, done: int = 0, shown: bool = True) -> Iterator[Advance]:
-    """Show a bar over `total` units (None: unknown) of which `done` are finished.
+    """Show a bar over `total` units (None: unknown), of which `done` are finished.
 
     Of several processes at the same work one has it `shown`.
     """
@@ -69,7 +69,7 @@ def notice(text: str) -> None:
 
 
 def track(items: Iterable[Item], label: str, total: int) -> Iterator[Item]:
-    """Yield the items while a bar counts them."""
+    """Yield the items while showing a bar."""
     with progress(label, total) as advance:
         for item in items:
             yield item

@@ -1,4 +1,4 @@
-"""Tables on disk: Parquet files, whole or absent, with a seal.
+"""Tables on disk: atomic, sealed Parquet files.
 
 A stranger's few kilobytes may say that one long text stands in a million rows. So a table is read
 in pieces whose texts stay the dictionaries that they are on disk, what these come to is added up
@@ -16,10 +16,10 @@ from bench.core.errors import BenchError, Refused
 from bench.core.files import BLANK, SEAL, is_sealed, seal, write_bytes
 
 MAX_RATIO = 100
-"""Bytes of a table per byte of its file. Of the scores of many images it is about 20."""
+"""Largest ratio of decoded to stored bytes; scores of many images reach about 20."""
 
 SMALL = 2**26
-"""Bytes of a table that is no bomb, whatever its ratio."""
+"""Decoded bytes that are allowed at any ratio."""
 
 CODECS = frozenset({"SNAPPY", "UNCOMPRESSED"})
 """Compression codecs of `write_table`; others allow decompression bombs."""
@@ -57,7 +57,7 @@ def parse_table(data: bytes, where: str) -> pd.DataFrame:
         return _decoded(data)
     except _Bomb:
         raise Refused(
-            f"{where} would decode to more than {MAX_RATIO} times its size: don't trust it."
+            f"{where} would decode to more than {MAX_RATIO} times its size: do not use it."
         ) from None
     except Exception as error:  # noqa: BLE001 - what pandas notes in the file may be damaged, too
         raise BenchError(f"{where} is damaged ({error}): remove it and run again.") from None
@@ -76,7 +76,7 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
 
 
 class _Bomb(Exception):
-    """A table comes to more than its file explains."""
+    """A table decodes to implausibly many bytes."""
 
 
 def _decoded(data: bytes) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def _decoded(data: bytes) -> pd.DataFrame:
 
 
 def _texts(schema: Any) -> list[str]:
-    """Return the columns of texts; all others are numbers.
+    """Return the text columns; all others are numbers.
 
     Raises:
         ValueError: a column is neither.
@@ -117,7 +117,7 @@ def _texts(schema: Any) -> list[str]:
         if kinds.is_string(field.type) or kinds.is_large_string(field.type):
             texts.append(field.name)
         elif not (kinds.is_primitive(field.type) or kinds.is_null(field.type)):
-            raise ValueError(f"{field.name} holds {field.type}, neither texts nor numbers")
+            raise ValueError(f"{field.name} holds {field.type}, neither text nor numbers")
     return texts
 
 
@@ -131,14 +131,16 @@ def _columns(footer: Any) -> Iterator[Any]:
         group = footer.row_group(number)
         for column in map(group.column, range(group.num_columns)):
             if column.compression not in CODECS:
-                raise ValueError(f"it is compressed by {column.compression}, as bench does not")
+                raise ValueError(
+                    f"it uses {column.compression} compression, which bench does not write"
+                )
             if not 0 <= column.num_values == group.num_rows:
-                raise ValueError("a column has another length than the table")
+                raise ValueError("a column differs in length from the table")
             yield column
 
 
 def _length(column: Any) -> int:
-    """Bytes of a piece of a column's texts, without making them; zero of other columns."""
+    """Return the decoded bytes of a chunk of a text column without decoding it; 0 for numbers."""
     import pyarrow.compute as pc
     import pyarrow.types as kinds
 

@@ -31,7 +31,7 @@ _SPELLED = {
 
 
 def fall_back_to_ascii() -> None:
-    """Spell characters in ASCII that standard output or standard error cannot encode.
+    """Replace characters that standard output or error cannot encode by ASCII.
 
     Terminals with Windows code pages, some CI logs and PYTHONIOENCODING=ascii are such; Python
     would raise UnicodeEncodeError.

@@ -1,4 +1,4 @@
-"""Validate what users write (TOML, JSON, options) into frozen dataclasses, by pydantic.
+"""Validation of user input (TOML, JSON, options) into frozen dataclasses, by pydantic.
 
 Values are checked as strict JSON: nothing is converted but whole numbers to floats, and unknown
 keys are refused with the nearest known one. Limits are written into types with `annotated_types`.
@@ -45,11 +45,11 @@ _WANTED = {
     "dict": "a table",
     "dataclass": "a table",
 }
-"""First word of pydantic's error types, or name of a type -> what was wanted."""
+"""First word of a pydantic error type, or type name -> expected value."""
 
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Make an instance of a dataclass from a mapping; `where` names its place in messages.
+    """Build a dataclass instance from a mapping; `where` names its origin in messages.
 
     Raises:
         WrongUsage: an unknown or missing key, or an invalid value.
@@ -58,7 +58,7 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
 
 
 def read_back(cls: type[T], values: Any, where: str) -> T:
-    """Make an instance of a dataclass from what bench wrote itself.
+    """Build a dataclass instance from data written by bench.
 
     Raises:
         BenchError: the file is damaged, or another version's.
@@ -66,7 +66,7 @@ def read_back(cls: type[T], values: Any, where: str) -> T:
     try:
         if isinstance(values, Mapping):
             return _validated(cls, values, where)
-        reason = "it is no table."
+        reason = "it is not an object."
     except WrongUsage as error:
         reason = str(error)
     raise BenchError(f"{where} is damaged, or another version's: {reason}")
@@ -100,7 +100,7 @@ def _validated(hint: Any, value: Any, where: str) -> Any:
 
 @lru_cache
 def _adapter(hint: Any) -> "TypeAdapter[Any]":
-    """Return a validator of lists of one value; a dataclass by itself takes no configuration."""
+    """Return a validator of one-item lists; a bare dataclass takes no configuration."""
     from pydantic import ConfigDict, TypeAdapter
 
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -108,7 +108,7 @@ def _adapter(hint: Any) -> "TypeAdapter[Any]":
 
 
 def _sentence(hint: Any, error: "ErrorDetails", where: str) -> str:
-    """Say what is wrong, where, and what to do."""
+    """Return a sentence with what is wrong, where, and what to do."""
     kind, given = error["type"], error["input"]
     if kind == "json_invalid":
         return f"{where} has text that is not UTF-8."
@@ -147,7 +147,7 @@ def _wanted(hint: Any, kind: str, otherwise: str) -> str:
 
 
 def _inside(hint: Any, part: int | str) -> Any:
-    """Return the type of a part of a value: a field of a dataclass, or an item."""
+    """Return the type of a field or an item inside a type."""
     for plain in _alternatives(hint):
         arguments = get_args(plain)
         if dataclasses.is_dataclass(plain):
@@ -172,7 +172,7 @@ def _alternatives(hint: Any) -> Iterator[Any]:
 
 
 def _limits(hint: Any) -> dict[str, Any]:
-    """Return the limits that annotations put on a number, in the order of `_LIMITS`."""
+    """Return the limits in a number's annotations, in the order of `_LIMITS`."""
     marks = [hint] if get_origin(hint) is Annotated else get_args(hint)
     found = [mark for annotated in marks for mark in getattr(annotated, "__metadata__", ())]
     values = {name: [getattr(mark, name, None) for mark in found] for name in _LIMITS}
@@ -180,7 +180,7 @@ def _limits(hint: Any) -> dict[str, Any]:
 
 
 def _fields(cls: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass with their types; none of anything else."""
+    """Return the fields of a dataclass with their types; empty for other types."""
     return get_type_hints(cls, include_extras=True) if dataclasses.is_dataclass(cls) else {}
 
 

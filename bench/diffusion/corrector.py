@@ -1,4 +1,4 @@
-"""The condition Corrector (CRT): a small U-Net that pulls the condition back to the prior."""
+"""The condition Corrector (CRT): a small U-Net that corrects the condition towards the prior."""
 
 from torch import Tensor
 
@@ -13,5 +13,5 @@ class Corrector(UNet):
     """
 
     def forward(self, y: Tensor, t: Tensor, y_T: Tensor) -> Tensor:  # type: ignore[override]
-        """Condition [B, 3, H, W], timesteps [B], initial condition -> corrected condition."""
+        """Correct a condition [B, 3, H, W] at timesteps [B], given the initial condition."""
         return self.body(self.stem(y) + 0.1 * y_T.mean(dim=1, keepdim=True), t) + y_T

@@ -1,4 +1,4 @@
-"""Doubling by nearest neighbours and the 3 x 3 convolution behind it, as one linear map."""
+"""Nearest-neighbour doubling fused with the following 3 x 3 convolution."""
 
 import torch
 from torch import Tensor, nn
@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def doubled(x: Tensor, convolution: nn.Conv2d) -> Tensor:
-    """`convolution` of x doubled by nearest neighbours: [B, C, H, W] to [B, C', 2H, 2W].
+    """Apply `convolution` to x doubled by nearest neighbours: [B, C, H, W] to [B, C', 2H, 2W].
 
     A pixel that stands four times is multiplied once: under any 3 x 3 window of the doubled image
     lie only 2 x 2 pixels of x. So this is a transposed convolution whose 4 x 4 weights are sums of

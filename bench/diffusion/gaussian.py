@@ -1,4 +1,4 @@
-"""Gaussian images, for which denoiser and posterior are known in closed form.
+"""Gaussian images, whose denoiser and posterior are known in closed form.
 
 With x_0 ~ N(mu, C), every quantity of a diffusion model is a linear map: the best noise estimate,
 and the distribution of x_0 given y = A x_0. Samplers can be held to it without training anything.
@@ -27,7 +27,7 @@ class GaussianImages:
 
     @classmethod
     def smooth(cls, size: int, deviation: float = 0.2) -> "GaussianImages":
-        """Return smooth images: correlation falls with distance; too small to be clipped."""
+        """Return smooth images, correlated by distance and small enough to never clip."""
         axis = np.arange(size)
         one_axis = np.exp(-((axis[:, None] - axis[None]) ** 2) / (2 * 1.5**2))
         colours = np.array([[1.0, 0.6, 0.4], [0.6, 1.0, 0.6], [0.4, 0.6, 1.0]])
@@ -39,12 +39,12 @@ class GaussianImages:
 
     @cached_property
     def _spectrum(self) -> tuple[Tensor, Tensor]:
-        """Eigenvalues and eigenvectors of the covariance."""
+        """Return eigenvalues and eigenvectors of the covariance."""
         values, vectors = torch.linalg.eigh(self.covariance)
         return values, vectors
 
     def network(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """Return the network of a prior: exactly E[eps | x_t] for x_t [B, 3, size, size]."""
+        """Return the exact network E[eps | x_t] for x_t [B, 3, size, size]."""
         schedule = Schedule.linear()
         values, vectors = self._spectrum
 
@@ -76,11 +76,11 @@ class GaussianImages:
         return flat.reshape(len(y), 3, self.size, self.size).float()
 
     def posterior_covariance(self, operator: SeparableOperator) -> Tensor:
-        """Return Cov[x_0 | A x_0 = y] over the flattened pixels, which y does not change."""
+        """Return Cov[x_0 | A x_0 = y] over the flattened pixels; it does not depend on y."""
         matrix, gain = self._gain(operator)
         return self.covariance - gain @ matrix @ self.covariance
 
     def _gain(self, operator: SeparableOperator) -> tuple[Tensor, Tensor]:
-        """Return A over the flattened pixels and the Kalman gain."""
+        """Return A on flattened pixels and the Kalman gain."""
         a = torch.kron(torch.eye(3), torch.kron(operator.matrix, operator.matrix)).double()
         return a, self.covariance @ a.T @ torch.linalg.pinv(a @ self.covariance @ a.T)

@@ -1,4 +1,4 @@
-"""Gradients through the prior, a part of the batch at a time."""
+"""Gradients through the prior, in micro-batches."""
 
 from collections.abc import Callable
 from dataclasses import fields
@@ -46,7 +46,7 @@ def guided(
 def _guided_part(
     prior: Prior, x: Tensor, y: Tensor, objective: Objective, index: int, clip: bool
 ) -> tuple[Prediction, Tensor]:
-    """Track x_t alone: parameters may be frozen, and the caller may have turned gradients off."""
+    """Differentiate with respect to x_t only, even with frozen weights or gradients disabled."""
     with torch.enable_grad():
         tracked = x.detach().requires_grad_()
         prediction = prior.predict(tracked, index, clip)

@@ -1,4 +1,4 @@
-"""Random draws that belong to an image, not to a batch.
+"""Random draws keyed by image, independent of batches.
 
 Every draw comes from a stream keyed by (seed, image, repetition). A batch only collects what its
 images draw, so that results do not depend on batch size, order, resume or other images; and
@@ -31,20 +31,20 @@ class Noise(Protocol):
         ...
 
     def bernoulli(self, probability: Tensor) -> Tensor:
-        """Zeros and ones of the shape [B, ...] of the probabilities of one."""
+        """Draw zeros and ones [B, ...] with these probabilities of one."""
         ...
 
 
 @dataclass(frozen=True)
 class StreamKey:
-    """Key of a noise stream: everything that its draws depend on."""
+    """Key of a noise stream, which determines all its draws."""
 
     seed: int
     image: str
     repetition: int = 0
 
     def generator(self) -> np.random.Generator:
-        """Return the stream from its start: Philox, which draws alike on every machine."""
+        """Return the stream from its start (Philox, identical on every machine)."""
         name = f"{self.seed}/{self.repetition}/{self.image}".encode()
         key = int.from_bytes(hashlib.sha256(name).digest()[:16])
         return np.random.Generator(np.random.Philox(key=key))
@@ -63,7 +63,7 @@ class KeyedNoise:
         return (self._draw(np.random.Generator.random, probability) < probability).to(probability)
 
     def _draw(self, function: Callable[..., object], x: Tensor) -> Tensor:
-        """One draw from each stream; on a GPU they are on their way when this returns."""
+        """Draw once from each stream; copies to a GPU are asynchronous."""
         if len(x) != len(self._generators):
             raise BenchError(
                 f"Draws for a batch of {len(x)} were asked of {len(self._generators)} streams: "
@@ -82,12 +82,12 @@ class KeyedNoise:
 
 @cache
 def _threads(count: int) -> ThreadPoolExecutor:
-    """Return threads, each drawing for another image; NumPy releases the GIL meanwhile."""
+    """Return a pool of threads that draw for different images; NumPy releases the GIL."""
     return ThreadPoolExecutor(count, "noise")
 
 
 class RecordedNoise:
-    """Draws recorded elsewhere, given out in their order; shapes must agree.
+    """Replays recorded draws in order; shapes must agree.
 
     Each draw is a function name (`randn`, `randn_like` or `bernoulli`) and its values.
     """
@@ -98,7 +98,7 @@ class RecordedNoise:
 
     @property
     def remaining(self) -> int:
-        """Draws not asked for yet: zero after a faithful replay."""
+        """Return the number of unused draws; 0 after a faithful replay."""
         return len(self._draws) - self._next
 
     def normal_like(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Linear measurement operators of super-resolution: y = A x, one small matrix per image axis."""
+"""Linear measurement operators y = A x, separable into one small matrix per axis."""
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -37,11 +37,11 @@ class SeparableOperator:
         return _apply(self.matrix, y, transposed=True)
 
     def pseudo_inverse(self, y: Tensor) -> Tensor:
-        """Apply A^+: [B, C, h, h] to the smallest image [B, C, H, H] with that measurement."""
+        """Apply A^+: [B, C, h, h] to the minimum-norm image [B, C, H, H] with that measurement."""
         return _apply(self.inverse, y)
 
     def singular_values(self) -> Tensor:
-        """Singular values of A for one channel [h * h], descending."""
+        """Return the singular values of A for one channel [h * h], descending."""
         one_axis = torch.linalg.svdvals(self.matrix.double())
         return torch.outer(one_axis, one_axis).flatten().sort(descending=True).values
 
@@ -72,7 +72,7 @@ class SeparableSVD:
 
     @cached_property
     def singular(self) -> Tensor:
-        """Singular values [h, h], as the spectrum's corner is arranged."""
+        """Return singular values [h, h] in the order of the spectrum's corner."""
         return torch.outer(self.values, self.values)
 
     def singular_on(self, x: Tensor) -> Tensor:
@@ -80,15 +80,15 @@ class SeparableSVD:
         return _on(self.singular, x.device, x.dtype)
 
     def spectrum(self, x: Tensor) -> Tensor:
-        """V^T x: images [B, C, H, H] to coefficients of the same shape."""
+        """Return V^T x: images [B, C, H, H] to coefficients of the same shape."""
         return _apply(self.right, x, transposed=True)
 
     def image(self, spectrum: Tensor) -> Tensor:
-        """V c, the inverse of `spectrum`."""
+        """Return V c, the inverse of `spectrum`."""
         return _apply(self.right, spectrum)
 
     def measured(self, y: Tensor) -> Tensor:
-        """U^T y: measurements [B, C, h, h] to their coefficients, S V^T x where y = A x."""
+        """Return U^T y: measurements [B, C, h, h] to coefficients (S V^T x for y = A x)."""
         return _apply(self.left, y, transposed=True)
 
 
@@ -101,12 +101,12 @@ def _apply(matrix: Tensor, x: Tensor, transposed: bool = False) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _on(matrix: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the matrix on a device, copied once: a copy per step would stall a GPU."""
+    """Return the matrix on a device, copied once because a copy per step stalls a GPU."""
     return matrix.to(device, dtype)
 
 
 def resize_matrix(source: int, target: int) -> Matrix:
-    """Bicubic resizing of one axis as a matrix [target, source].
+    """Return bicubic resizing of one axis as a matrix [target, source].
 
     Keys' kernel with a = -0.5, widened when it reduces (antialiasing), border mirrored, rows
     normalised: MATLAB's imresize, which the released ILVR, DPS, DR2, DDRM and DDNM share.
@@ -128,7 +128,7 @@ def resize_matrix(source: int, target: int) -> Matrix:
 
 
 def _keys_kernel(x: Matrix) -> Matrix:
-    """Cubic convolution kernel of Keys 1981 with a = -0.5."""
+    """Evaluate the cubic convolution kernel of Keys 1981 with a = -0.5."""
     x = np.abs(x)
     inner = 1.5 * x**3 - 2.5 * x**2 + 1
     outer = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
@@ -137,20 +137,20 @@ def _keys_kernel(x: Matrix) -> Matrix:
 
 @lru_cache(maxsize=32)
 def bicubic(size: int, scale: int) -> SeparableOperator:
-    """Bicubic reduction of size x size images by an integer scale."""
+    """Return bicubic downscaling of size x size images by an integer scale."""
     return SeparableOperator.from_matrix(resize_matrix(size, size // scale))
 
 
 @lru_cache(maxsize=32)
 def average_pooling(size: int, scale: int) -> SeparableOperator:
-    """Averages over scale x scale squares of size x size images."""
+    """Return average pooling of size x size images over scale x scale squares."""
     matrix = np.kron(np.eye(size // scale), np.full((1, scale), 1.0 / scale))
     return SeparableOperator.from_matrix(matrix)
 
 
 @lru_cache(maxsize=32)
 def bicubic_up(size: int, scale: int) -> SeparableOperator:
-    """Bicubic enlargement to size x size images by an integer scale (no inverse of `bicubic`)."""
+    """Return bicubic upscaling to size x size images; it is not the inverse of `bicubic`."""
     return SeparableOperator.from_matrix(resize_matrix(size // scale, size))
 
 

@@ -99,7 +99,7 @@ class Prior:
 
 
 def sample(prior: Prior, x: Tensor, noise: Noise) -> Tensor:
-    """Ancestral sampling of the prior alone (Ho et al. 2020, Algorithm 2).
+    """Sample the prior unconditionally (Ho et al. 2020, Algorithm 2).
 
     `x` [B, 3, H, W] is x_T, standard normal; the result is in [-1, 1].
     """
@@ -110,13 +110,13 @@ def sample(prior: Prior, x: Tensor, noise: Noise) -> Tensor:
 
 
 def x0_from_eps(schedule: Schedule, x: Tensor, eps: Tensor, index: int) -> Tensor:
-    """Clean estimate that belongs to a noise estimate, below Eq. 4; both [B, 3, H, W]."""
+    """Return x0_hat from eps, below Eq. 4; both [B, 3, H, W]."""
     alpha_bar = schedule.alpha_bar[index]
     return (x - math.sqrt(1 - alpha_bar) * eps) / math.sqrt(alpha_bar)
 
 
 def eps_from_x0(schedule: Schedule, x: Tensor, x0: Tensor, index: int) -> Tensor:
-    """Noise estimate that belongs to a clean estimate; both [B, 3, H, W]."""
+    """Return eps from x0_hat; both [B, 3, H, W]."""
     alpha_bar = schedule.alpha_bar[index]
     return (x - math.sqrt(alpha_bar) * x0) / math.sqrt(1 - alpha_bar)
 
@@ -124,20 +124,20 @@ def eps_from_x0(schedule: Schedule, x: Tensor, x0: Tensor, index: int) -> Tensor
 def eps_and_x0_from_v(
     schedule: Schedule, x: Tensor, v: Tensor, index: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the eps and x0 that belong to a velocity (Salimans and Ho 2022, App. D)."""
+    """Return eps and x0 from a velocity v (Salimans and Ho 2022, App. D)."""
     alpha_bar = schedule.alpha_bar[index]
     signal, level = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     return signal * v + level * x, signal * x - level * v
 
 
 def noised(schedule: Schedule, x0: Tensor, eps: Tensor, index: int) -> Tensor:
-    """x_t of a clean image and noise, Eq. 2; both [B, 3, H, W]."""
+    """Return x_t from a clean image and noise, Eq. 2; both [B, 3, H, W]."""
     alpha_bar = schedule.alpha_bar[index]
     return math.sqrt(alpha_bar) * x0 + math.sqrt(1 - alpha_bar) * eps
 
 
 def posterior_mean(schedule: Schedule, x0: Tensor, x: Tensor, index: int) -> Tensor:
-    """Mean of q(x_{t-1} | x_t, x_0), Eq. 4; both [B, 3, H, W]."""
+    """Return the mean of q(x_{t-1} | x_t, x_0), Eq. 4; both [B, 3, H, W]."""
     x0_weight = float(schedule.posterior_x0_weight[index])
     return x0_weight * x0 + float(schedule.posterior_xt_weight[index]) * x
 
@@ -150,7 +150,7 @@ def ancestral_step(mean: Tensor, log_variance: Tensor, noise: Tensor, index: int
 def ddim_step(
     schedule: Schedule, x0: Tensor, eps: Tensor, noise: Tensor, index: int, eta: float
 ) -> Tensor:
-    """x_{t-1} of DDIM (Song et al. 2020, Eq. 12 and 16); eta 0 is deterministic, 1 ancestral."""
+    """Return x_{t-1} of DDIM (Song et al. 2020, Eq. 12, 16); eta 0 is deterministic, 1 ancestral."""
     alpha_bar, previous = schedule.alpha_bar[index], schedule.alpha_bar_prev[index]
     sigma = eta * np.sqrt((1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous))
     direction = np.sqrt(1 - previous - sigma**2)

@@ -1,4 +1,4 @@
-"""Noise schedules: the tables that tie a step index to noise levels, in float64."""
+"""Noise schedules: tables from step index to noise level, in float64."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ class Schedule:
 
     @classmethod
     def linear(cls, steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> "Schedule":
-        """Return the linear schedule of Ho et al. 2020, which every prior here was trained with."""
+        """Return the linear schedule of Ho et al. 2020, used by every prior here."""
         return cls(np.linspace(first, last, steps, dtype=np.float64), np.arange(steps))
 
     def __len__(self) -> int:
@@ -36,38 +36,38 @@ class Schedule:
 
     @cached_property
     def alpha_bar(self) -> Table:
-        """Cumulative product of 1 - beta (Eq. 2 of the paper): signal power left at each index."""
+        """Return the cumulative product of 1 - beta (Eq. 2): signal power at each index."""
         return np.cumprod(1.0 - self.betas, dtype=np.float64)
 
     @cached_property
     def alpha_bar_prev(self) -> Table:
-        """`alpha_bar` one step cleaner; 1 before the first."""
+        """Return `alpha_bar` one index lower; 1 before the first."""
         return np.append(1.0, self.alpha_bar[:-1])
 
     @cached_property
     def posterior_variance(self) -> Table:
-        """Variance of q(x_{t-1} | x_t, x_0), the paper's beta tilde; 0 at index 0."""
+        """Return the variance of q(x_{t-1} | x_t, x_0), the paper's beta tilde; 0 at index 0."""
         return self.betas * (1.0 - self.alpha_bar_prev) / (1.0 - self.alpha_bar)
 
     @cached_property
     def posterior_log_variance(self) -> Table:
-        """Its logarithm, with index 1's value in place of the -inf at index 0 (Ho et al. 2020)."""
+        """Return its logarithm, with index 1's value at index 0 (Ho et al. 2020)."""
         if len(self) == 1:
             return np.log(self.betas)
         return np.log(np.append(self.posterior_variance[1], self.posterior_variance[1:]))
 
     @cached_property
     def posterior_x0_weight(self) -> Table:
-        """c1 of Eq. 4: weight of x_0 in the mean of q(x_{t-1} | x_t, x_0)."""
+        """Return c1 of Eq. 4: weight of x_0 in the mean of q(x_{t-1} | x_t, x_0)."""
         return self.betas * np.sqrt(self.alpha_bar_prev) / (1.0 - self.alpha_bar)
 
     @cached_property
     def posterior_xt_weight(self) -> Table:
-        """c2 of Eq. 4: weight of x_t in the mean of q(x_{t-1} | x_t, x_0)."""
+        """Return c2 of Eq. 4: weight of x_t in the mean of q(x_{t-1} | x_t, x_0)."""
         return (1.0 - self.alpha_bar_prev) * np.sqrt(1.0 - self.betas) / (1.0 - self.alpha_bar)
 
     def respaced(self, steps: int, spacing: str = "even") -> "Schedule":
-        """Keep `steps` of the indices; betas are recomputed so that alpha_bar is unchanged.
+        """Respace to `steps` indices, recomputing betas so that alpha_bar is unchanged.
 
         `spacing` says which are kept: "even", from the first to the last at a constant fractional
         stride (guided-diffusion's default); "ddim", every n-th from 0 for the smallest integer n
@@ -102,14 +102,14 @@ class Schedule:
         return self.keep(kept)
 
     def keep(self, indices: npt.NDArray[np.int64]) -> "Schedule":
-        """Return the schedule of these ascending indices alone."""
+        """Return the schedule restricted to these ascending indices."""
         alpha_bar = self.alpha_bar[indices]
         betas = 1.0 - alpha_bar / np.append(1.0, alpha_bar[:-1])
         return Schedule(betas, self.timesteps[indices])
 
 
 def gather(table: Table, t: Tensor) -> Tensor:
-    """One float32 coefficient per image, [B, 1, 1, 1], from a table and indices [B]."""
+    """Return one float32 coefficient per image [B, 1, 1, 1] from a table at indices [B]."""
     return torch.from_numpy(table).to(t.device)[t].float()[:, None, None, None]
 
 
@@ -120,7 +120,7 @@ def q_sample(schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor) -> Tensor
 
 
 def q_posterior_mean(schedule: Schedule, x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-    """Mean of q(x_{t-1} | x_t, x_0), Eq. 4, at per-image indices [B]."""
+    """Return the mean of q(x_{t-1} | x_t, x_0), Eq. 4, at per-image indices [B]."""
     return (
         gather(schedule.posterior_x0_weight, t) * x0 + gather(schedule.posterior_xt_weight, t) * x_t
     )

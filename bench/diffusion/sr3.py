@@ -1,4 +1,4 @@
-"""SR3 (Saharia et al. 2021): its U-Net, conditioned on an image and told the noise level; sampling.
+"""SR3 (Saharia et al. 2021): the U-Net, conditioned on image and noise level, and its sampler.
 
 Facts from the unofficial code by which SR3 is known (Apache-2.0), whose parameter names these
 are, so that its public checkpoints load as they are. Unlike the ADM U-Net it is told the noise
@@ -47,7 +47,7 @@ def sr3_schedule(steps: int = 2000) -> Schedule:
 
 
 class NoiseLevelEmbedding(nn.Module):
-    """Sinusoidal features [B, width] of noise levels [B]: sines, then cosines."""
+    """Sinusoidal embedding [B, width] of noise levels [B]: sines, then cosines."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class Attention(nn.Module):
 
 
 class Stage(nn.Module):
-    """A residual block, and attention behind it where there is any."""
+    """A residual block, optionally followed by attention."""
 
     def __init__(
         self, channels: int, out_channels: int, width: int, groups: int, attends: bool
@@ -134,7 +134,7 @@ class Stage(nn.Module):
 
 
 class Resample(nn.Module):
-    """Half resolution by a strided convolution, or double by nearest neighbours and one."""
+    """Downsampling by a strided convolution, or nearest-neighbour upsampling and a convolution."""
 
     def __init__(self, channels: int, up: bool) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ class Resample(nn.Module):
 
 
 class SR3UNet(nn.Module):
-    """Noisy image [B, 3, H, W], noise level sqrt(alpha_bar) [B], condition -> noise [B, 3, H, W].
+    """U-Net from noisy image [B, 3, H, W], noise level sqrt(alpha_bar) [B] and condition to eps.
 
     H and W must be divisible by `config.size_multiple`.
     """
@@ -213,7 +213,7 @@ class SR3UNet(nn.Module):
 
 
 def infer_sr3_config(state: Mapping[str, Tensor], norm_groups: int) -> SR3Config:
-    """Read the U-Net's shape off its state dict; the number of groups leaves no trace there.
+    """Infer the U-Net's shape from its state dict, except the number of groups.
 
     Raises:
         BenchError: the names are not those of SR3's U-Net.
@@ -254,7 +254,7 @@ def infer_sr3_config(state: Mapping[str, Tensor], norm_groups: int) -> SR3Config
 def sample_sr3(
     network: ConditionalNetwork, schedule: Schedule, condition: Tensor, noise: Noise
 ) -> Tensor:
-    """Algorithm 2 of the paper with the released variance: condition and result [B, 3, H, W].
+    """Run Algorithm 2 with the released variance: condition to result, both [B, 3, H, W].
 
     The paper's variance is beta, the code's the smaller one of the posterior; x0_hat is
     clipped. The last step is x0_hat, and draws nothing.

@@ -1,4 +1,4 @@
-"""The ADM U-Net (Dhariwal and Nichol 2021), the network behind every diffusion prior here.
+"""The ADM U-Net (Dhariwal and Nichol 2021), the network of every diffusion prior here.
 
 Parameter names equal those of OpenAI's guided-diffusion, so that `ffhq_10m.pt` and every
 checkpoint trained with that code load as they are. Only the variant those checkpoints use is
@@ -45,7 +45,7 @@ class UNetConfig:
 
 
 def timestep_embedding(t: Tensor, width: int) -> Tensor:
-    """Sinusoidal features [B, width] of timesteps [B]: cosines, then sines, periods to 10,000."""
+    """Return the sinusoidal embedding [B, width] of timesteps [B]: cosines, then sines."""
     half = width // 2
     frequencies = torch.exp(
         -math.log(10_000) * torch.arange(half, dtype=torch.float32, device=t.device) / half
@@ -62,7 +62,7 @@ Layer = TypeVar("Layer", nn.Conv1d, nn.Conv2d)
 
 
 def _zeroed(layer: Layer) -> Layer:
-    """Zero a last layer, so that every block starts as the identity."""
+    """Zero-initialise a last layer, so that every block starts as the identity."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
     return layer
@@ -204,11 +204,11 @@ class UNet(nn.Module):
         )
 
     def stem(self, x: Tensor) -> Tensor:
-        """First convolution: image [B, 3, H, W] to features [B, C, H, W]."""
+        """Apply the first convolution: image [B, 3, H, W] to features [B, C, H, W]."""
         return self.input_blocks[0][0](x)  # type: ignore[index]
 
     def body(self, h: Tensor, t: Tensor) -> Tensor:
-        """Everything after the stem: features [B, C, H, W] to the output [B, out, H, W]."""
+        """Apply everything after the stem: features [B, C, H, W] to the output [B, out, H, W]."""
         emb = self.time_embed(timestep_embedding(t, self.config.channels))
         skips = [h]
         for block in self.input_blocks[1:]:
@@ -224,7 +224,7 @@ class UNet(nn.Module):
 
 
 def infer_config(state: Mapping[str, Tensor], head_channels: int) -> UNetConfig:
-    """Read a U-Net's shape off its state dict.
+    """Infer a U-Net's shape from its state dict.
 
     The number of attention heads leaves no trace in the shapes, so `head_channels` is given; nor
     do groups of normalisation, which are taken to be 32, as guided-diffusion has them.
@@ -269,7 +269,7 @@ def infer_config(state: Mapping[str, Tensor], head_channels: int) -> UNetConfig:
 
 
 def _res_blocks_per_level(input_blocks: int, state: Mapping[str, Tensor]) -> int:
-    """Residual blocks per level, which tells the levels apart.
+    """Return the number of residual blocks per level.
 
     An output level has one block more than that, and the last of them ends with an upsampling
     residual block: at index 1 or, behind attention, at index 2.

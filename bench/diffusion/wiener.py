@@ -14,7 +14,7 @@ from bench.diffusion.schedule import Schedule, Table
 
 @dataclass(frozen=True)
 class WienerFilter:
-    """Mean image [3, H, W], and per frequency [H, W] the colours' covariance as an eigensystem.
+    """Mean image [3, H, W], and eigensystems of the colour covariance per frequency [H, W].
 
     `power` [H, W, 3] are its eigenvalues, `basis` [H, W, 3, 3] its eigenvectors in columns, of
     the unitary Fourier transform; images count as periodic.
@@ -47,7 +47,7 @@ class WienerFilter:
         return torch.fft.ifft2(estimate.permute(0, 3, 1, 2), norm="ortho").real + self.mean
 
     def error(self, variance: float) -> float:
-        """Mean squared error per value that is expected of `denoise` at this noise variance."""
+        """Return the expected mean squared error of `denoise` at this noise variance."""
         return float((self.power * variance / (self.power + variance)).mean())
 
     def eps_error(self, schedule: Schedule) -> Table:
@@ -57,5 +57,5 @@ class WienerFilter:
 
 
 def _transform(images: Tensor) -> Tensor:
-    """[N, 3, H, W] to Fourier coefficients [N, H, W, 3]."""
+    """Map [N, 3, H, W] to Fourier coefficients [N, H, W, 3]."""
     return torch.fft.fft2(images, norm="ortho").permute(0, 2, 3, 1)

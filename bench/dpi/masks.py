@@ -13,7 +13,7 @@ _GREY = (0.2989, 0.587, 0.114)  # Rec. 601, rounded as the released code has it
 
 
 def fixed_mask(size: int, k: int) -> Tensor:
-    """m_f of Eq. 10, [1, 1, size, size]: one at every k-th row and column, from the first."""
+    """Return m_f of Eq. 10 [1, 1, size, size]: 1 at every k-th row and column, from the first."""
     mask = torch.zeros(1, 1, size, size)
     mask[..., ::k, ::k] = 1.0
     return mask
@@ -21,7 +21,7 @@ def fixed_mask(size: int, k: int) -> Tensor:
 
 @lru_cache(maxsize=16)
 def fixed_mask_on(device: torch.device, dtype: torch.dtype, size: int, k: int) -> Tensor:
-    """`fixed_mask` where it is used, to be read only: made once, for a copy makes a GPU wait."""
+    """Return a cached, read-only `fixed_mask` on a device, because a copy stalls a GPU."""
     return fixed_mask(size, k).to(device, dtype)
 
 
@@ -34,7 +34,7 @@ def on_grid(values: Tensor, k: int) -> Tensor:
 
 
 def edge_probability(y: Tensor, k: int, s: float) -> Tensor:
-    """Probability map of Eq. 12 to 14 as the paper prints it, [B, 1, H / k, W / k].
+    """Return the probability map of Eq. 12 to 14 [B, 1, H / k, W / k].
 
     The Laplacian of each image's condition is stretched to [0, 1] by its own extremes and raised
     to `s`. A condition without any edge has probability zero everywhere: it asks for no detail.
@@ -45,7 +45,7 @@ def edge_probability(y: Tensor, k: int, s: float) -> Tensor:
 
 
 def released_edge_probability(y: Tensor, k: int, s: float) -> Tensor:
-    """Return the released code's map: |Laplacian|, normalised by the extremes of the batch.
+    """Return the released code's map: |Laplacian|, normalised by the batch's extremes.
 
     An image's mask then depends on its batch mates; kept for parity with recorded behaviour only.
     """
@@ -54,7 +54,7 @@ def released_edge_probability(y: Tensor, k: int, s: float) -> Tensor:
 
 
 def _laplacian(y: Tensor) -> Tensor:
-    """Laplacian of the grey image, border reflected: [B, 3, h, w] to [B, 1, h, w]."""
+    """Return the Laplacian of the grey image, border reflected: [B, 3, h, w] to [B, 1, h, w]."""
     weights, kernel = _constants(y.device, y.dtype)
     grey = (y * weights).sum(1, keepdim=True)
     return F.conv2d(F.pad(grey, (1, 1, 1, 1), mode="reflect"), kernel)
@@ -62,7 +62,7 @@ def _laplacian(y: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _constants(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Weights of grey [1, 3, 1, 1] and the Laplacian's kernel [1, 1, 3, 3]."""
+    """Return grey weights [1, 3, 1, 1] and the Laplacian kernel [1, 1, 3, 3]."""
     weights = torch.tensor(_GREY, dtype=dtype)[None, :, None, None]
     kernel = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], dtype=dtype)
     return weights.to(device), kernel[None, None].to(device)

@@ -1,4 +1,4 @@
-"""Diffusion Prior Interpolation (AAAI-25): Algorithm 1, and the form in which it was released."""
+"""Diffusion Prior Interpolation (AAAI-25): Algorithm 1, in the paper's and the released form."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -71,13 +71,13 @@ class DPISettings:
 
     @property
     def off_grid(self) -> float:
-        """Value of a condition off its grid, as in the released code."""
+        """Return the value of a condition off its grid, as in the released code."""
         return 1e-6 if self.form == "released" else 0.0
 
 
 @dataclass(frozen=True)
 class State:
-    """State of sampling: x_t and y_t, [B, 3, H, W]; t from 1000 down to 0, the result."""
+    """State of sampling: x_t and y_t [B, 3, H, W] at t from 1000 to 0 (the result)."""
 
     t: int
     x: Tensor
@@ -99,7 +99,7 @@ def sample(
 def states(
     prior: Prior, corrector: ConditionalNetwork, base: Tensor, settings: DPISettings, noise: Noise
 ) -> Iterator[State]:
-    """`sample`, and all that it passes through: one state before each step, and the result's."""
+    """Yield the states of `sample`: one before each step, and the result."""
     prior = prior.respaced(settings.steps, settings.spacing)
     y = y_T = initial_condition(base, settings)
     x = noise.normal_like(y_T)
@@ -110,12 +110,12 @@ def states(
 
 
 def base_condition(lr: Tensor, size: int, settings: DPISettings) -> Tensor:
-    """I_L^bc: inputs [B, 3, h, w] brought by PIL to the grid of results of `size`, on 8 bits."""
+    """Return I_L^bc: inputs [B, 3, h, w] resized by PIL to the grid of `size` px, in 8 bits."""
     return resize_bicubic_batch(lr, size // settings.k)
 
 
 def initial_condition(base: Tensor, settings: DPISettings) -> Tensor:
-    """y_T of Eq. 11: the base condition [B, 3, H / k, W / k] on the grid of [B, 3, H, W]."""
+    """Return y_T of Eq. 11: the base condition [B, 3, H / k, W / k] on the grid of [B, 3, H, W]."""
     grid = fixed_mask(settings.k * base.shape[-1], settings.k).to(base)
     return on_grid(base, settings.k) + settings.off_grid * (1 - grid)
 
@@ -130,7 +130,7 @@ def step(
     settings: DPISettings,
     noise: Noise,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One pass of Algorithm 1's loop: x_t, y_t to x_{t-1}, y_{t-1}, and x0_hat.
+    """Run one step of Algorithm 1: x_t, y_t to x_{t-1}, y_{t-1}, and x0_hat.
 
     The released form differs: one noise for x' and y' (line 3 and 6), no condition in the last
     step, t counted from 0, the mask's normalisation, and a Corrector that is told
@@ -171,7 +171,7 @@ def step(
 
 
 def _told(prior: Prior, index: int, settings: DPISettings) -> int:
-    """Return the Corrector's timestep; it was trained to see x_{t-1} at t.
+    """Return the timestep for the Corrector, which was trained on x_{t-1} at t.
 
     On a respaced schedule x_{t-1} is as noisy as the next step taken, so it is told the one
     after that; the released code counts on without regard to this.
@@ -191,7 +191,7 @@ def _posterior_samples(
     x_noise: Tensor,
     y_noise: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """x'_{t-1} and y'_{t-1}: the prior's step, and the same step with y_t as the clean image."""
+    """Return x'_{t-1} and y'_{t-1}: the prior's step, and the same step with y_t as x0."""
     schedule = prior.schedule
     if settings.sampler == "ddim":
         eps = eps_from_x0(schedule, x, prediction.x0_hat, index)

@@ -68,7 +68,7 @@ def import_pictures(
         raise BenchError(f"Nothing was imported from {folder}. {delivery}{hint}")
     wanted = {image: files[image] for image in images if image in files}
     if not wanted:
-        raise BenchError(f"{folder} has no picture of an image of {testset.name}.")
+        raise BenchError(f"{folder} has no result for any image of {testset.name}.")
     spec = RunSpec(
         method=name,
         revision=1,

@@ -161,7 +161,7 @@ def _check_fit(path: Path, card: Card, size: int, configured: Configured) -> Non
     """Check a checkpoint against the test set, and a Corrector's grid against the settings."""
     if path.suffix != ".safetensors" and card.size != size:
         raise BenchError(
-            f"{path} is taken for a prior of {card.size} px, but the test set has {size} px: if it "
+            f"{path} is a prior for {card.size} px, but the test set has {size} px: if it "
             f"was trained for {size} px, run `bench weights convert {path} --size {size} "
             "--out FILE`, else give another checkpoint."
         )

@@ -115,7 +115,7 @@ def _run(method: ResolvedMethod, spec: RunSpec, executor: Executor, strict: bool
                 peak_memory = max(peak_memory, outcome.peak_memory)
                 write(_keep, run, outcome, advance, f"{len(failed)} failed" if failed else "")
                 if failed and strict:
-                    raise BenchError(f"{describe(spec.method, failed)} What it restored is kept.")
+                    raise BenchError(f"{describe(spec.method, failed)} Restored images are kept.")
     run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
     return Finished(run, len(pending) - len(failed), failed)
 

@@ -58,8 +58,8 @@ def configure(
     outer = (*outer, method.name)
     if name in outer:
         raise WrongUsage(
-            f"settings.{method.name}.{method.inner.setting} is {name!r}, inside of which "
-            f"{method.name} itself is at work: choose a method that does not lead back."
+            f"settings.{method.name}.{method.inner.setting} is {name!r}, which contains "
+            f"{method.name} itself: choose another method."
         )
     inner = configure(name, scale, size, overrides, outer)
     return Configured(method, settings, scale, inner)
@@ -110,7 +110,7 @@ def find_program(name: str) -> Program:
     """
     file = _file_of(name)
     if file.suffix != ".toml":
-        raise WrongUsage(f"{name} runs no program of others: there is nothing to set up.")
+        raise WrongUsage(f"{name} is not an external program: there is nothing to set up.")
     return read_program(file)
 
 
@@ -122,7 +122,8 @@ def check_new_name(name: str) -> None:
     """
     if not NEW_NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > LONGEST_NAME:
         raise WrongUsage(
-            f"{name!r} can't be a method's name: use small letters and digits, in words joined by "
+            f"{name!r} can't be a method's name: use lowercase letters and digits, in words joined "
+            "by "
             f"hyphens, at most {LONGEST_NAME} characters, such as my-method."
         )
     if file := _files().get(name):
@@ -171,7 +172,7 @@ def _package() -> ModuleType:
     if Path(str(package.__file__)).parent.resolve() != SHIPPED.resolve():
         raise BenchError(
             f"Another package called {_IN_A_CHECKOUT} is installed, {package.__file__}: uninstall "
-            "it, or install bench as a wheel, whose methods lie inside of it."
+            "it, or install bench as a wheel, which contains its methods."
         )
     return package
 
@@ -196,6 +197,8 @@ def _files() -> dict[str, Path]:
         for file in (*modules, *sorted(folder.glob("*.toml"))):
             name = file.stem.replace("_", "-")
             if name in found:
-                raise BenchError(f"{found[name]} and {file} have one name: rename one of them.")
+                raise BenchError(
+                    f"{found[name]} and {file} have the same name: rename one of them."
+                )
             found[name] = file
     return found

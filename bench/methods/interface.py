@@ -58,9 +58,7 @@ class Problem:
         They may have another size than the problem's, such as that of the result.
         """
         if self.inner is None:
-            raise BenchError(
-                "There is no method inside: restore by way of `bench.methods.configure`."
-            )
+            raise BenchError("No inner method is set: call `bench.methods.configure` first.")
         scale = self.size // int(lr.shape[-1])
         return self.inner.restore(replace(self, lr=lr, scale=scale))
 

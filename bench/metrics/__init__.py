@@ -29,7 +29,7 @@ def find(name: str) -> Metric:
     """
     measure = find_measure(name)
     if not isinstance(measure, Metric):
-        raise WrongUsage(f"{measure.title} has no value for two pictures by themselves.")
+        raise WrongUsage(f"{measure.title} has no value for a single pair of images.")
     return measure
 
 

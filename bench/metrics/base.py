@@ -151,7 +151,7 @@ class Metric(Measure):
                 from its original or is too small, or the metric is unavailable.
         """
         if not sr or not hr:
-            raise BenchError(f"{self.title} got no pictures to score: give at least one.")
+            raise BenchError(f"{self.title} got no images: give at least one.")
         if len(sr) != len(hr):
             raise BenchError(
                 f"{self.title} got {len(sr)} pictures and {len(hr)} originals: "

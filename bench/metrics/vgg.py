@@ -47,7 +47,7 @@ class Vgg16(Extractor):
 
     def unavailable(self) -> str | None:
         if not backbone_path("vgg16").is_file():
-            return f"VGG16 is not here: run `{GET}`."
+            return f"VGG16 is missing: run `{GET}`."
         return None
 
     def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:

@@ -83,7 +83,7 @@ class Checkpoint:
         """
         shape = self.card.unet
         if not isinstance(shape, DiffusersConfig) and not self._possible(shape):
-            raise BenchError(f"{self.path} describes a network that can't be: get it again.")
+            raise BenchError(f"{self.path} describes an impossible network: download it again.")
         try:
             with torch.device("meta"):  # of whatever size, it takes no memory
                 described = architecture(shape)
@@ -91,7 +91,7 @@ class Checkpoint:
             raise
         except Exception as error:  # noqa: BLE001 - what layers say of numbers that don't agree
             raise BenchError(
-                f"{self.path} describes a network that can't be ({error}): get it again."
+                f"{self.path} describes an impossible network ({error}): download it again."
             ) from None
         self._check_fit(described)
         network = architecture(shape)
@@ -146,12 +146,12 @@ def convert_prior(path: Path, size: int | None, out: Path) -> Card:
     if path.is_dir():
         saved = read_folder(path)
         if size not in (None, saved.size):
-            raise WrongUsage(f"{path} says that it is for {saved.size} px: leave --size out.")
+            raise WrongUsage(f"{path} states that it is for {saved.size} px: remove --size.")
         card = Card("prior", saved.size, saved.shape, prediction=saved.prediction)
         state = {name: value.contiguous() for name, value in saved.state.items()}
         Checkpoint(path, "", card, state).build(prior_network)
     elif size is None:
-        raise WrongUsage(f"{path} does not say for which size it was trained: give --size.")
+        raise WrongUsage(f"{path} does not state its training size: give --size.")
     else:
         checkpoint = read_checkpoint(path, "prior")
         card = replace(checkpoint.card, size=size)
@@ -214,7 +214,7 @@ def _released_sr3(state: Mapping[str, Tensor]) -> tuple[Card, dict[str, Tensor]]
     network = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
     unet = infer_sr3_config(network, PUBLIC_NORM_GROUPS)
     if unet.channel_mult not in PUBLIC_SR3_SIZES:
-        raise BenchError("This is none of the SR3 networks that were released, 128 or 512 px.")
+        raise BenchError("This is not a released SR3 network (128 or 512 px).")
     return Card("sr3", PUBLIC_SR3_SIZES[unet.channel_mult], unet, scale=8), network
 
 
@@ -224,11 +224,11 @@ def _read_safetensors(path: Path) -> tuple[Card, dict[str, Tensor]]:
             header = (file.metadata() or {}).get("bench")
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError) as error:
-        raise BenchError(f"{path} is damaged or no safetensors file ({error}).") from None
+        raise BenchError(f"{path} is damaged or not a safetensors file ({error}).") from None
     if header is None:
         raise BenchError(
-            f"{path} does not say what it holds: it was not written by `bench train`. "
-            "A prior in guided-diffusion's layout is taken as a .pt file."
+            f"{path} does not state its contents, because `bench train` did not write it: "
+            "give a prior in guided-diffusion's layout as a .pt file."
         )
     try:
         values = json.loads(header)

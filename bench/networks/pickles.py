@@ -35,7 +35,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     except Exception:  # noqa: BLE001 - damaged pickles raise a wide variety of types
         # PyTorch's own text is left out: it advises to run the code in the file.
         raise BenchError(
-            f"{path} is truncated, no PyTorch checkpoint, or holds more than tensors: "
+            f"{path} is truncated, not a PyTorch checkpoint, or contains more than tensors: "
             "download it again."
         ) from None
     if isinstance(state, dict):

@@ -41,7 +41,7 @@ class Restorer:
             BenchError: it isn't, with the command that installs it.
         """
         if missing := missing_packages("restorers", self.package):
-            raise BenchError(f"The architecture of {self.name} is in a package: {missing}.")
+            raise BenchError(f"{self.name} needs a package: {missing}.")
 
     def import_architecture(self) -> ModuleType:
         """Import the module of the architecture."""

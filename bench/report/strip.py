@@ -103,7 +103,7 @@ def check_columns(columns: "Sequence[tuple[str, Sequence[Pixels | None]]]") -> N
         BenchError: there are none, or one of them is not so.
     """
     if not columns or not columns[0][1]:
-        raise BenchError("There are no pictures to draw: name at least one method and one image.")
+        raise BenchError("There are no images to draw: name at least one method and one image.")
     for label, pictures in columns:
         if len(pictures) != len(columns[0][1]):
             raise BenchError(

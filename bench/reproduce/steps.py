@@ -137,7 +137,7 @@ class Request:
         wanted = suite.embedded.testsets if self.options.embedded else suite.testsets
         if unknown := [name for name in self.options.sources if name not in _names(wanted)]:
             raise WrongUsage(
-                f"--source {unknown[0]}=... is of no test set here: known are "
+                f"--source {unknown[0]}=... names an unknown test set: known are "
                 f"{', '.join(_names(wanted)[1:])}."
             )
         planned = [

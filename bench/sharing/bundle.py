@@ -134,7 +134,7 @@ def write_bundle(path: Path, files: Mapping[str, Path | bytes]) -> None:
         ):
             data = source if isinstance(source, bytes) else source.read_bytes()
             if sha256(data) != member.sha256:
-                raise BenchError(f"{source!s} has changed while it was packed: export again.")
+                raise BenchError(f"{source!s} changed while it was packed: export again.")
             _put(file, member.name, data)
         file.write(_END)
 
@@ -159,13 +159,15 @@ def open_bundle(path: Path) -> Bundle:
         ours = False
     if not ours:
         raise Refused(
-            f"{path} is no archive that `bench export` wrote, or its beginning has changed."
+            f"{path} is not an archive written by `bench export`, or its header has changed."
         )
     if not is_sealed(data) or any(padding):
-        raise Refused(f"{path}: {MANIFEST} has changed: get the archive again.")
+        raise Refused(f"{path}: {MANIFEST} has changed: download the archive again.")
     value = parse_json(data, f"{path}: {MANIFEST}", "what is in the archive")
     if not isinstance(value, dict) or value.pop("format", None) != FORMAT:
-        raise Refused(f"{path} is of another format than {FORMAT}, of another version of bench.")
+        raise Refused(
+            f"{path} does not have format {FORMAT}: it was written by another version of bench."
+        )
     value.pop(SEAL, None)
     contents = read_back(Contents, {"format": FORMAT, **value}, f"{path}: {MANIFEST}")
     _check_contents(path, contents)
@@ -180,15 +182,17 @@ def _check_contents(path: Path, contents: Contents) -> None:
     """
     names = set()
     for member in contents.files:
-        reasons = ["leads out of it"] if not stays_below(member.name) else []
+        reasons = ["points outside it"] if not stays_below(member.name) else []
         reasons += filter(None, map(invalid_filename_reason, _parts(member.name)))
         if reasons:
             what = f"{path} names {member.name!r}, which {reasons[0]}"
-            raise Refused(f"{what}: don't trust this archive.")
+            raise Refused(f"{what}: do not use this archive.")
         if member.name in names or member.name == MANIFEST:
-            raise Refused(f"{path} names {member.name} twice: don't trust this archive.")
+            raise Refused(f"{path} names {member.name} twice: do not use this archive.")
         if not 0 <= member.size <= MAX_BYTES:
-            raise Refused(f"{path} names {member.name} of {member.size} bytes, which can't be.")
+            raise Refused(
+                f"{path} names {member.name} of {member.size} bytes, which is impossible."
+            )
         names.add(member.name)
 
 
@@ -204,7 +208,9 @@ def _described(name: str, source: Path | bytes) -> Member:
     else:
         size, digest = source.stat().st_size, sha256_file(source)
     if size > MAX_BYTES:
-        raise BenchError(f"{name} is larger than {MAX_BYTES // 2**20} MiB, too large to be packed.")
+        raise BenchError(
+            f"{name} is larger than {MAX_BYTES // 2**20} MiB, which is too large for an archive."
+        )
     return Member(name, size, digest)
 
 

@@ -160,7 +160,7 @@ def _common(one: Result, other: Result) -> dict[str, str]:
         images = {}
         why = (
             f"are of different test sets, and that of {lacking.name}, {lacking.testset} "
-            f"({lacking.spec.testset[:12]}), is not here to look for images in common"
+            f"({lacking.spec.testset[:12]}), is missing to look for images in common"
         )
     else:
         theirs = {files: image for image, files in _files(other.manifest).items()}

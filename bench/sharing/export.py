@@ -61,10 +61,10 @@ def _require_whole(run: Run) -> None:
     """
     if not run.finished or any(run.folder.glob("*.jsonl")):
         raise BenchError(
-            f"{run.folder} is not finished: `bench run` and `bench evaluate` go on with it."
+            f"{run.folder} is not finished: complete it with `bench run` and `bench evaluate`."
         )
     if found := differences_of(run):
-        raise BenchError(f"{found[0]} It can't be shared like that: `bench verify` says what else.")
+        raise BenchError(f"{found[0]} Fix this first; `bench verify` lists all problems.")
 
 
 def audit_bundle(bundle: Bundle) -> Audit:

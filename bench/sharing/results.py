@@ -164,8 +164,7 @@ def pairs(
     if not found:
         left_names, right_names = (", ".join(r.name for r in side) for side in (one, other))
         raise BenchError(
-            "No run of the one belongs to one of the other: "
-            f"name one of {left_names}, and one of {right_names}."
+            f"No runs of the two sides match: name one of {left_names} and one of {right_names}."
         )
     found.sort(key=lambda pair: one.index(pair[0]))
     return found, [*left, *right]

@@ -85,7 +85,7 @@ class Run:
             write_sealed_json(run.folder / "run.json", description)
         if run.spec.identity != spec.identity:
             raise BenchError(
-                f"{run.folder}/run.json is not what was run there: remove {run.folder}."
+                f"{run.folder}/run.json does not match the run in its folder: remove {run.folder}."
             )
         if run.finished:
             run._journal.remove()  # noqa: SLF001 - a kill between the two leaves both

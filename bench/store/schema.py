@@ -111,7 +111,7 @@ def parse_records(rows: Iterable[Any], where: str) -> dict[str, Record]:
     for record in records:
         if reason := invalid_filename_reason(record.image):
             raise BenchError(
-                f"{where} has a record of {record.image!r}, whose name {reason}: don't trust it."
+                f"{where} has a record of {record.image!r}, whose name {reason}: do not use it."
             )
     return {record.image: record for record in records}
 
@@ -131,5 +131,5 @@ def parse_scores(table: pd.DataFrame, where: str) -> pd.DataFrame:
     else:
         return table
     raise BenchError(
-        f"{where} {reason}, as another version wrote it: remove it and run `bench evaluate`."
+        f"{where} {reason}, as written by another version: remove it and run `bench evaluate`."
     )

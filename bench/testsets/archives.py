@@ -1,6 +1,6 @@
 """Photographs in a zip or tar, read one at a time without unpacking.
 
-An archive may come from anywhere, so it is trusted with nothing: a path that leads out of it, a
+An archive may come from anywhere, so it is trusted with nothing: a path that points outside it, a
 link in an image's place, and a member that would unpack to far more than it occupies are refused.
 """
 
@@ -129,7 +129,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 def _check(path: Path, name: str, unpacked: int, packed: int | None, *, link: bool) -> None:
     if not stays_below(name):
-        raise BenchError(f"{path} names {name}, which leads out of it: don't trust this archive.")
+        raise BenchError(f"{path} names {name}, which points outside it: do not use this archive.")
     if not is_image(name):
         return  # never read
     if link:
@@ -137,7 +137,7 @@ def _check(path: Path, name: str, unpacked: int, packed: int | None, *, link: bo
             f"{path} holds {name} as a link, not as a file: pack the files themselves."
         )
     if unpacked > MAX_BYTES:
-        raise BenchError(f"{path} holds {name}, larger than an image file can be: remove it.")
+        raise BenchError(f"{path} holds {name}, which is too large for an image: remove it.")
     if packed is not None:
         check_ratio(path, name, unpacked, packed)
 
@@ -151,5 +151,5 @@ def check_ratio(path: Path, name: str, unpacked: int, packed: int) -> None:
     if unpacked > SMALL and unpacked > MAX_RATIO * packed:
         raise BenchError(
             f"{path} would unpack to more than {MAX_RATIO} times its size at {name}: "
-            "don't trust this archive."
+            "do not use this archive."
         )

@@ -84,7 +84,7 @@ def framed(image: Image.Image, size: int, crop: Box, name: str, *, enlarge: bool
     # 0.64 of 300 px is a trifle less than 192 px in floating point.
     if round(side, 6) < size and not enlarge:
         raise Refused(
-            f"{name} has {int(side)} px of use in an image of {image.width} x {image.height}, "
+            f"{name} has {int(side)} usable pixels in an image of {image.width} x {image.height}, "
             f"less than the {size} px of the test set: remove it, or give a smaller --size."
         )
     x, y = (left + right - side) / 2, (top + bottom - side) / 2

@@ -46,7 +46,7 @@ class HubSource:
             except StopIteration:
                 return
             except Exception as error:  # noqa: BLE001 - a network has many ways to fail
-                raise BenchError(f"{self} can't be read on ({error}).") from None
+                raise BenchError(f"{self} cannot be read further ({error}).") from None
             if (name := row_id(row)) in wanted:
                 yield photograph(name, values["image"], str(self))
                 left -= 1
@@ -62,7 +62,7 @@ class HubSource:
             datasets = None
         if not hasattr(datasets, "load_dataset"):
             raise BenchError(
-                f"Reading from the hub needs a package more: run `{install_command('hub')}`, "
+                f"Reading from the hub needs an extra package: run `{install_command('hub')}`, "
                 "or give --source a folder or archive."
             )
         # What it tells of every attempt would hide the one sentence that follows.

@@ -176,7 +176,7 @@ class TestSet:
         """
         entry = self.entries[image]
         if entry.hr is None:
-            raise BenchError(f"{self.name} has no ground truth: its images are real-world ones.")
+            raise BenchError(f"{self.name} has no ground truth because its images are real-world images.")
         return read_image(self.folder / entry.hr, entry.hr_sha256)
 
 
@@ -219,8 +219,8 @@ def _parsed(values: Any, where: str) -> Manifest:
     plan = manifest.plan
     if min(plan.size, plan.scale) < 1 or plan.size % plan.scale:
         raise BenchError(
-            f"{where} says size {plan.size} and scale {plan.scale}, which no pictures can have: "
-            "prepare the set again."
+            f"{where} says size {plan.size} and scale {plan.scale}, which is impossible: "
+            "prepare the test set again."
         )
     return manifest
 
@@ -237,10 +237,10 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
         for name in entry.files:
             if not stays_below(name) or not _resolve(root / name, resolved).is_relative_to(root):
                 raise BenchError(
-                    f"{file} names {name!r}, which lies outside of its folder: don't trust it."
+                    f"{file} names {name!r}, which lies outside its folder: do not use it."
                 )
         if reason := invalid_filename_reason(entry.id):
-            raise BenchError(f"{file} names {entry.id!r}, whose name {reason}: don't trust it.")
+            raise BenchError(f"{file} names {entry.id!r}, whose name {reason}: do not use it.")
     ids = [entry.id for entry in manifest.images]
     if not ids or len(set(ids)) < len(ids):
         what = "an image twice" if ids else "no image"
@@ -300,7 +300,7 @@ def open_testset(folder: Path) -> TestSet:
     if found := differences(folder, manifest):
         more = f" (and {len(found) - 1} more files)" if len(found) > 1 else ""
         raise BenchError(
-            f"{found[0]}{more} The test set {folder.name} is not what was prepared: "
+            f"{found[0]}{more} Test set {folder.name} has changed: "
             "remove its folder and prepare it again."
         )
     return TestSet(folder, manifest)

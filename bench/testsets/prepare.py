@@ -138,7 +138,7 @@ def prepare(
     wanted = count or recipe.count
     ids = source.ids(wanted)[:wanted]
     if count is not None and len(ids) < count:
-        raise BenchError(f"{source} holds {len(ids)} images, but {count} are asked for.")
+        raise BenchError(f"{source} holds {len(ids)} images, but --count is {count}.")
     with ExitStack() as stack:
         for folder in sorted(targets):  # in one order, or two could wait for each other
             stack.enter_context(begun(folder))

@@ -99,12 +99,12 @@ def plan_testset(
         seed = 0 if noise is None else seed  # without noise no seed makes another test set
         if size < 1 or scale < 2 or size % scale:
             raise WrongUsage(
-                f"Scale {scale} does not divide {size} px into an image of its own: "
+                f"Scale {scale} does not divide {size} px into whole pixels: "
                 "choose a scale of at least 2 that divides the size, such as 4, 8 or 16."
             )
     elif scale is not None:
         raise WrongUsage(
-            f"--scale is for bicubic alone: {degradation} inputs have the size of the results."
+            f"--scale applies to bicubic only: {degradation} inputs have the size of the results."
         )
     elif size < 1:
         raise WrongUsage(f"--size is {size}, but must be at least 1.")
@@ -144,7 +144,7 @@ def find_recipe(name: str, own: Path) -> Recipe:
     recipe = build(Recipe, read_toml(file), str(file))
     for size, (left, top, right, bottom) in recipe.framing.items():
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-            raise BenchError(f"{file}: framing.{size} is no box within the image.")
+            raise BenchError(f"{file}: framing.{size} is not a box inside the image.")
     if recipe.source and not recipe.source.startswith(HUB):
         recipe = replace(recipe, source=str(file.parent / recipe.source))
     return recipe
@@ -158,7 +158,7 @@ def add_recipe(name: str, source: Path, own: Path, size: int, licence: str) -> P
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
         raise WrongUsage(
-            f"{name!r} can't be a recipe's name: use small letters, digits and dashes."
+            f"{name!r} can't be a recipe's name: use lowercase letters, digits and dashes."
         )
     if (taken := recipe_files(own).get(name)) is not None:
         raise WrongUsage(f"There is a recipe {name} already, {taken}: choose another name.")

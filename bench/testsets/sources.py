@@ -31,7 +31,7 @@ def open_source(text: str) -> Source:
         return FolderSource(path)
     if not path.is_file():
         raise BenchError(
-            f"{text} is not there: give --source a folder, a zip, tar or Parquet file of images, "
+            f"{text} does not exist: give --source a folder, a zip, tar or Parquet file of images, "
             f"or {HUB}OWNER/NAME for a dataset on the Hugging Face hub."
         )
     if path.suffix == ".parquet":
@@ -61,6 +61,6 @@ class FolderSource:
         found = sorted(self.folder.rglob("*"))
         for path in found:
             if is_image(path.name) and path.is_symlink() and not path.exists():
-                raise BenchError(f"{path} is a link to what is not there: mend or remove it.")
+                raise BenchError(f"{path} is a broken link: fix or remove it.")
         names = [str(p.relative_to(self.folder).as_posix()) for p in found if p.is_file()]
         return identified(names, str(self.folder))

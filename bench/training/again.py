@@ -36,13 +36,13 @@ def train_again(
         The new checkpoint; None in processes that help another one.
 
     Raises:
-        BenchError: the card does not say how it was trained, its start is not here, or the images
+        BenchError: the card does not say how it was trained, its start is missing, or the images
             are others.
     """
     card = read_card(path)
     training = dict(card.training or {})
     if "steps" not in training:
-        raise BenchError(f"{path} does not say how it was trained: train one with `bench train`.")
+        raise BenchError(f"{path} does not state how it was trained: train one with `bench train`.")
     names = {field.name for field in fields(TrainingSettings)}
     chosen = {name: value for name, value in training.items() if name in names}
     settings = TrainingSettings(**{**chosen, **({"steps": steps} if steps else {})})
@@ -65,7 +65,7 @@ def _task(path: Path, card: Card) -> Task:
         return sr3_task(card.size, card.scale, objective)
     if card.kind == "corrector" and card.scale and card.k and objective in {"paper", "released"}:
         if "prior_sha256" in training:
-            raise BenchError(f"{path} learned from a prior, which can't be found by its card.")
+            raise BenchError(f"{path} was trained with a prior that cannot be found from its card.")
         degradation = training.get("degradation", "bicubic")
         return corrector_task(card.size, card.scale, card.k, objective, degradation)
     raise BenchError(f"{path} was trained with an objective of an earlier version: {objective}.")
@@ -75,12 +75,12 @@ def _start(path: Path, training: dict[str, Any], given: Path | None) -> Path | N
     """Return the checkpoint that a training began with; None if with random weights.
 
     Raises:
-        BenchError: it is not here, or another one was given.
+        BenchError: it is missing, or another one was given.
     """
     wanted = training.get("start_sha256")
     if wanted is None:
         if given is not None:
-            raise BenchError(f"{path} began with random weights: leave out --start-from.")
+            raise BenchError(f"{path} started from random weights: remove --start-from.")
         return None
     place = given or checkpoints() / f"{training['start']}.safetensors"
     if not place.is_file() or sha256_file(place) != wanted:

@@ -44,7 +44,7 @@ class TrainingCheckpoint:
             there = _as_json(state["facts"])
         except Exception as error:  # noqa: BLE001 - damaged pickles raise a wide variety of types
             raise BenchError(
-                f"{self.path} is damaged ({type(error).__name__}): remove it to start anew."
+                f"{self.path} is damaged ({type(error).__name__}): remove it to start again."
             ) from None
         facts = _as_json(self.facts)
         differing = [
@@ -54,13 +54,13 @@ class TrainingCheckpoint:
         ]
         if differing:
             raise BenchError(
-                f"{self.path} belongs to another training ({'; '.join(differing)}): "
+                f"{self.path} belongs to another training run ({'; '.join(differing)}): "
                 "give the same, or another --out."
             )
         if there["data_sha256"] != facts["data_sha256"] and not changed_data:
             raise BenchError(
-                f"The images are not those that {self.path} was trained on: give the same, or say "
-                "--changed-data if the training is to go on with these."
+                f"The images are not those that {self.path} was trained on: give the same, or add "
+                "--changed-data to continue with these."
             )
         return state
 

@@ -65,7 +65,7 @@ def train(
     """
     if len(images.pixels) < settings.batch:
         raise BenchError(
-            f"{len(images.pixels)} images don't fill a batch of {settings.batch}: "
+            f"{len(images.pixels)} images do not fill a batch of {settings.batch}: "
             "give more images or a smaller --batch."
         )
     state = checkpoint.load(changed_data)
@@ -126,7 +126,7 @@ class Run:
         parts = accelerator.num_processes * settings.accumulate
         if settings.batch % parts:
             raise BenchError(
-                f"A batch of {settings.batch} can't be shared evenly by {parts} passes "
+                f"A batch of {settings.batch} does not split evenly into {parts} passes "
                 f"({accelerator.num_processes} processes x --accumulate {settings.accumulate}): "
                 "give a multiple."
             )

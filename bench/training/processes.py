@@ -61,7 +61,7 @@ def alone(folder: Path) -> AbstractContextManager[None]:
         return nullcontext()
 
     def refuse(sentence: str) -> None:
-        raise BenchError(f"{sentence.partition(':')[0]}: give another --out, or end that one.")
+        raise BenchError(f"{sentence.partition(':')[0]}: give another --out, or stop that one.")
 
     return locked(folder, refuse if int(os.environ.get("WORLD_SIZE", "1")) > 1 else notice)
 

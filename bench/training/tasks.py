@@ -258,8 +258,8 @@ def _train(
     images = load_training_images(data, task.card.size)
     if data_sha256 not in {None, images.sha256}:
         raise BenchError(
-            f"{data} holds other images than the network learned from: give the same ones, or "
-            "--changed-data."
+            f"{data} differs from the images that the network was trained on: give those, or "
+            "add --changed-data."
         )
     own = task.card.to_json() | settings.facts() | facts | {"data_sha256": images.sha256}
     trained = train(

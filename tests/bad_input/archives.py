@@ -52,21 +52,22 @@ def flipped(data: bytes) -> bytes:
     return data[:place] + b"a" + data[place + 1 :]
 
 
-TRUST = "don't trust this archive"
+TRUST = "do not use this archive"
 CHANGED = ("1 files of odd.tar are not as they were written",)
 HASH = "0" * 64
 
 REFUSED = {
     "a web page": refused(
-        lambda home: write_bytes(home / ARCHIVE, b"<html>"), "is no archive that `bench export`"
+        lambda home: write_bytes(home / ARCHIVE, b"<html>"),
+        "is not an archive written by `bench export`",
     ),
-    "no bytes": refused(lambda home: write_bytes(home / ARCHIVE, b""), "is no archive"),
+    "no bytes": refused(lambda home: write_bytes(home / ARCHIVE, b""), "is not an archive"),
     "half an archive": refused(exported(half), *CHANGED),
     "an archive with something behind it": refused(exported(lambda data: data + b"x"), *CHANGED),
     "an archive with changed scores": refused(exported(flipped), *CHANGED),
     "an archive of another version": refused(listing(format=2), "of another version of bench"),
-    "an archive that leads out": refused(listing(Member("../x", 1, HASH)), "leads out", TRUST),
-    "an archive from the root": refused(listing(Member("/x", 1, HASH)), "leads out", TRUST),
+    "an archive that leads out": refused(listing(Member("../x", 1, HASH)), "points outside", TRUST),
+    "an archive from the root": refused(listing(Member("/x", 1, HASH)), "points outside", TRUST),
     "an archive with a name twice": refused(
         listing(Member("x", 1, HASH), Member("x", 1, HASH)), "names x twice", TRUST
     ),

@@ -115,7 +115,7 @@ REFUSED = {
     "check-method: an odd size": typed("check-method bicubic --size 30", "Scale 4", "choose one"),
     "datasets add: a way out": typed("datasets add ../x photos", "'../x' can't be a recipe's name"),
     "datasets add: a name that is taken": typed("datasets add celeba photos", "choose another"),
-    "datasets add: no folder": failed("datasets add odd nothing", "nothing is not there"),
+    "datasets add: no folder": failed("datasets add odd nothing", "nothing does not exist"),
     "weights get: an unknown name": typed("weights get prior-265", "did you mean 'prior-256' or"),
     "weights get: a way out": typed("weights get ../x", "no public weights '../x'"),
     "weights add: no file": failed("weights add prior-256 x.pt", "There is no file x.pt"),

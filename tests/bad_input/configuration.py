@@ -70,7 +70,7 @@ REFUSED = {
     "settings of an unknown method": suite("[settings.dppi]", "'dppi'", "did you mean 'dpi'"),
     "an unknown setting": suite("[settings.ddnm]\nstep = 1", "no 'step'", "did you mean 'steps'?"),
     "a setting of a wrong type": suite('[settings.ddnm]\nsteps = "9"', "is '9'", "a whole number"),
-    "a test set that is not here": suite('testset = "tny"', "'tny'", "did you mean 'tiny'?"),
+    "a test set that is missing": suite('testset = "tny"', "'tny'", "did you mean 'tiny'?"),
     "a test set elsewhere": suite('testset = "../home/testsets/tiny"', "There is no test set"),
     "weights that are not there": suite(
         'methods = ["ddnm"]\n[weights]\nprior = "none.pt"', "no prior at", "none.pt", code=1
@@ -94,14 +94,14 @@ REFUSED = {
     "a recipe's negative count": recipe("count = -1", "odd.toml.count is -1", "at least 1"),
     "a recipe's negative size": recipe("size = -16", "odd.toml.size is -16", "at least 1"),
     "a recipe's box outside of the image": recipe(
-        "[framing]\n16 = [0, 0, 2, 1]", "framing.16 is no box within the image", code=1
+        "[framing]\n16 = [0, 0, 2, 1]", "framing.16 is not a box inside the image", code=1
     ),
     "a recipe's box of nan": recipe(
-        "[framing]\n16 = [0, 0, nan, 1]", "framing.16 is no box within the image", code=1
+        "[framing]\n16 = [0, 0, nan, 1]", "framing.16 is not a box inside the image", code=1
     ),
     "a recipe of what is gone": Refused(
         "prepare odd --scale 4",
-        ("photos is not there", "--source"),
+        ("photos does not exist", "--source"),
         without_source,
     ),
     "a program's result elsewhere": program('result = "../{image}.png"', *BELOW),
@@ -122,7 +122,7 @@ REFUSED = {
     ),
     "a program that is not set up": Refused(
         "run odd",
-        ("odd is not set up here", "run `bench external setup odd`"),
+        ("odd is not installed", "run `bench external setup odd`"),
         toml(PROGRAM, "baselines/odd.toml"),
     ),
 }

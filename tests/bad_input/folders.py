@@ -110,9 +110,9 @@ def loop(home: Path) -> None:
     (home / "odd" / "loop").symlink_to(".")
 
 
-OUT = "leads out of it: don't trust this archive"
+OUT = "points outside it: do not use this archive"
 REFUSED = {
-    "a source that is not there": Refused(f"{FROM} fotos", ("fotos is not there", "--source")),
+    "a source that is not there": Refused(f"{FROM} fotos", ("fotos does not exist", "--source")),
     "a photograph as the source": Refused(
         f"{FROM} photos/face-0.png",
         ("face-0.png is neither a folder nor a zip, tar or Parquet file", "give another"),
@@ -145,7 +145,7 @@ REFUSED = {
         named(f"{'a' * 150}/{'b' * 150}.png"),
     ),
     "a link that leads nowhere": Refused(
-        f"{FROM} odd", ("odd/b.png is a link to what is not there", "remove it"), linked("none")
+        f"{FROM} odd", ("odd/b.png is a broken link", "remove it"), linked("none")
     ),
     "fewer than --count": Refused(
         f"{PREPARE} --count 3", ("photos holds 2 images, but 3 are asked for",)
@@ -159,7 +159,7 @@ REFUSED = {
     ),
     "a zip with a bomb": Refused(
         f"{FROM} odd.zip",
-        ("unpack to more than 100 times its size at a.png", "don't trust this archive"),
+        ("unpack to more than 100 times its size at a.png", "do not use this archive"),
         zipped(**{"a.png": bytes(2**22)}),
     ),
     "a zip with a password": Refused(f"{FROM} odd.zip", ("odd.zip", "encrypted"), locked_zip),
@@ -195,7 +195,7 @@ REFUSED = {
     ),
     "Parquet with a photograph of zeros": Refused(
         f"{FROM} odd.parquet",
-        ("unpack to more than 100 times its size at image.bytes", "don't trust"),
+        ("unpack to more than 100 times its size at image.bytes", "do not use"),
         parquet({"image": [{"bytes": bytes(2**22), "path": "a.png"}]}, compression="zstd"),
     ),
     "Parquet of a million rows of nothing": Refused(

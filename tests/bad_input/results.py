@@ -73,7 +73,7 @@ REFUSED = {
     "run.json whose outcome is no table": refused(
         described(lambda value: value.update(outcome=3)), RUN, *DAMAGED, command="report --costs"
     ),
-    "run.json whose memory is no number": refused(
+    "run.json whose memory is not a number": refused(
         described(lambda value: value.update(outcome={"peak_memory_bytes": "much"})),
         RUN,
         *DAMAGED,
@@ -96,7 +96,7 @@ REFUSED = {
     "a record with a way out": refused(
         table(RECORDS, lambda rows: rows.assign(image="../../../photos/face-0")),
         "'../../../photos/face-0'",
-        "don't trust it",
+        "do not use it",
     ),
     "a record from the root": refused(
         table(RECORDS, lambda rows: rows.assign(image="/etc/passwd")), "'/etc/passwd'", "trust"
@@ -109,7 +109,7 @@ REFUSED = {
         bomb,
         SCORES,
         "would decode to more than 100 times its size",
-        "don't trust it",
+        "do not use it",
     ),
     "scores of another version": refused(
         table(SCORES, lambda rows: rows.drop(columns="note")),

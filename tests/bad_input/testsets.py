@@ -59,8 +59,8 @@ def refused(make: Arrange, *says: str, command: str = "run", code: int = 1) -> R
 MANIFEST = "testsets/tiny/manifest.json"
 DAMAGED = (f"{MANIFEST} is damaged",)
 AGAIN = "prepare the set again"
-CHANGED = ("The test set tiny is not what was prepared", "prepare it again")
-TRUST = "don't trust it"
+CHANGED = ("Test set tiny has changed", "prepare it again")
+TRUST = "do not use it"
 
 REFUSED = {
     "an empty manifest": refused(manifest(""), *DAMAGED, "a test set's manifest"),

@@ -95,8 +95,8 @@ def zip_of_code() -> bytes:
     return buffer.getvalue()
 
 
-DAMAGED = ("is damaged or no safetensors file",)
-AGAIN = ("truncated, no PyTorch checkpoint, or holds more than tensors", "download it again")
+DAMAGED = ("is damaged or not a safetensors file",)
+AGAIN = ("truncated, not a PyTorch checkpoint, or contains more than tensors", "download it again")
 CARD_DAMAGED = ("is damaged, or another version's",)
 PAGE = b"<!DOCTYPE html><html><title>Sign in</title></html>"
 
@@ -117,7 +117,7 @@ REFUSED = {
     "tensors of terabytes": safetensors(
         lambda: header(tensor((0, 16), (2**40, 2**40)), data=bytes(16)), *DAMAGED
     ),
-    "safetensors of others": safetensors(lambda: save(state()), "does not say what it holds"),
+    "safetensors of others": safetensors(lambda: save(state()), "does not state its contents"),
     "a card that is no JSON": safetensors(lambda: save(state(), {"bench": "{"}), *CARD_DAMAGED),
     "a card that is a list": safetensors(lambda: save(state(), {"bench": "[]"}), *CARD_DAMAGED),
     "a card without end": safetensors(

@@ -190,7 +190,7 @@ def test_a_stop_keeps_what_is_done_and_the_same_command_goes_on(
         outcome = command("run")
     assert outcome.code == code
     assert outcome.err.splitlines()[-1] == (
-        "Stopped. Finished work is kept; the same command resumes."
+        "Stopped. Finished work is kept; run the same command to resume."
     )
     done = sorted(path.name for path in (home / "results").rglob("*.png"))
     assert done == ["face-0.png", "face-1.png"]
@@ -219,7 +219,7 @@ def test_an_image_that_fails_is_told_by_every_command(
         return
     assert done == ["face-0.png", "face-2.png", "face-3.png"]
     assert outcome.out.startswith("bicubic: 3 images restored, 1 failed, in ")
-    assert "The same command tries them again." in outcome.err
+    assert "Run the same command to retry." in outcome.err
     report = good("report").out
     assert "Bicubic (3/4)" in report
     assert "Bicubic failed on 1 of the images, such as face-1: ValueError: no face" in report

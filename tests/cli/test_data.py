@@ -172,7 +172,7 @@ def test_a_folder_of_ones_own_becomes_a_recipe(home: Path) -> None:
     [
         ("../x", "photos", "'../x' can't be a recipe's name"),
         ("ffhq", "photos", "There is a recipe ffhq already"),
-        ("mine", "nothing", "nothing is not there: give"),
+        ("mine", "nothing", "nothing does not exist: give"),
     ],
 )
 def test_a_recipe_that_cannot_be_is_not_written(

@@ -60,7 +60,7 @@ def test_what_is_not_evaluated_by_a_protocol_is_a_dash() -> None:
 
 def test_a_metric_without_weights_is_a_dash_with_the_command() -> None:
     outcome = good("run")
-    assert "No FID: inception-2015-12-05.pt is not here: run" in outcome.err
+    assert "No FID: inception-2015-12-05.pt is missing: run" in outcome.err
     report = good("report").out
     assert "bench weights get inception-clean-fid" in report
 
@@ -104,7 +104,7 @@ def test_recognition_settings_of_ones_own(home: Path) -> None:
         + '[recognition.mine]\nmodel = "ArcFace"\nthreshold = 0.5\n'
     )
     good("run")
-    assert "No CS (mine): arcface_weights.onnx is not here" in good("evaluate").err
+    assert "No CS (mine): arcface_weights.onnx is missing" in good("evaluate").err
 
 
 def test_protocols_know_how_pictures_were_kept() -> None:

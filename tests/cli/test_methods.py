@@ -30,8 +30,8 @@ def test_every_method_is_in_the_table_with_its_facts() -> None:
     assert rows["dpi"][:3] == ["trained", "corrector,", "prior"]
     assert rows["vqfr"] == ["external", "its", "program", "Apache-2.0", "no"]
     missing = next(line for line in lines if line.startswith("  daps, ddnm, ddrm, difface"))
-    assert "ffhq_10m.pt is not here: run `bench weights get prior-256`" in missing
-    assert "  vqfr: vqfr is not set up here: run `bench external setup vqfr`." in lines
+    assert "ffhq_10m.pt is missing: run `bench weights get prior-256`" in missing
+    assert "  vqfr: vqfr is not installed: run `bench external setup vqfr`." in lines
     assert "  ilvr: Choi et al., ILVR: Conditioning Method for Denoising" in "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ metrics = ["fd-vgg16", "kd-vgg16"]
 """
 
 pytestmark = pytest.mark.skipif(
-    not backbone_path("vgg16").is_file(), reason="LPIPS's VGG16 is not here"
+    not backbone_path("vgg16").is_file(), reason="LPIPS's VGG16 is missing"
 )
 
 
@@ -72,7 +72,7 @@ def test_bench_toml_and_recipes_name_references(home: Path) -> None:
     (home / "bench.toml").write_text(CONFIG)
     good("prepare", "webphoto", "--source", "photos")
     told = good("run").err
-    assert "No FD-VGG16, KD-VGG16: The reference ffhq is not here: run `bench reference" in told
+    assert "No FD-VGG16, KD-VGG16: The reference ffhq is missing: run `bench reference" in told
 
 
 def test_statistics_are_imported_for_one_extractor(home: Path) -> None:
@@ -84,8 +84,8 @@ def test_statistics_are_imported_for_one_extractor(home: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("add", "x", "nowhere"), "nowhere is not there"),
-        (("add", "x", "nowhere.npz"), "nowhere.npz is not there"),
+        (("add", "x", "nowhere"), "nowhere does not exist"),
+        (("add", "x", "nowhere.npz"), "nowhere.npz does not exist"),
         (("add", "../x", "photos"), "can't be a reference's name"),
         (("add", "originals", "photos"), "can't be a reference's name"),
         (("add", "x", "photos", "--extractor", "vgg"), "no extractor 'vgg': choose clean-fid"),

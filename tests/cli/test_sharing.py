@@ -231,12 +231,12 @@ def test_a_test_set_that_is_part_of_another_is_compared_on_that_part(home: Path)
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("nope.tar", "bicubic"), 2, "nope.tar is not there"),
-        (("nope.tar:x", "bicubic"), 2, "nope.tar is not there"),
+        (("nope.tar", "bicubic"), 2, "nope.tar does not exist"),
+        (("nope.tar:x", "bicubic"), 2, "nope.tar does not exist"),
         (("bicubic", "nope"), 1, "There are no results of nope"),
         (("bicubic", "theirs", "--json", "--markdown"), 2, "exclude each other"),
         ((f"results/{TESTSET}:x", "theirs"), 1, "has no result 'x': it holds"),
-        (("bench.toml", "theirs"), 1, "is no archive that `bench export` wrote"),
+        (("bench.toml", "theirs"), 1, "is not an archive written by `bench export` wrote"),
     ],
 )
 def test_what_cannot_be_compared_is_said(

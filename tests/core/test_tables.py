@@ -54,7 +54,7 @@ def test_a_text_in_a_million_rows_is_refused_before_it_is_made() -> None:
     assert len(data) < 2**16
     done = subprocess.run([sys.executable, "-c", READ], input=data, capture_output=True, check=True)
     said, memory = done.stdout.decode().splitlines()
-    assert said == "odd would decode to more than 100 times its size: don't trust it."
+    assert said == "odd would decode to more than 100 times its size: do not use it."
     assert int(memory) < SMALL  # by then; the texts would have been six times that
 
 
@@ -90,7 +90,7 @@ def test_a_column_that_is_longer_than_the_footer_says_is_refused() -> None:
     rows, fewer = 12_345, 12_300  # of as many bytes, as the footer writes them
     data = parquet(pa.table({"value": [1.5] * rows}))
     lying = forged(data, rows, fewer, lambda footer: footer.row_group(0).column(0).num_values)
-    with pytest.raises(BenchError, match="a column has another length than the table"):
+    with pytest.raises(BenchError, match="a column differs in length from the table"):
         parse_table(lying, "odd")
 
 
@@ -112,7 +112,7 @@ def varint(number: int) -> bytes:
 
 @pytest.mark.parametrize("column", [[[1, 2]], [{"a": 1}], [b"x"]], ids=["list", "struct", "bytes"])
 def test_a_column_of_what_no_table_holds_is_refused(column: list[object]) -> None:
-    with pytest.raises(BenchError, match=r"damaged \(odd holds .*, neither texts nor numbers\)"):
+    with pytest.raises(BenchError, match=r"damaged \(odd holds .*, neither text nor numbers\)"):
         parse_table(parquet(pa.table({"odd": column})), "x")
 
 

@@ -112,5 +112,5 @@ def test_a_compiler_that_fails_is_no_failure_of_an_image(
         return call
 
     monkeypatch.setattr(torch, "compile", failing)
-    with pytest.raises(BenchError, match=r"--compile does not work here, leave it out: Inductor"):
+    with pytest.raises(BenchError, match=r"--compile does not work here; remove it: Inductor"):
         run(testset, "ddrm", compiled=True)

@@ -105,7 +105,7 @@ def test_a_checkpoint_that_does_not_load_is_told_before_anything_is_written(
 ) -> None:
     testset = small_testset(tmp_path, count=2)
     Path(prior["prior"]).write_bytes(b"no network")
-    with pytest.raises(BenchError, match="is damaged or no safetensors file"):
+    with pytest.raises(BenchError, match="is damaged or not a safetensors file"):
         run_method(
             "ddrm", Experiment(testset, tmp_path / "r", weights=prior), executor=Devices([CPU])
         )

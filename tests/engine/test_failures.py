@@ -165,7 +165,9 @@ def test_to_be_stopped_is_no_failure(harness: Bench, error: BaseException) -> No
 
 def test_a_device_that_fails_is_no_failure_of_an_image(harness: Bench) -> None:
     error = torch.AcceleratorError("CUDA error: device-side assert triggered")
-    with pytest.raises(BenchError, match=r"The device failed \(CUDA error: .*same command goes on"):
+    with pytest.raises(
+        BenchError, match=r"The device failed \(CUDA error: .*run the same command to continue"
+    ):
         harness.run(Failing(broken=raises(error)))
 
 

@@ -180,10 +180,13 @@ def test_two_files_of_one_image_are_refused(home: Path) -> None:
     [
         ("ddnm", "There is a method ddnm already, "),
         ("vqfr", "There is a method vqfr already, "),
-        ("Theirs", "'Theirs' can't be a method's name: use small letters and digits"),
+        ("Theirs", "'Theirs' can't be a method's name: use lowercase letters and digits"),
         ("../x", "'../x' can't be a method's name"),
         ("lambda", "'lambda' can't be a method's name"),
-        ("a" * 31, "can't be a method's name: use small letters and digits, in words joined by hy"),
+        (
+            "a" * 31,
+            "can't be a method's name: use lowercase letters and digits, in words joined by hy",
+        ),
     ],
 )
 def test_names_that_cannot_be(home: Path, name: str, said: str) -> None:

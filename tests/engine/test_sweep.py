@@ -116,7 +116,7 @@ def test_repetitions_are_of_every_run(home: Path) -> None:
         (["--sed", "1"], "shade has no setting 'sed': did you mean '--seed' or"),
         (["--zzz"], "it has --dark, --level, --hour"),
         (["--dark"], "--dark needs values behind it, such as --dark 1 2."),
-        ([], "Nothing is to be changed: give a setting with its values"),
+        ([], "Nothing to sweep: give a setting with its values"),
         (["--level", "1.5"], "settings.shade.level is 1.5, but must be a whole number."),
         (["--hour", "dawn"], "settings.shade.hour is 'dawn': choose 'noon' or 'dusk'."),
     ],

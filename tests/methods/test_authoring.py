@@ -267,7 +267,7 @@ def test_a_new_method_overwrites_nothing(home: Path) -> None:
     assert outcome.code == 2
     assert f"There is a method my-own-net already, {file}: choose another" in outcome.err
     assert file.read_text().endswith("# mine\n")
-    with pytest.raises(BenchError, match="is there already: it is left as it was"):
+    with pytest.raises(BenchError, match="already exists and was not changed"):
         template.write_method_file(
             "my-own-net2", prepare_file(home / "elsewhere" / "my_own_net2.py")
         )
@@ -290,7 +290,7 @@ def test_a_new_method_does_not_take_ours(home: Path, name: str) -> None:
 def test_a_bad_name_is_refused(home: Path, name: str) -> None:
     outcome = command("new-method", "--", name)
     assert outcome.code == 2
-    assert f"{name!r} can't be a method's name: use small letters and digits" in outcome.err
+    assert f"{name!r} can't be a method's name: use lowercase letters and digits" in outcome.err
     assert not (home / "baselines").exists()
 
 
@@ -313,7 +313,7 @@ def test_two_files_of_one_name_are_refused(home: Path) -> None:
     mine.touch()
     outcome = command("run", "bicubic")
     assert outcome.code == 1
-    assert f"ddnm.py and {mine} have one name: rename one of them." in outcome.err
+    assert f"ddnm.py and {mine} have the same name: rename one of them." in outcome.err
 
 
 def test_a_broken_promise_is_said_by_the_command(home: Path) -> None:

@@ -139,7 +139,7 @@ def test_a_failure_shows_the_end_of_the_log(installed: Installation) -> None:
     first, *_, last, where = str(failure.value).splitlines()
     assert first == "enlarger: python failed with exit code 1. The end of what it printed:"
     assert last == "    RuntimeError: out of memory, says the program"
-    assert where == f"All that it printed: {installed.log}"
+    assert where == f"Full output: {installed.log}"
     assert "faces face-0.png face-1.png face-2.png" in installed.log.read_text()
 
 
@@ -303,7 +303,7 @@ def test_doctor_says_what_is_set_up(
     assert row() == "enlarger set up"
     monkeypatch.setenv("BENCH_CACHE", str(place / "empty"))
     remedy = "run `bench external setup enlarger`."
-    assert row() == f"enlarger missing -> enlarger is not set up here: {remedy}"
+    assert row() == f"enlarger missing -> enlarger is not installed: {remedy}"
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def describe(home: Path, repository: Path | str, more: str = "") -> Installation
 def test_without_a_set_up_a_run_says_what_to_do(home: Path, repository: Path) -> None:
     describe(home, repository)
     outcome = command("run", "bicubic", "bare", "--testset", "tiny-16-x4")
-    remedy = "bare is not set up here: run `bench external setup bare`."
+    remedy = "bare is not installed: run `bench external setup bare`."
     assert (outcome.code, outcome.err.splitlines()[-1]) == (1, f"error: {remedy}")
     assert not (home / "results").exists(), "not even the first method ran"
     assert f"  bare: {remedy}" in good("methods").out.splitlines()
@@ -103,7 +103,9 @@ def test_the_commit_that_is_named_is_the_one_taken(home: Path, repository: Path)
     weights.write_bytes(b"large")
     assert (latest.repository / "file").read_text() == "second"
     pinned = describe(home, repository, f'commit = "{first}"')
-    with pytest.raises(BenchError, match="bare was set up otherwise: run `bench external setup ba"):
+    with pytest.raises(
+        BenchError, match="bare was installed with another configuration: run `bench "
+    ):
         pinned.fingerprint()
     pinned.set_up(say=print)
     assert (pinned.repository / "file").read_text() == "first"
@@ -119,7 +121,7 @@ def test_a_repository_out_of_reach_is_a_sentence(home: Path, repository: Path) -
     assert outcome.code == 1
     assert "bare: http://127.0.0.1:9/nowhere can't be fetched. Is there a network?" in outcome.err
     assert "The end of what it printed:" in outcome.err
-    with pytest.raises(BenchError, match="bare is not set up here"):
+    with pytest.raises(BenchError, match="bare is not installed"):
         gone.fingerprint()
 
 
@@ -134,7 +136,7 @@ def test_only_programs_can_be_set_up() -> None:
     outcome = command("external", "setup", "ddnm")
     assert (outcome.code, outcome.err) == (
         2,
-        "error: ddnm runs no program of others: there is nothing to set up.\n",
+        "error: ddnm is not an external program: there is nothing to set up.\n",
     )
 
 
@@ -174,7 +176,7 @@ def test_a_python_of_the_version_that_is_needed(
         ("[settings]\nsize = 3", r"settings\.size can't be a setting's name"),
         ("[settings]\nfast = true", r"settings\.fast is True, but must be a number or a text"),
         ("[at.4]\nsteps = 3", r"at\.4 has no 'steps'"),
-        ("[at.four]", r"at\.four is no scale"),
+        ("[at.four]", r"at\.four is not a scale"),
     ],
 )
 def test_a_wrong_description_is_refused(home: Path, more: str, message: str) -> None:

@@ -277,7 +277,7 @@ def test_without_weights_the_command_is_named(
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     metric, path = find_measure(name), checkpoint_path(weights)
     remedy = f"run `bench weights get {weights}`."
-    assert metric.unavailable() == f"{path.name} is not here: {remedy}"
+    assert metric.unavailable() == f"{path.name} is missing: {remedy}"
     before = metric.key
     write_bytes(path, b"another file")
     assert metric.key != before

@@ -214,7 +214,7 @@ def test_without_package(stand_in: Lpips, package_name: str, monkeypatch: Any) -
 
 
 def test_other_heads_are_refused(stand_in: Lpips) -> None:
-    with pytest.raises(BenchError, match=r"other linear heads .*pip install lpips==0\.1\.4"):
+    with pytest.raises(BenchError, match=r"linear heads that differ .*pip install lpips==0\.1\.4"):
         replace(stand_in, heads="0" * 64).score(pictures(1), pictures(1))
 
 
@@ -259,7 +259,7 @@ VGG_SHAPES = tuple(
 
 @pytest.fixture
 def vgg_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tensors]:
-    """VGG16 with random weights, in place of the backbone that is not here everywhere."""
+    """VGG16 with random weights, in place of the backbone that is not installed everywhere."""
     random = np.random.default_rng(2)
     tensors: Tensors = {}
     for layer, (out, into, side) in zip(BACKBONES["vgg16"].layers, VGG_SHAPES, strict=True):

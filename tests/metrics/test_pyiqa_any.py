@@ -109,7 +109,7 @@ def test_the_identity_names_the_tensors_and_changed_ones_are_refused(
 
 
 def test_what_cannot_be_meant_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(WrongUsage, match="pyiqa:fid compares whole sets: use fid"):
+    with pytest.raises(WrongUsage, match="pyiqa:fid measures whole sets: use fid"):
         find_measure("pyiqa:fid")
     with pytest.raises(WrongUsage, match="pyiqa has no metric 'dist': did you mean 'dists'"):
         find_measure("pyiqa:dist")

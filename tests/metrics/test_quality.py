@@ -97,7 +97,7 @@ def test_without_weights_the_command_is_named(
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     monkeypatch.setattr("bench.core.paths.find_spec", lambda name: object())
     assert find(name).unavailable() == (
-        f"{find_record(weights).file} is not here: run `bench weights get {weights}`."
+        f"{find_record(weights).file} is missing: run `bench weights get {weights}`."
     )
 
 

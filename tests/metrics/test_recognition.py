@@ -273,7 +273,7 @@ def test_without_weights_or_packages_the_command_is_named(
 ) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
     assert find_measure("cs-arcface").unavailable() == (
-        "arcface_weights.onnx is not here: run `bench weights get arcface`."
+        "arcface_weights.onnx is missing: run `bench weights get arcface`."
     )
     found = importlib.util.find_spec
     for lost in ("dlib", "werkzeug"):

@@ -202,7 +202,7 @@ def test_the_reference_is_part_of_the_identity() -> None:
 def test_a_missing_reference_says_how_to_make_it() -> None:
     metric = Frechet("x", "X", False, "", 2, 0, source=Rows()).against(find_or_missing("ffhq"))
     assert metric.unavailable() == (
-        "The reference ffhq is not here: run `bench reference add ffhq SOURCE`."
+        "The reference ffhq is missing: run `bench reference add ffhq SOURCE`."
     )
 
 

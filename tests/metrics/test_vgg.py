@@ -17,7 +17,7 @@ from bench.networks.torchvision_guard import import_torchvision
 SAMPLE = Path(__file__).parents[2] / "datasets" / "sample" / "images"
 
 pytestmark = pytest.mark.skipif(
-    not backbone_path("vgg16").is_file(), reason="LPIPS's VGG16 is not here"
+    not backbone_path("vgg16").is_file(), reason="LPIPS's VGG16 is missing"
 )
 
 

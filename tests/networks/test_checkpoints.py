@@ -111,16 +111,16 @@ def test_damaged_safetensors_are_refused(
     checkpoint: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    with pytest.raises(BenchError, match=r"safetensors is damaged or no safetensors file \("):
+    with pytest.raises(BenchError, match=r"safetensors is damaged or not a safetensors file \("):
         read_checkpoint(checkpoint, "prior")
 
 
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        (None, "does not say what it holds: it was not written by `bench train`"),
-        ({"bench": "{"}, "is damaged, or another version's: it is no table"),
-        ({"bench": "[]"}, "is damaged, or another version's: it is no table"),
+        (None, "does not state its contents, because `bench train` did not write it"),
+        ({"bench": "{"}, "is damaged, or another version's: it is not an object"),
+        ({"bench": "[]"}, "is damaged, or another version's: it is not an object"),
         ({"bench": '{"kind": "prior"}'}, "is damaged, or another version's: .* lacks 'size'"),
         (
             {"bench": json.dumps({**asdict(CARD), "kind": "gan"})},
@@ -217,7 +217,7 @@ def test_damaged_pickles_are_refused(tmp_path: Path, data: bytes) -> None:
     assert data not in (WHOLE, LEGACY)
     path = tmp_path / "prior.pt"
     path.write_bytes(data)
-    with pytest.raises(BenchError, match=r"prior\.pt is truncated, no PyTorch checkpoint, or"):
+    with pytest.raises(BenchError, match=r"prior\.pt is truncated, not a PyTorch checkpoint, or"):
         read_checkpoint(path, "prior")
 
 

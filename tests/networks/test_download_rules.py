@@ -42,10 +42,10 @@ def test_redirects_are_followed(web: Site, target: Path, status: int) -> None:
         ("file:///etc/hostname", r"leads to file:///etc/hostname, which is not http or https"),
         ("ftp://127.0.0.1/net", r"leads to ftp://127\.0\.0\.1/net, which is not http or https"),
         ("data:,x", "leads to data:,x, which is not http or https"),
-        ("http://[", r"leads to 'http://\[', which is no address"),
-        ("http://127.0.0.1:x/", "leads to 'http://127.0.0.1:x/', which is no address"),
-        ("/a b", "leads to '/a b', which is no address"),
-        ("/\N{LATIN SMALL LETTER E WITH ACUTE}", "which is no address"),
+        ("http://[", r"redirects to 'http://\[', which is not an address"),
+        ("http://127.0.0.1:x/", "redirects to 'http://127.0.0.1:x/', which is not an address"),
+        ("/a b", "redirects to '/a b', which is not an address"),
+        ("/\N{LATIN SMALL LETTER E WITH ACUTE}", "which is not an address"),
     ],
 )
 def test_redirects_to_nowhere_good_are_not(

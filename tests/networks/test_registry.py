@@ -101,9 +101,9 @@ def test_an_unknown_name_comes_with_the_nearest(register: Register) -> None:
 
 def test_what_is_missing_comes_with_the_command_that_gets_it(register: Register) -> None:
     register(table("a") + table("b", by_hand="their page"))
-    with pytest.raises(BenchError, match=r"^a\.pth is not here: run `bench weights get a`\.$"):
+    with pytest.raises(BenchError, match=r"^a\.pth is missing: run `bench weights get a`\.$"):
         find_public("a")
-    said = r"b\.pth is not here: download it from their page and run `bench weights add b FILE`\.$"
+    said = r"b\.pth is missing: download it from their page and run `bench weights add b FILE`\.$"
     with pytest.raises(BenchError, match=said):
         find_public("b")
     with pytest.raises(BenchError, match=r"No address gives b\.pth itself: download it from their"):

@@ -44,7 +44,7 @@ def test_a_file_with_another_hash_is_refused(register: Register, web: Site, cach
 def test_where_no_source_works_the_other_way_is_named(register: Register, web: Site) -> None:
     gone = web.serve("/net", saying(404))
     register(table("net", sources=[gone], sha256=DIGEST, by_hand="their page"))
-    said = r"404 Not Found\. It is also to be had by hand from their page: then run `bench weights"
+    said = r"404 Not Found\. Or download it manually from their page and run `bench weights"
     with pytest.raises(BenchError, match=said):
         get_weights("net")
 

@@ -95,7 +95,7 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r"weights\.pth does not fit RestoreFormer: "):
         KINDS["restoreformer"].load(path)
     path.write_bytes(b"hello")
-    with pytest.raises(BenchError, match=r"weights\.pth is truncated, no PyTorch checkpoint"):
+    with pytest.raises(BenchError, match=r"weights\.pth is truncated, not a PyTorch checkpoint"):
         KINDS["gfpgan"].load(path)
 
 

@@ -59,7 +59,7 @@ def test_a_network_of_ones_own_comes_before_a_public_one(places: tuple[Path, Pat
     [
         (
             *("prior", 256, 8),
-            r"^ffhq_10m\.pt is not here: run `bench weights get prior-256`, or .*`--size 64`\.$",
+            r"^ffhq_10m\.pt is missing: run `bench weights get prior-256`, or .*`--size 64`\.$",
         ),
         (
             *("prior", 128, 8),
@@ -70,7 +70,7 @@ def test_a_network_of_ones_own_comes_before_a_public_one(places: tuple[Path, Pat
             r"`bench train crt --size 64 --scale 4 --data .* with `--weights corrector=FILE`\.$",
         ),
         ("sr3", 64, 8, r"^There is no sr3 for 64 px at x8: train one with `bench train sr3 "),
-        ("gfpgan", 64, 8, r"^GFPGANv1\.4\.pth is not here: run `bench weights get gfpgan`\.$"),
+        ("gfpgan", 64, 8, r"^GFPGANv1\.4\.pth is missing: run `bench weights get gfpgan`\.$"),
     ],
 )
 def test_what_is_missing_comes_with_the_command_that_gets_it(

@@ -316,6 +316,6 @@ def test_every_command_that_is_stopped_says_how_to_go_on(
             outcome = run(name)
             assert outcome.code == code, (name, operation, outcome)
             assert outcome.err.splitlines()[-1] == (
-                "Stopped. Finished work is kept; the same command resumes."
+                "Stopped. Finished work is kept; run the same command to resume."
             ), name
         goes_on(name, home)

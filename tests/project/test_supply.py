@@ -55,7 +55,7 @@ def test_the_page_has_every_package_network_and_dataset() -> None:
     for name, row in licences.packages().items():
         if licences.installed_package(name):
             assert row in PAGE, "run `python -m tools.licences`"
-        else:  # an extra that is not here
+        else:  # an extra that is missing
             assert f"\n| {name} | extra | " in PAGE
 
 

@@ -242,7 +242,7 @@ def test_a_link_opens_a_face(address: str, tab: Page) -> None:
     follow(tab, address + f"#face={quote(IN_A_NAME)}")
     assert texts(tab, "#face") == [IN_A_NAME]
     follow(tab, address + f"#face={quote(MARKUP)}")
-    assert texts(tab, "#status") == [f"The link names a face that is not here: {MARKUP}."]
+    assert texts(tab, "#status") == [f"The link names a face that is not on this page: {MARKUP}."]
     follow(tab, address + "#face=%")
     assert not tab.evaluate("viewer.open")
 

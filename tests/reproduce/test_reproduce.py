@@ -114,7 +114,7 @@ def test_a_dry_run_names_what_only_a_person_can_do_and_writes_nothing(empty: Pat
 
 
 def test_a_dry_run_of_real_images_passes_without_their_reference(empty: Path) -> None:
-    good("init", "--blind")  # whose reference, FFHQ, is not here
+    good("init", "--blind")  # whose reference, FFHQ, is missing
     photos(empty / "faces", 2, 256)
     name = "lfw-256-real-first-2"
     good("prepare", "lfw", "--source", "faces", "--count", 2, "--name", name)
@@ -197,8 +197,11 @@ def test_a_step_that_fails_does_not_stop_the_others(
     [
         ("table5", "There is no suite 'table5': did you mean"),
         ("table1 --scale 3", "table1 has no scale 3."),
-        ("table1 --source lfw=photos", "--source lfw=... is of no test set here: known are celeba"),
-        ("table1 --source a/b --source c/d", "--source c/d is a second one for all: give one."),
+        (
+            "table1 --source lfw=photos",
+            "--source lfw=... names an unknown test set: known are celeba",
+        ),
+        ("table1 --source a/b --source c/d", "--source c/d is a second source for all: give one."),
         ("table1 --set dpi=3", "--set dpi=3 is not of the form METHOD.NAME=VALUE."),
         ("table1 --embedded --set dpi.stepz=3", "settings.dpi has no 'stepz'"),
     ],
@@ -237,7 +240,7 @@ def test_prepare_offers_it_where_there_is_none(empty: Path) -> None:
 
 def test_init_does_not_overwrite_a_configuration(tmp_path: Path) -> None:
     (tmp_path / "bench.toml").write_text("seed = 3\n")
-    with pytest.raises(WrongUsage, match=r"bench\.toml is there already"):
+    with pytest.raises(WrongUsage, match=r"bench\.toml already exists"):
         init_workspace(tmp_path, "embedded")
     assert (tmp_path / "bench.toml").read_text() == "seed = 3\n"
     outcome = bench("init", "--paper", "--blind")

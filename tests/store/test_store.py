@@ -100,7 +100,7 @@ def test_another_identity_lies_elsewhere(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"spec": {**asdict(SPEC), "seed": 5}}, "is not what was run there: remove"),
+        ({"spec": {**asdict(SPEC), "seed": 5}}, "does not match the run in its folder: remove"),
         ({"spec": {**asdict(SPEC), "seed": "5"}}, r"run\.json is damaged, or another version's"),
         ({"spec": None}, r"run\.json is damaged, or another version's: spec is absent or wrong"),
         ({"format": 2}, "was written by another version of bench: remove it and run again"),

@@ -47,7 +47,7 @@ def test_a_flipped_bit_and_a_missing_file_are_noticed(folder: Path, part: str) -
     missing.unlink()
     lines = [f"{flipped} has changed.", f"{missing} is missing."]
     assert differences(folder, read_manifest(folder)) == lines
-    message = f"{lines[0]} (and 1 more files) The test set tiny-16-x4 is not what was prepared: "
+    message = f"{lines[0]} (and 1 more files) Test set tiny-16-x4 has changed: "
     with pytest.raises(BenchError, match=re.escape(message)):
         open_testset(folder)
 
@@ -70,7 +70,7 @@ def test_a_path_out_of_the_folder_is_refused(folder: Path, field: str, name: str
         value["images"][0][field] = name
 
     edit(folder, change)
-    reason = "whose name has a separator" if field == "id" else "which lies outside of its folder"
+    reason = "whose name has a separator" if field == "id" else "which lies outside its folder"
     with pytest.raises(BenchError, match=f"names {name!r}, {reason}"):
         read_manifest(folder)
 

@@ -98,7 +98,7 @@ def test_a_crop_of_exactly_the_size_is_not_too_small() -> None:
     # 0.82 * 300 - 0.18 * 300 is 191.99999999999997 in floating point.
     crop = (0.18, 0.264, 0.82, 0.904)
     assert framed(gradient(300, 300), 192, crop, "x").shape == (192, 192, 3)
-    with pytest.raises(BenchError, match="x has 191 px of use in an image of 299 x 299, less than"):
+    with pytest.raises(BenchError, match="x has 191 usable pixels in an image of 299 x 299, less than"):
         framed(gradient(299, 299), 192, crop, "x")
 
 
@@ -126,7 +126,7 @@ def test_a_recipe_is_found_by_its_name_and_a_wrong_box_refused(
     monkeypatch.setattr(bench.testsets.recipe, "resource", lambda name: tmp_path)
     for box in ([0.5, 0, 0.5, 1], [0, 0, 1.1, 1], [-0.1, 0, 1, 1], [0, 0.9, 1, 0.1]):
         (tmp_path / "bad.toml").write_text(f"{text}{box}")
-        with pytest.raises(BenchError, match=r"bad\.toml: framing\.64 is no box within the image"):
+        with pytest.raises(BenchError, match=r"bad\.toml: framing\.64 is not a box inside the image"):
             find_recipe("bad", NOWHERE)
 
 

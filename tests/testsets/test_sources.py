@@ -165,7 +165,7 @@ def zip_link(root: Path) -> Path:
     return root / "bad.zip"
 
 
-OUTSIDE = "which leads out of it: don't trust this archive"
+OUTSIDE = "which points outside it: do not use this archive"
 LINK = "holds face.png as a link, not as a file"
 BOMB = "would unpack to more than 100 times its size at face.png"
 
@@ -245,7 +245,7 @@ def test_what_is_no_source_is_refused(tmp_path: Path) -> None:
     write_bytes(tmp_path / "x.rar", b"Rar!")
     with pytest.raises(BenchError, match=r"x\.rar is neither a folder nor a zip, tar or Parquet"):
         open_source(str(tmp_path / "x.rar"))
-    with pytest.raises(BenchError, match=r"nothing is not there: give --source a folder, a zip"):
+    with pytest.raises(BenchError, match=r"nothing does not exist: give --source a folder, a zip"):
         open_source("nothing")
 
 

@@ -34,7 +34,9 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
 def test_a_checkpoint_of_another_training_is_refused_by_what_differs(tmp_path: Path) -> None:
     checkpoint(tmp_path).save({"step": 3})
     before = (tmp_path / "x.pt").read_bytes()
-    message = r"belongs to another training \(batch 16 there, 8 now; k None there, 4 now\): give"
+    message = (
+        r"belongs to another training run \(batch 16 there, 8 now; k None there, 4 now\): give"
+    )
     with pytest.raises(BenchError, match=message):
         checkpoint(tmp_path, batch=8, k=4).load()
     assert (tmp_path / "x.pt").read_bytes() == before

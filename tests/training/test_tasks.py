@@ -195,7 +195,7 @@ def test_another_objective_does_not_go_on_with_a_checkpoint(
     data: Path, tmp_path: Path, form: Literal["paper", "released"], k: int
 ) -> None:
     before = corrector(data, tmp_path).read_bytes()
-    with pytest.raises(BenchError, match=r"x4\.checkpoint\.pt belongs to another training \("):
+    with pytest.raises(BenchError, match=r"x4\.checkpoint\.pt belongs to another training run \("):
         corrector(data, tmp_path, form, k)
     assert corrector(data, tmp_path).read_bytes() == before
 
@@ -227,7 +227,9 @@ def test_a_training_may_begin_with_other_weights(data: Path, tmp_path: Path) -> 
     training = read_checkpoint(taken, "corrector").card.training
     assert training is not None
     assert training["start_sha256"] == first.sha256
-    with pytest.raises(BenchError, match=r"belongs to another training \(start corrector-16-x4"):
+    with pytest.raises(
+        BenchError, match=r"belongs to another training run \(start corrector-16-x4"
+    ):
         run(at_8, data, tmp_path / "c", one_step)
     with pytest.raises(BenchError, match="holds a corrector, but a prior is needed"):
         run(prior_task(16), data, tmp_path / "d", one_step, start)

@@ -156,7 +156,9 @@ class Worker:
         try:
             pictures = self._pictures(unit)
         except torch.AcceleratorError as error:  # whatever follows on this device would fail too
-            raise BenchError(f"The device failed ({error}): the same command goes on.") from error
+            raise BenchError(
+                f"The device failed ({error}): run the same command to continue."
+            ) from error
         except Incomplete as error:
             reason = str(error)
             if error.method == self._assignment.method:  # of one inside this, it is no result
@@ -164,7 +166,7 @@ class Worker:
         except Exception as error:
             if type(error).__module__.startswith(COMPILERS):
                 reason = reason_of(error)
-                raise BenchError(f"--compile does not work here, leave it out: {reason}") from error
+                raise BenchError(f"--compile does not work here; remove it: {reason}") from error
             reason, memory = reason_of(error), lacks_memory(error)
         seconds = (time.perf_counter() - started) / len(unit)
         watch(0)

@@ -17,7 +17,7 @@ def write_method_file(name: str, folder: Path) -> Path:
     check_new_name(name)
     file = folder / f"{name.replace('-', '_')}.py"
     if file.exists():
-        raise BenchError(f"{file} is there already: it is left as it was.")
+        raise BenchError(f"{file} already exists and was not changed.")
     text = Path(starter.__file__).read_text(encoding="utf-8")
     text = text.replace(starter.METHOD.name, name)
     text = text.replace(starter.METHOD.title, name.replace("-", " ").title())

@@ -98,9 +98,7 @@ def _call(
         if failure and failure in log.read_text(encoding="utf-8", errors="replace"):
             raise BenchError(f"it printed {failure!r}, which means that it failed.")
     except BenchError as error:
-        raise BenchError(
-            f"{program.name}: {error}\nAll that it printed: {installation.log}"
-        ) from None
+        raise BenchError(f"{program.name}: {error}\nFull output: {installation.log}") from None
     finally:
         write_bytes(installation.log, log.read_bytes())
 
@@ -126,8 +124,8 @@ def _collect(
     delivery = inspect(images, files, extra, size)
     if delivery.extra:
         raise BenchError(
-            f"{program.name} left other pictures than it was asked for, so that none is taken. "
-            f"{delivery} What it printed: {Installation(program).log}"
+            f"{program.name} wrote unexpected files, so no result was accepted. "
+            f"{delivery} Its output: {Installation(program).log}"
         )
     good = [image for image in files if image not in delivery.wrong]
     return {image: read_delivered(files[image], size) for image in good}, delivery

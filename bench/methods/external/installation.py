@@ -53,19 +53,21 @@ class Installation:
         """Hash of each thing that the pictures depend on: commit, description, weights.
 
         Raises:
-            BenchError: something is not here, or not as described, with what to do.
+            BenchError: something is missing, or not as described, with what to do.
         """
         remedy = f"run `bench external setup {self.program.name}`"
         if not self._record.is_file():
-            raise BenchError(f"{self.program.name} is not set up here: {remedy}.")
+            raise BenchError(f"{self.program.name} is not installed: {remedy}.")
         record = read_json(self._record, "how a program was set up")
         if not self.python.is_file() or record.get("wanted") != self._wanted:
-            raise BenchError(f"{self.program.name} was set up otherwise: {remedy} again.")
+            raise BenchError(
+                f"{self.program.name} was installed with another configuration: {remedy} again."
+            )
         if self._git("rev-parse", "HEAD") != record["commit"] or self._git(
             "status", "--porcelain", "--untracked-files=no"
         ):
             raise BenchError(
-                f"{self.repository} was changed since it was set up: {remedy} again, which "
+                f"{self.repository} has changed since installation: {remedy} again, which "
                 "discards the changes."
             )
         return {
@@ -88,7 +90,7 @@ class Installation:
                 if found[file] != weights.sha256.get(file, found[file]):
                     raise BenchError(
                         f"{path} is not the published file: its sha256 is {found[file]}, not "
-                        f"{weights.sha256[file]}. Get it again from {weights.source}."
+                        f"{weights.sha256[file]}. Download it again from {weights.source}."
                     )
         return found
 
@@ -162,7 +164,7 @@ def find_interpreter(version: str | None) -> str:
         if path and _version_of(path) == version:
             return path
     raise BenchError(
-        f"Python {version} is needed, and no python{version} on the PATH runs: add one."
+        f"Python {version} is needed, but no working python{version} is on the PATH: install one."
     )
 
 

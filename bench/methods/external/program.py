@@ -121,12 +121,12 @@ class Program:
         scales, made = self.description.scales, self.description.size
         if scales and scale not in scales:
             made_for = " and ".join(f"x{s}" for s in scales)
-            raise WrongUsage(f"{self.name} is made for {made_for} only, not for x{scale}.")
+            raise WrongUsage(f"{self.name} supports {made_for} only, not x{scale}.")
         if made is None or made == size or (made > size and self.description.reduced):
             return made or size
         least = "at most " if self.description.reduced else ""
         raise WrongUsage(
-            f"{self.name} makes images of {made} px, but {size} px are wanted: "
+            f"{self.name} produces {made} px images, but {size} px are needed: "
             f"prepare a test set of {least}{made} px with --size."
         )
 
@@ -173,10 +173,10 @@ def read_program(file: Path) -> Program:
             raise WrongUsage(f"{file} names {path}, which must be a path below a folder.")
     for word in (description.repository, description.commit or "HEAD"):
         if not word or word.startswith("-"):  # git would take it for an option
-            raise WrongUsage(f"{file} names {word!r}, which is no repository or commit.")
+            raise WrongUsage(f"{file} names {word!r}, which is not a repository or commit.")
     for scale in description.at:
         if not scale.isdecimal():
-            raise WrongUsage(f"{file}.at.{scale} is no scale.")
+            raise WrongUsage(f"{file}.at.{scale} is not a scale.")
         program.settings(int(scale))
     return program
 

@@ -27,7 +27,7 @@ def refuse_offline(what: str) -> None:
     """
     if os.environ.get(OFFLINE, "0") not in ("", "0"):
         raise BenchError(
-            f"{what} would have to be downloaded, but {OFFLINE} forbids connections: unset it, "
+            f"{what} needs a download, but {OFFLINE} forbids connections: unset it, "
             "or bring the file from another machine with `bench weights add`."
         )
 
@@ -62,7 +62,9 @@ def http_get(
             request = Request(address, headers={"User-Agent": "bench", **headers})  # noqa: S310 - checked
             answer: HTTPResponse = opener.open(request, timeout=patience)
         except (ValueError, InvalidURL):
-            raise UnusableSource(f"it leads to {location!r}, which is no address.") from None
+            raise UnusableSource(
+                f"it redirects to {location!r}, which is not an address."
+            ) from None
         if answer.status not in _MOVED:
             with answer:
                 yield answer
@@ -77,4 +79,4 @@ def _check(address: str, plain: bool) -> None:
     scheme = urlsplit(address).scheme
     if scheme != "https" and not (plain and scheme == "http"):
         wanted = "http or https" if plain else "https"
-        raise UnusableSource(f"it leads to {address}, which is not {wanted}.")
+        raise UnusableSource(f"it redirects to {address}, which is not {wanted}.")

@@ -120,7 +120,7 @@ def _from(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadL
             continue
         if wanted.sha256 is None and is_web_page(partial.path):
             partial.discard()
-            raise UnusableSource("it gives a web page instead of the file.")
+            raise UnusableSource("it returned a web page instead of the file.")
         digest = sha256_file(partial.path)
         if wanted.sha256 in (None, digest):
             partial.finish()
@@ -129,7 +129,7 @@ def _from(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadL
         reason = f"what it gives has the sha256 {digest}, not {wanted.sha256}: refused."
         if not resumed:
             raise UnusableSource(reason)
-    raise UnusableSource(f"{reason} It was asked {limits.tries} times.")
+    raise UnusableSource(f"{reason} Gave up after {limits.tries} tries.")
 
 
 def _transfer(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadLimits) -> bool:
@@ -213,9 +213,9 @@ def _check_content(
     version: Version, answer: HTTPResponse, wanted: ExpectedFile, limits: DownloadLimits
 ) -> None:
     if answer.headers.get_content_type() == "text/html":
-        raise UnusableSource("it gives a web page instead of the file.")
+        raise UnusableSource("it returned a web page instead of the file.")
     if (encoding := answer.headers.get("Content-Encoding", "identity")) != "identity":
-        raise UnusableSource(f"it sends the file encoded ({encoding}), which was not asked for.")
+        raise UnusableSource(f"it sent the file with an unrequested encoding ({encoding}).")
     if version.length is None:
         return
     if wanted.size is not None and version.length != wanted.size:

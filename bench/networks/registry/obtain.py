@@ -25,7 +25,7 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
     path = place(record)
     if not record.sources:
         raise BenchError(
-            f"No address gives {record.file} itself: download it from {record.by_hand} and run "
+            f"{record.file} has no direct download: get it from {record.by_hand} and run "
             f"`bench weights add {name} FILE`."
         )
     if not accepted(record):
@@ -47,7 +47,7 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
             )
         if record.by_hand:
             ways_out.append(
-                f"It is also to be had by hand from {record.by_hand}: then run "
+                f"Or download it manually from {record.by_hand} and run "
                 f"`bench weights add {name} FILE`."
             )
         raise BenchError(" ".join([str(error), *ways_out])) from None

@@ -30,4 +30,4 @@ def find_public(name: str) -> Path:
     if (path := place(record)).is_file():
         return path
     where = "" if record.sources else f" download it from {record.by_hand} and"
-    raise BenchError(f"{record.file} is not here:{where} run `{remedy(record)}`.")
+    raise BenchError(f"{record.file} is missing:{where} run `{remedy(record)}`.")

@@ -47,7 +47,7 @@ class PublicCheckpoint:
     def __post_init__(self) -> None:
         where = f"the record {self.name!r}"
         if not re.fullmatch(r"[\w+-][\w.+-]*", self.file):
-            raise WrongUsage(f"{where}: {self.file!r} is no plain file name.")
+            raise WrongUsage(f"{where}: {self.file!r} is not a plain file name.")
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise WrongUsage(f"{where}: sha256 must be 64 small hexadecimal digits.")
         if self.size is not None and self.size < 1:
@@ -56,7 +56,7 @@ class PublicCheckpoint:
             raise WrongUsage(f"{where} has neither `sources` nor `by_hand`.")
         for source in self.sources:
             if not source.startswith(("https://", "http://") if self.sha256 else "https://"):
-                raise WrongUsage(f"{where}: {source} must begin with https, or the hash be known.")
+                raise WrongUsage(f"{where}: {source} must begin with https, or have a known hash.")
 
 
 @cache
@@ -73,7 +73,7 @@ def records() -> Mapping[str, PublicCheckpoint]:
     }
     files = [record.file for record in made.values()]
     if twice := {file for file in files if files.count(file) > 1}:
-        raise WrongUsage(f"{_FILE}: {', '.join(sorted(twice))} stands in two records.")
+        raise WrongUsage(f"{_FILE}: {', '.join(sorted(twice))} appears in two records.")
     return made
 
 
@@ -86,5 +86,5 @@ def find_record(name: str) -> PublicCheckpoint:
     known = records()
     if name not in known:
         hint = suggestion(name, known, "`bench weights list` lists all.")
-        raise WrongUsage(f"There are no public weights {name!r}: {hint}")
+        raise WrongUsage(f"Unknown weights {name!r}: {hint}")
     return known[name]

@@ -89,11 +89,13 @@ def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, flo
     if len(results) != 2:
         there = "; ".join(f"{result.run.folder.name} is {result.label}" for result in results)
         raise WrongUsage(
-            "Two runs are compared: name two methods that have one run each, or two folders of "
-            f"runs. Named are {len(results)}: {there}."
+            "Name exactly two runs: methods with one run each, or run folders. You named "
+            f"{len(results)}: {there}."
         )
     if column.per != "image":
-        raise WrongUsage(f"{column.title} is of all images together: choose one of each image.")
+        raise WrongUsage(
+            f"{column.title} is computed over the whole set: choose a per-image metric."
+        )
     one, other = (result.scores.get(column.name, {}) for result in results)
     return [(one[image], other[image]) for image in one if image in other]
 

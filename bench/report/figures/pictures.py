@@ -64,7 +64,7 @@ def picture_grid(
     if side < SMALLEST * canvas.DPI:
         needed = len(columns) * (SMALLEST + GAP / canvas.DPI)
         raise BenchError(
-            f"{len(columns)} pictures across have no room in {width:g} inches: choose fewer, or "
+            f"{len(columns)} columns do not fit into {width:g} inches: choose fewer, or "
             f"give --width {needed:.1f} or more."
         )
     names = [name if math else canvas.wrapped(name, side / canvas.DPI) for name, _ in columns]

@@ -46,7 +46,7 @@ def pareto(points: Sequence[Point], quality: Column, width: float | None = None)
         BenchError: there are no points.
     """
     if not points:
-        raise BenchError("No run has both a value and a time, so there is nothing to draw.")
+        raise BenchError("No run has both a value and a time.")
     width = width or canvas.COLUMN
     plot = 0.72 * width
     figure = canvas.blank(width, plot)
@@ -127,7 +127,7 @@ def scatter(
     """
     finite = [pair for pair in pairs if all(map(math.isfinite, pair))]
     if not finite:
-        raise BenchError("The two have no image with a value in common: nothing to draw.")
+        raise BenchError("The two runs have no scored image in common.")
     width = width or canvas.COLUMN
     figure = canvas.blank(width, width)
     axes = figure.add_axes((0.2, 0.2, 0.7, 0.7))

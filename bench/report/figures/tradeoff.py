@@ -100,9 +100,7 @@ def tradeoff(runs: Sequence[SweptRun], x: Column, y: Column, width: float | None
     around = centre(runs) if runs else None
     curves = lines(runs, around) if around else []
     if not around or not curves:
-        raise BenchError(
-            "No two runs part in one setting alone, so there is no curve: `bench sweep` makes some."
-        )
+        raise BenchError("No two runs differ in exactly one setting: run `bench sweep` first.")
     width = width or canvas.COLUMN
     rows = [curve for curve in curves if any(run.picture is not None for run in curve.runs)]
     across = max((len(curve.runs) for curve in rows), default=1)

@@ -46,7 +46,7 @@ def write_page(folder: Path, sections: Sequence[Section]) -> Path:
     """
     index = folder / "index.html"
     if index.is_file() and MARK not in index.read_bytes()[:2000]:
-        raise BenchError(f"{index} is there and no page of bench: choose another folder.")
+        raise BenchError(f"{index} exists and is not a page of bench: choose another folder.")
     with locked(folder, notice):
         place_pictures(folder, sections)
         write_bytes(folder / "means.csv", means_csv(sections).encode())

@@ -307,7 +307,7 @@ function follow() {
     (testset) => testset.name === (link.get("set") ?? testset.name) && testset.images.includes(id),
   );
   if (index < 0) {
-    byId("status").textContent = `The link names a face that is not here: ${id}.`;
+    byId("status").textContent = `The link names a face that is not on this page: ${id}.`;
     return;
   }
   if (data[index] !== gallery.testset) chooseTestset(index);

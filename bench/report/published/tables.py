@@ -230,14 +230,16 @@ def _scale(text: str, where: str) -> int | None:
         return None
     match = re.fullmatch(r"x([1-9][0-9]*)", text)
     if not match:
-        raise BenchError(f'{where}: "{text}" is no scale: write x4, x8, x16 or {UNSCALED}.')
+        raise BenchError(f'{where}: "{text}" is not a scale: write x4, x8, x16 or {UNSCALED}.')
     return int(match[1])
 
 
 def _printed(number: object, where: str) -> str:
     finite = isinstance(number, int) or (isinstance(number, Decimal) and number.is_finite())
     if isinstance(number, bool) or not finite:
-        raise BenchError(f'{where}: "{number}" is no number: write it as printed, or leave it out.')
+        raise BenchError(
+            f'{where}: "{number}" is not a number: write it as printed, or leave it out.'
+        )
     return str(number)
 
 

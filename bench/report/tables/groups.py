@@ -51,7 +51,7 @@ def read_groups(file: Path, images: Sequence[str]) -> Groups:
         seen.add(image)
         groups.setdefault(group, []).append(image)
     if len(groups) < 2:
-        raise WrongUsage(f"{file} names {len(groups)} group: two are needed to compare.")
+        raise WrongUsage(f"{file} names {len(groups)} group: give at least two.")
     return {group: tuple(members) for group, members in groups.items()}
 
 
