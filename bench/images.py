@@ -1,4 +1,4 @@
-"""Pictures: reading, writing and converting. The one place that knows uint8 from [-1, 1].
+"""Images: reading, writing, and conversion between uint8 and [-1, 1].
 
 On disk and at every boundary pictures are uint8 RGB, [H, W, 3]; inside samplers they are float32,
 [B, 3, H, W], in [-1, 1].
@@ -27,17 +27,17 @@ if TYPE_CHECKING:  # torch takes a second to import, and only two functions here
 Pixels = npt.NDArray[np.uint8]
 
 Measurement = npt.NDArray[np.float32]
-"""LR image with noise, [h, w, 3] in [-1, 1] but for the noise; neither rounded nor clipped."""
+"""Noisy LR image [h, w, 3] on the range [-1, 1], neither rounded nor clipped."""
 
 IMAGE_SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"}
 )
 
 MAX_BYTES = 2**28
-"""Largest file in bytes: more than an uncompressed image of `MAX_PIXELS`."""
+"""Largest file in bytes, above an uncompressed image of `MAX_PIXELS`."""
 
 MAX_PIXELS = 80_000_000
-"""More than a photograph of a face needs; less than where Pillow begins to warn."""
+"""Most pixels of an image, below Pillow's warning limit."""
 
 
 def decode(data: bytes, name: str) -> Image.Image:
@@ -74,7 +74,7 @@ def decode(data: bytes, name: str) -> Image.Image:
 
 
 def _is_deep(image: ImageFile) -> bool:
-    """Return whether a file has more than 8 bits per channel, which Pillow may drop."""
+    """Return True if a file has more than 8 bits per channel, which Pillow may drop."""
     for tile in image.tile:
         raw, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
         if re.search(";16[BLN]", str(raw)) or (tile.codec_name.startswith("ppm") and rest[0] > 255):
@@ -83,7 +83,7 @@ def _is_deep(image: ImageFile) -> bool:
 
 
 def read_image(path: Path, digest: str | None = None) -> Pixels:
-    """Read an image file to [H, W, 3], whose SHA-256 is `digest` if that is known.
+    """Read an image file as [H, W, 3], verifying its SHA-256 `digest` if given.
 
     Raises:
         BenchError: the file is missing or has changed, or `decode` refuses it.
@@ -109,14 +109,14 @@ def image_bytes(path: Path) -> bytes:
 
 
 def png_size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG file by its header; of whatever else, numbers without meaning."""
+    """Return width and height from a PNG header; meaningless for other files."""
     with path.open("rb") as file:
         header = file.read(24)  # a signature, the length and name of the first chunk, and these
     return int.from_bytes(header[16:20]), int.from_bytes(header[20:24])
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Lossless PNG of [H, W, 3]; the same pixels give the same bytes."""
+    """Encode [H, W, 3] as PNG; equal pixels give equal bytes."""
     buffer = io.BytesIO()
     # Of zlib's levels the quickest: a third of the default's time for a tenth more bytes.
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
@@ -124,7 +124,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def resize_bicubic(pixels: Pixels, size: int) -> Pixels:
-    """Square [size, size, 3] by PIL's bicubic filter, antialiased, rounded to 8 bits.
+    """Resize to [size, size, 3] with PIL's antialiased bicubic filter, rounded to 8 bits.
 
     This is how the paper's loader makes low-resolution inputs and brings them up again.
     """
@@ -132,7 +132,7 @@ def resize_bicubic(pixels: Pixels, size: int) -> Pixels:
 
 
 def resize_bicubic_batch(images: Tensor, size: int) -> Tensor:
-    """`resize_bicubic` of each image of a batch [B, 3, h, w] in [-1, 1], by way of 8 bits."""
+    """Apply `resize_bicubic` to a batch [B, 3, h, w] in [-1, 1], through 8 bits."""
     return to_model([resize_bicubic(p, size) for p in to_pixels(images)]).to(images.device)
 
 

@@ -150,7 +150,7 @@ def ancestral_step(mean: Tensor, log_variance: Tensor, noise: Tensor, index: int
 def ddim_step(
     schedule: Schedule, x0: Tensor, eps: Tensor, noise: Tensor, index: int, eta: float
 ) -> Tensor:
-    """Return x_{t-1} of DDIM (Song et al. 2020, Eq. 12, 16); eta 0 is deterministic, 1 ancestral."""
+    """Return x_{t-1} of DDIM (Song et al. 2020, Eq. 12, 16); eta 0 deterministic, 1 ancestral."""
     alpha_bar, previous = schedule.alpha_bar[index], schedule.alpha_bar_prev[index]
     sigma = eta * np.sqrt((1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous))
     direction = np.sqrt(1 - previous - sigma**2)

@@ -1,1 +1,1 @@
-"""Running methods over test sets."""
+"""Run methods over test sets."""

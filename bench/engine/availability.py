@@ -13,7 +13,7 @@ from bench.methods import configure, find_method, method_names
 
 @dataclass(frozen=True)
 class Overview:
-    """Facts about one method; `reason` says why it does not run, with what changes that."""
+    """Facts about one method; `reason` is why it cannot run, with the remedy."""
 
     name: str
     title: str = ""
@@ -35,7 +35,7 @@ def all_methods(
     weights: Mapping[str, str],
     results: Path,
 ) -> list[Overview]:
-    """Every method, for a test set of this size and scale, then what was imported.
+    """Return all methods for a test set of this size and scale, then imported results.
 
     `settings` is method -> setting -> value, `weights` what was chosen for each kind of network.
     """
@@ -48,7 +48,7 @@ def all_methods(
 def runnable(
     size: int, scale: int, settings: Mapping[str, Mapping[str, Any]], weights: Mapping[str, str]
 ) -> list[str]:
-    """Names of the methods that can run here and now, as in `all_methods`."""
+    """Return the names of the methods that can run here, as in `all_methods`."""
     found = (_overview(name, size, scale, settings, weights) for name in method_names())
     return [overview.name for overview in found if overview.runs]
 

@@ -18,7 +18,7 @@ from bench.images import Pixels, to_model, to_pixels
 
 @dataclass(frozen=True)
 class TracedConditions:
-    """The condition of some images at a timestep, and in the end their results.
+    """Conditions of some images at a timestep, or their results at the end.
 
     `t` counts from 1000, where the condition is y_T; at 0 the pictures are the results x_0.
     Conditions are [H / k, W / k, 3]: what lies on the grid, without the gaps.
@@ -31,7 +31,7 @@ class TracedConditions:
 def trace_conditions(
     experiment: Experiment, images: Sequence[str], timesteps: Sequence[int]
 ) -> list[TracedConditions]:
-    """Restore images by DPI, and keep y_T, the conditions at the timesteps nearest, and x_0.
+    """Restore images by DPI and return y_T, the conditions at the nearest timesteps, and x_0.
 
     The results are those of the experiment's run, in float32.
 

@@ -19,7 +19,7 @@ from bench.testsets.manifest import Plan, TestSet
 
 @dataclass(frozen=True)
 class Experiment:
-    """A test set, and everything that the methods run on it share.
+    """A test set and the settings shared by all methods run on it.
 
     Attributes:
         results: folder of all results.
@@ -58,7 +58,7 @@ class Experiment:
         return configure(name, self.plan.scale, self.plan.size, self.settings)
 
     def resolve(self, method: str | Configured) -> "ResolvedMethod":
-        """Find and hash everything that a method's results depend on.
+        """Find and hash all inputs of a method.
 
         Raises:
             BenchError: an unknown method or setting, or something missing, with how to get it.
@@ -72,7 +72,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class ResolvedMethod:
-    """A method of an experiment, ready to run: resolved once, then carried to where it is needed.
+    """A method of an experiment with its weights located and hashed.
 
     Attributes:
         checkpoints: kind of network -> file.
@@ -87,7 +87,7 @@ class ResolvedMethod:
     external: bool = False
 
     def assignment(self, repetition: int = 0) -> Assignment:
-        """Return what a worker needs to know of a run.
+        """Return the assignment for workers.
 
         A method without networks always runs at float32, so that its runs have one identity.
         """
@@ -107,7 +107,7 @@ class ResolvedMethod:
         )
 
     def spec(self, repetition: int = 0) -> RunSpec:
-        """Return what identifies a run."""
+        """Return the specification that identifies the run."""
         return RunSpec(
             method=self.configured.method.name,
             revision=self.configured.method.revision,

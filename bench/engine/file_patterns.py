@@ -1,4 +1,4 @@
-"""Which file of a folder is of which image, where others' programs name them their own way.
+"""Match the file names of other programs to image ids.
 
 A pattern such as "restored_faces/{image}_00" is a path without its suffix, in which {image} stands
 for the image's id.
@@ -39,7 +39,7 @@ def match_files(pattern: str, files: Iterable[str]) -> dict[str, str]:
 
 
 def guess_pattern(images: Sequence[str], files: Mapping[str, str]) -> str | None:
-    """Return the pattern that gives most images a file, if it gives any; not {image} alone.
+    """Return the pattern, other than {image}, that matches most images; None if none matches.
 
     `files` is id by name -> file; of equals the one whose files come first.
     """

@@ -28,7 +28,7 @@ from bench.methods import Method, Problem
 from bench.testsets.manifest import TestSet
 
 COMPUTED = 5
-"""Calls of a network, for each size of its batch, that a rehearsal computes."""
+"""Network calls per batch size that a rehearsal computes."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Evaluations of networks and seconds, both per image, and the seconds of loading."""
+    """NFE and seconds per image, and seconds of loading."""
 
     calls: int
     seconds: float
@@ -58,7 +58,7 @@ class Rehearsal:
 
 
 class _Clock:
-    """Times at which calls of networks began, and which of them were computed."""
+    """Start times of network calls, and which of them were computed."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -87,7 +87,7 @@ class _Clock:
 
 
 class _Rehearsed:
-    """A network that computes its first calls on each size of batch, then repeats itself."""
+    """A network that computes its first calls per batch size, then repeats the last output."""
 
     def __init__(self, network: Any, clock: _Clock) -> None:
         self._network, self._clock = network, clock
@@ -106,7 +106,7 @@ class _Rehearsed:
 def rehearse(
     assignment: Assignment, pictures: Mapping[str, Pixels | Measurement], device: torch.device
 ) -> Rehearsal:
-    """Restore a batch of LR pictures [h, w, 3] by image id without computing it all."""
+    """Estimate the cost of a batch of LR images [h, w, 3] by computing part of it."""
     clock = _Clock(device)
     began = clock.now()
     configured = assignment.configured()
@@ -159,7 +159,7 @@ def _rehearse_what_fits(
 
 
 def forecast_suite(names: Sequence[str], experiment: Experiment) -> list[Forecast]:
-    """Estimate the cost of `run_suite` per method, for images that are not done yet.
+    """Estimate the remaining cost of `run_suite` per method.
 
     Raises:
         BenchError: as `run_suite`.
@@ -209,7 +209,7 @@ def forecast(
 
 
 def _picture_bytes(testset: TestSet) -> int:
-    """Estimate the file size of a result in bytes: its original's, or that of noise."""
+    """Estimate the size of a result in bytes: that of its original, or of noise."""
     plan = testset.manifest.plan
     hr = [entry.hr for entry in testset.manifest.images[:100] if entry.hr]
     if not hr:

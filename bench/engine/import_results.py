@@ -1,4 +1,4 @@
-"""Importing results that were made elsewhere: matched against the test set, kept as a run."""
+"""Import results made elsewhere as a run on a test set."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from bench.testsets.manifest import TestSet
 from bench.testsets.photographs import identified
 
 ORIGIN = "imported"
-"""The entry of a run's provenance that says so, with the folder that the pictures were in."""
+"""Provenance key of imported results; its value is their folder."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Import:
 def import_pictures(
     name: str, title: str, folder: Path, testset: TestSet, results: Path, how: Import
 ) -> Finished:
-    """Keep a folder of results on a test set as a run, all of them or none.
+    """Import a folder of results on a test set as a run, completely or not at all.
 
     The run's identity is the hash of the files, and the filter by which they were resized; seconds
     and NFE are not known.
@@ -87,7 +87,7 @@ def import_pictures(
 def _hint(
     how: Import, delivery: Delivery, images: Sequence[str], by_name: Mapping[str, str]
 ) -> str:
-    """Propose the options under which the same folder would be imported."""
+    """Propose options that would import the folder."""
     pattern = guess_pattern(images, by_name)
     if len(delivery.missing) == len(images) and pattern and how.pattern == IMAGE:
         rest = len(match_files(pattern, by_name.values())) < len(by_name)
@@ -114,7 +114,7 @@ def _write(
     size: int,
     resize: Filter | None,
 ) -> int:
-    """Write what the run lacks; how many pictures these are."""
+    """Write missing images and return their number."""
     pending = [image for image in wanted if image not in run.records()]
     if pending and run.finished:
         run.reopen()
@@ -126,7 +126,7 @@ def _write(
 
 
 def imported_names(results: Path) -> list[str]:
-    """Names under which results were imported, on any test set.
+    """Return the names of imported results on any test set.
 
     Raises:
         BenchError: a run's description is damaged.

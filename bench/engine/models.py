@@ -62,7 +62,7 @@ class CountedNetwork:
 
 @dataclass(frozen=True)
 class LoadedModels:
-    """Models for a method, the hash of each checkpoint by kind, and their counters."""
+    """Models of a method, with checkpoint hashes by kind and NFE counters."""
 
     models: Models
     sha256: dict[str, str]
@@ -70,7 +70,7 @@ class LoadedModels:
 
     @property
     def evaluations(self) -> int:
-        """Sum of images over all evaluations of all networks so far."""
+        """Return the number of evaluated images, summed over all networks."""
         return sum(counter.evaluations for counter in self.counters)
 
 
@@ -149,7 +149,7 @@ def default_batch(size: int, device: torch.device) -> int:
 
 
 def _map_tensors(change: Callable[[Tensor], Tensor], output: Any) -> Any:
-    """Change every tensor of an output, which may be a tuple with None in it."""
+    """Apply a function to every tensor of an output, which may be a tuple with None."""
     if isinstance(output, Tensor):
         return change(output)
     if isinstance(output, tuple):

@@ -1,4 +1,4 @@
-"""Origin of a result: code, packages, machine. Recorded with it, never hashed."""
+"""Provenance of a result: code, packages, machine. Recorded, but not part of its identity."""
 
 import platform
 import subprocess
@@ -17,7 +17,7 @@ PACKAGES = ("torch", "numpy", "pillow", "pandas", "lpips", "scikit-image", "span
 
 
 def provenance(device: torch.device) -> dict[str, Any]:
-    """Facts about this code, environment and machine, as JSON values."""
+    """Return facts about code, environment and machine as JSON values."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -34,7 +34,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
 
 
 def not_promised(device: torch.device) -> list[str]:
-    """Why the same run on the same machine may give other bytes, a sentence each.
+    """Return the reasons why a repeated run may differ in its bytes, one sentence each.
 
     On a CPU with the same number of threads there is no reason:
     `tests/engine/test_determinism.py` holds the methods to it. A program outside of bench
@@ -51,7 +51,7 @@ def not_promised(device: torch.device) -> list[str]:
 
 
 def _commit() -> dict[str, Any]:
-    """Commit of the code and whether it was changed since; None outside of a checkout."""
+    """Return the commit of the code and whether it has changes; None outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}

@@ -1,4 +1,4 @@
-"""Run methods over a test set: decide what to do, keep what is done, resume what was stopped.
+"""Run methods over a test set, keeping finished work and resuming interrupted runs.
 
 Executors do the work; only this module writes to the store.
 """
@@ -21,12 +21,12 @@ from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet
 
 READ_AHEAD, WRITE_BEHIND = 2, 2
-"""Units read before they are needed, and outcomes waiting to be written."""
+"""Number of prefetched units, and of outcomes waiting to be written."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that has tried every image: how many it restored just now, which failed and why."""
+    """A run that has tried every image: number of restored images, and failures with reasons."""
 
     run: Run
     restored: int
@@ -63,7 +63,7 @@ def run_method(
     executor: Executor | None = None,
     strict: bool = False,
 ) -> Finished:
-    """Restore every image of the test set that this run lacks, and retry those that failed.
+    """Restore all missing images of a run and retry failed ones.
 
     Failures are recorded with their reason, and the run continues; with `strict` it stops.
 
@@ -77,7 +77,7 @@ def run_method(
 def _run_alone(
     method: ResolvedMethod, repetition: int, executor: Executor, strict: bool
 ) -> Finished:
-    """Run a method while no other process works on the same run."""
+    """Run a method while holding the run's lock."""
     spec = method.spec(repetition)
     with method.run(spec).alone():
         return _run(method, spec, executor, strict)
@@ -129,7 +129,7 @@ def _open(method: ResolvedMethod, spec: RunSpec, facts: Mapping[str, Any]) -> Ru
 
 
 def _provenance(executor: Executor, method: ResolvedMethod, *, compiled: bool) -> dict[str, Any]:
-    """Return where a run is made, from which files, and why another run may give other bytes."""
+    """Return the provenance of a run: machine, files, and limits of determinism."""
     facts = dict(executor.provenance())
     facts["weights"] = {kind: str(path.resolve()) for kind, path in method.checkpoints.items()}
     if method.external:
@@ -138,7 +138,7 @@ def _provenance(executor: Executor, method: ResolvedMethod, *, compiled: bool) -
 
 
 def describe(name: str, failed: Mapping[str, str]) -> str:
-    """Say how many images a method failed on, and why it failed on the first."""
+    """Return how many images a method failed on, with the first reason."""
     image, reason = next(iter(failed.items()))
     what = "1 image" if len(failed) == 1 else f"{len(failed)} images"
     return f"{name} failed on {what}: {image}: {reason.rstrip('.')}."

@@ -1,4 +1,4 @@
-"""Running one method with many settings: sweeps, and the named variants of an ablation.
+"""Run one method with many settings: sweeps and named variants.
 
 Every point is a run like any other, with an identity of its own, so that none is made twice.
 """
@@ -53,7 +53,7 @@ def run_sweep(
     executor: Executor | None = None,
     strict: bool = False,
 ) -> list[Finished]:
-    """Run a method at each point, over its settings given; points that are alike are one run.
+    """Run a method at each point; points with equal settings share a run.
 
     A point that can't be run here, such as one whose network was not trained, is left out, and
     the reason told.
@@ -96,7 +96,7 @@ def _planned(
 
 
 def _impossible(name: str, experiment: Experiment) -> str | None:
-    """Why a method can't be run here; None when it can."""
+    """Return why a method cannot run here; None if it can."""
     configured, size = experiment.configured(name), experiment.plan.size
     try:
         check_prerequisites(configured, size, experiment.weights)

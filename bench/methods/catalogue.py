@@ -1,4 +1,4 @@
-"""The methods that there are: found by their names, and configured for a test set."""
+"""Catalogue of methods: find them by name and configure them for a test set."""
 
 import importlib
 import keyword
@@ -22,10 +22,10 @@ from bench.methods.interface import DEFAULT, Configured, Incomplete, Method, Pro
 from bench.methods.settings import check_divisors
 
 SHIPPED = resource("baselines")
-"""The folder of the methods that come with bench."""
+"""Folder of bench's methods."""
 
 _IN_A_WHEEL, _IN_A_CHECKOUT = "bench.shipped.baselines", "baselines"
-"""The package of that folder."""
+"""Package of that folder."""
 
 NEW_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_NAME = 30
@@ -66,12 +66,12 @@ def configure(
 
 
 def method_names() -> list[str]:
-    """Names of all methods: the files of `baselines/`."""
+    """Return the names of all methods, which are the files of `baselines/`."""
     return sorted(_files())
 
 
 def program_names() -> list[str]:
-    """Names of the methods that run programs of others."""
+    """Return the names of the external methods."""
     return sorted(name for name, file in _files().items() if file.suffix == ".toml")
 
 
@@ -81,7 +81,7 @@ def method_folders() -> list[str]:
 
 
 def look_in(folders: list[str]) -> None:
-    """Look for methods in these folders, as another process does."""
+    """Set the folders of methods, as in another process."""
     _package().__path__[:] = folders
 
 
@@ -103,7 +103,7 @@ def find_method(name: str) -> Method[Any]:
 
 
 def find_program(name: str) -> Program:
-    """Return the program that the method of this name runs.
+    """Return the external program of this method.
 
     Raises:
         BenchError: as `find_method`, or the method runs none.
@@ -162,7 +162,7 @@ def external_method(program: Program) -> Method[Any]:
 
 
 def _package() -> ModuleType:
-    """Import the package that methods are modules of: bench's own in a wheel, else the checkout's.
+    """Import the package of methods: bench's own in a wheel, else the checkout's.
 
     Raises:
         BenchError: another package of the name is installed beside a checkout.
@@ -186,7 +186,7 @@ def _file_of(name: str) -> Path:
 
 
 def _files() -> dict[str, Path]:
-    """Name -> file of every method, in all folders that `baselines` extends over.
+    """Return name -> file of every method in all folders of `baselines`.
 
     Raises:
         BenchError: two files have one name.

@@ -1,4 +1,4 @@
-"""The interface that every method meets."""
+"""Interface of methods."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +18,7 @@ Settings = TypeVar("Settings")
 
 @dataclass(frozen=True)
 class Problem:
-    """A batch of low-resolution images to restore, and what may be used for it.
+    """A batch of LR images to restore, with networks and noise.
 
     `lr` is [B, 3, h, w] float32 in [-1, 1], exact uint8 values; where `sigma`, the deviation of its
     noise, is above 0, it is neither rounded nor clipped. The result is
@@ -37,7 +37,7 @@ class Problem:
 
     @property
     def size(self) -> int:
-        """Height and width of the result."""
+        """Return height and width of the results."""
         return self.scale * int(self.lr.shape[-1])
 
     @property
@@ -49,7 +49,7 @@ class Problem:
         return _present(self.models.corrector, "corrector")
 
     def network(self, need: str) -> Network:
-        """Return the network of this kind, as it was trained or published."""
+        """Return the network of this kind."""
         return _present(self.models.networks.get(need), need)
 
     def restored_inside(self, lr: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Models:
-    """Networks that methods share, loaded once: prior, Corrector, and all of them by kind."""
+    """Loaded networks of a method: prior, Corrector, and all by kind."""
 
     prior: Prior | None = None
     corrector: ConditionalNetwork | None = None
@@ -73,12 +73,12 @@ class Models:
 
 
 DEFAULT = "default"
-"""Value of a setting that names a method: the one published for the size, else bicubic."""
+"""Value of an inner method's setting: the published one for the size, else bicubic."""
 
 
 @dataclass(frozen=True)
 class Inner:
-    """The place inside a method where another one does a part of the work.
+    """Slot for an inner method.
 
     `setting` is the setting that names the other one, which gets settings and networks for the same
     scale; `published` says by the result's size which one `DEFAULT` means.
@@ -126,7 +126,7 @@ class Method(Generic[Settings]):
 
     @property
     def kind(self) -> str:
-        """Type of the method: external, plain, zero-shot or trained."""
+        """Return the type of the method: external, plain, zero-shot or trained."""
         if self.fingerprint:
             return "external"
         if not self.needs:
@@ -134,7 +134,7 @@ class Method(Generic[Settings]):
         return "zero-shot" if self.needs == {"prior"} else "trained"
 
     def expected_nfe(self, settings: Settings) -> int | None:
-        """Return the expected evaluations of networks per image; None if it is not known."""
+        """Return the expected NFE per image; None if unknown."""
         if self.nfe:
             return self.nfe(settings)
         return getattr(settings, "steps", None) if self.needs else None
@@ -148,7 +148,7 @@ class Method(Generic[Settings]):
         return override(self.settings(scale), overrides, f"settings.{self.name}")
 
     def variants_of(self, settings: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Return the variants in a run's settings: label in tables -> the settings behind it."""
+        """Return the variants that a run's settings match: label -> settings."""
         return {
             label: list(values)
             for label, values in self.variants.items()
@@ -167,20 +167,20 @@ class Configured:
 
     @property
     def parts(self) -> tuple["Configured", ...]:
-        """The method itself and the methods inside it, the outermost first."""
+        """Return the method and its inner methods, outermost first."""
         return (self, *(self.inner.parts if self.inner else ()))
 
     @property
     def needs(self) -> list[str]:
-        """Networks that all parts need, the prior before the Corrector."""
+        """Return the networks that all parts need, the prior before the Corrector."""
         return sorted({need for part in self.parts for need in part.method.needs}, reverse=True)
 
     def restore(self, problem: Problem) -> Tensor:
-        """Images [B, 3, H, W] in [-1, 1]."""
+        """Restore to images [B, 3, H, W] in [-1, 1]."""
         return self.method.restore(replace(problem, inner=self.inner), self.settings)
 
     def facts(self) -> dict[str, Any]:
-        """All settings, with all that determines the numbers of the method inside in its place."""
+        """Return all settings, with the inner method's facts in place of its name."""
         values = asdict(self.settings)
         if self.method.inner and self.inner:
             values[self.method.inner.setting] = {
@@ -191,7 +191,7 @@ class Configured:
         return values
 
     def fingerprint(self, size: int) -> dict[str, str]:
-        """Hash of each thing outside of this process that the numbers of any part depend on.
+        """Return hashes of external inputs of all parts.
 
         Raises:
             BenchError: one is missing, or a part is not made for results of `size`.
@@ -204,7 +204,7 @@ class Configured:
 
 
 class Incomplete(BenchError):
-    """A method restored a part of its batch; `restored` has these pictures by image id."""
+    """Raised if a method restored only part of its batch; `restored` has these images by id."""
 
     def __init__(self, method: str, message: str, restored: Mapping[str, Pixels]) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Types of settings that methods share, with their limits.
+"""Types of settings shared by methods, with limits.
 
 A setting's type says which values are valid: `eta: Fraction`, `omega: PositiveFloat`, or
 `range_t: Annotated[int, Ge(0)]` with `annotated_types`. `bench.core.validation` checks what users
@@ -15,7 +15,7 @@ from bench.core.validation import Finite, Positive
 from bench.diffusion.schedule import Schedule
 
 TRAINING_STEPS = 1000
-"""Steps of the schedule that every prior was trained on."""
+"""Steps of the training schedule of every prior."""
 
 Steps = Annotated[int, Interval(ge=1, le=TRAINING_STEPS)]
 """Number of sampling steps."""
@@ -26,7 +26,7 @@ PositiveFloat = Annotated[Finite, Gt(0)]
 
 _DIVIDES_SIZE = "divides the size of the results"
 Divisor = Annotated[Positive, _DIVIDES_SIZE]
-"""A factor by which results are reduced; it must divide their size."""
+"""A downscaling factor that must divide the size of results."""
 
 
 def check_divisors(settings: Any, size: int, where: str) -> None:
@@ -46,7 +46,7 @@ def check_divisors(settings: Any, size: int, where: str) -> None:
 
 
 def check_spacing(steps: int, spacing: str, where: str) -> None:
-    """Check that the prior's schedule can be respaced to so many steps.
+    """Check that the prior's schedule can be respaced to this number of steps.
 
     Raises:
         WrongUsage: it can't; `where` names the place of the settings.

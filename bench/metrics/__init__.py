@@ -1,4 +1,4 @@
-"""Metrics, found by looking: a module of this folder with a tuple `METRICS` adds its metrics."""
+"""Metrics. A module of this folder with a tuple `METRICS` adds its metrics."""
 
 import importlib
 import pkgutil
@@ -13,7 +13,7 @@ __all__ = ["Measure", "Metric", "all_metrics", "find", "find_measure"]
 
 
 def all_metrics() -> dict[str, Measure]:
-    """Every metric by name, in the order in which tables show them; a fresh dictionary.
+    """Return all metrics by name, in table order, as a new dictionary.
 
     Raises:
         BenchError: two modules define the same name.
@@ -22,7 +22,7 @@ def all_metrics() -> dict[str, Measure]:
 
 
 def find(name: str) -> Metric:
-    """Return the metric of this name, which compares images with their references.
+    """Return the per-image or set metric of this name.
 
     Raises:
         BenchError: there is none, or it is one of features or of whole sets.
@@ -34,7 +34,7 @@ def find(name: str) -> Metric:
 
 
 def find_measure(name: str) -> Measure:
-    """Return the metric of this name, of any kind.
+    """Return the metric or column of this name.
 
     Raises:
         BenchError: there is none; the sentence names the nearest one, or all.

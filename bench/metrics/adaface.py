@@ -1,4 +1,4 @@
-"""AdaFace: the face embedding by which the NTIRE challenges check identity.
+"""AdaFace: the face embedding of the NTIRE challenges' identity check.
 
 Kim, Jain, Liu: AdaFace, Quality Adaptive Margin for Face Recognition (CVPR 2022), IR-50 trained on
 MS1MV2. Faces are aligned to 112 px by five points, and fed in blue, green, red as in the authors'
@@ -81,7 +81,7 @@ class AdaFace(Extractor):
 
 
 def aligned(pixels: "Pixels", points: npt.NDArray[np.floating[Any]]) -> "Pixels":
-    """Return the face [112, 112, 3] by the similarity nearest to its 68 landmarks' five points."""
+    """Return the aligned face [112, 112, 3], fitted by a similarity to five points."""
     from PIL import Image
     from skimage.transform import SimilarityTransform
 
@@ -123,7 +123,7 @@ def ir_50() -> "nn.Module":
     from torch import nn
 
     class Block(nn.Module):
-        """A residual block without activation at its end (Han et al., 2017)."""
+        """A residual block without a final activation (Han et al., 2017)."""
 
         def __init__(self, before: int, after: int, stride: int) -> None:
             super().__init__()

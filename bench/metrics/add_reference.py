@@ -1,4 +1,4 @@
-"""Make a reference set: features of all images of a source, a piece at a time, resumable."""
+"""Create a reference set: features of all images of a source, in resumable parts."""
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from bench.images import Pixels
 
 _PART = 256
-"""Images per part; a kill loses at most one."""
+"""Images per part; a kill loses at most one part."""
 
 Images = Iterable[tuple[str, bytes, "Pixels"]]
-"""Id, bytes of the file, and pixels [H, W, 3]."""
+"""Id, file bytes, and pixels [H, W, 3]."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A reference set to make.
+    """Description of a reference set to create.
 
     Attributes:
         name: for `--reference`.
@@ -61,7 +61,7 @@ class Wanted:
 
 
 def compute(wanted: Wanted, ids: Sequence[str], read: Callable[[set[str]], Images]) -> ReferenceSet:
-    """Compute and write a reference set; what an earlier call finished is not computed again.
+    """Compute and write a reference set, reusing parts of an interrupted call.
 
     Args:
         wanted: what to make.
@@ -112,7 +112,7 @@ def compute(wanted: Wanted, ids: Sequence[str], read: Callable[[set[str]], Image
 
 
 def import_statistics(name: str, file: Path, label: str, images: int | None) -> ReferenceSet:
-    """Make a reference set of a statistics file, made by the extractor of this label.
+    """Create a reference set from a statistics file of the extractor with this label.
 
     Raises:
         BenchError: the file can't be read.
@@ -128,13 +128,13 @@ def import_statistics(name: str, file: Path, label: str, images: int | None) -> 
 
 
 def _write(reference: ReferenceSet) -> None:
-    """Write what the folder holds, last, so that a folder without it is unfinished."""
+    """Write the description last, which marks the folder complete."""
     values = asdict(replace(reference, folder=Path()))
     write_json(reference.folder / FILE_NAME, {k: v for k, v in values.items() if k != "folder"})
 
 
 def _parts_folder(wanted: Wanted, ids: Sequence[str]) -> Path:
-    """Return the folder of an unfinished reference made of the same things."""
+    """Return the folder of an unfinished reference with the same inputs."""
     made_of = sha256_json(
         [[e.identity for e in wanted.extractors], wanted.size, wanted.source, sorted(ids)]
     )

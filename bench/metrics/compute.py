@@ -1,4 +1,4 @@
-"""The values of a chunk of pictures: each file of it is decoded once for all metrics."""
+"""Score a chunk of images, decoding each file once for all metrics."""
 
 import math
 from collections import defaultdict
@@ -29,7 +29,7 @@ Scored = dict[Key, Value]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture on disk and the sha256 of its file; with its `data` where it is far from there."""
+    """An image file and its sha256; `data` holds its bytes on another machine."""
 
     path: Path
     sha256: str
@@ -50,7 +50,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One picture to measure against one reference; those of a set's metric only add to the set.
+    """One image to score against one reference, or one image of a set to extract features from.
 
     Attributes:
         image: what tables call it.
@@ -77,7 +77,7 @@ def score(
     device: str = "cpu",
     decoded: "Decoded | None" = None,
 ) -> Scored:
-    """Compute all tasks except those of sets; pairs of equal files are computed once.
+    """Compute all per-image tasks; identical pairs of files are computed once.
 
     `decoded` has the pictures that were decoded in advance.
     """
@@ -110,7 +110,7 @@ def _score_pairs(metric: Metric, pairs: "list[tuple[Pixels, Pixels]]") -> list[f
 
 
 def halved(function: Callable[[list[Item]], list[Result]], items: list[Item]) -> list[Result]:
-    """Apply a function to a list; halve a list for which the device's memory is too small.
+    """Apply a function to a list, halving the list when out of memory.
 
     Raises:
         BenchError: there is not enough memory for one item.
@@ -130,14 +130,14 @@ def halved(function: Callable[[list[Item]], list[Result]], items: list[Item]) ->
 
 
 class Decoded:
-    """The pictures of a chunk, each file decoded once."""
+    """Decoded images of a chunk."""
 
     def __init__(self) -> None:
         self._pixels: dict[tuple[Path, bool], Pixels] = {}
 
     @classmethod
     def of(cls, chunk: Sequence[Task]) -> Self:
-        """Decode all pictures of a chunk.
+        """Decode all images of a chunk.
 
         Raises:
             BenchError: one can't be read.
@@ -165,7 +165,7 @@ class Decoded:
         return picture, reference
 
     def picture(self, picture: Picture, jpeg: bool) -> "Pixels":
-        """Return an image [H, W, 3], as the JPEG codec leaves it if asked for."""
+        """Return an image [H, W, 3], optionally JPEG-compressed."""
         place = (picture.path, jpeg)
         if place not in self._pixels:
             self._pixels[place] = (
@@ -177,7 +177,7 @@ class Decoded:
 def _extract(
     metric: FeatureMetric | SetMetric, tasks: list[Task], decoded: Decoded, cache: FeatureCache
 ) -> None:
-    """Keep the features of these tasks' pictures and originals that are not there yet."""
+    """Extract and cache missing features of these tasks' images and originals."""
     restored, original = made_by(metric)
     lacking: dict[tuple[str, str], tuple[Picture, bool]] = {}
     for task in tasks:

@@ -1,4 +1,4 @@
-"""Consistency with the LR input, and diversity of repeated results.
+"""Consistency with the LR input, and diversity of repetitions.
 
 Consistency with the LR input says whether a method restored this face or another one; diversity,
 whether its repetitions are several answers or one. Neither has a best value by itself.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LrConsistency(Metric):
-    """PSNR between the picture, reduced as the test set was, and the LR input.
+    """PSNR between the downscaled result and the LR input.
 
     Attributes:
         degradation: the test set's; one that draws at random can't be repeated from the picture.
@@ -58,7 +58,7 @@ class LrConsistency(Metric):
 
 @dataclass(frozen=True)
 class Diversity(Lpips):
-    """Mean LPIPS between the repetitions of a picture, over their pairs."""
+    """Mean pairwise LPIPS between the repetitions of an image."""
 
     compared_with: ClassVar[Reference] = "repetitions"
 

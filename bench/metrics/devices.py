@@ -1,4 +1,4 @@
-"""Scoring on GPUs: which devices there are, float32 without TF32, and all devices in turn.
+"""Scoring on GPUs: devices, float32 without TF32, and distribution of chunks.
 
 Threads decode the chunks to come while the devices compute. A device belongs to one thread, so that
 a network is never used by two at a time. Values agree with the CPU's within 1e-4 relative.
@@ -43,7 +43,7 @@ def find_devices(asked: str) -> tuple[str, ...]:
 
 
 def described(devices: Sequence[str]) -> list[str]:
-    """Return what provenance says about GPUs; the CPU is not mentioned."""
+    """Return the names of the GPUs for provenance; empty on a CPU."""
     import torch
 
     return [
@@ -70,7 +70,7 @@ def exact_float32() -> Iterator[None]:
 def score_on(
     devices: Sequence[str], chunks: Iterable[Sequence[Task]], features: FeatureCache
 ) -> Iterator[Scored]:
-    """Yield the values of each chunk in order; chunks go to whichever device is free."""
+    """Yield the values of each chunk in order, sending chunks to free devices."""
     free: SimpleQueue[str] = SimpleQueue()
     for name in devices:
         free.put(name)

@@ -1,4 +1,4 @@
-"""Distances between two sets of features, and the score of one: the arithmetic of FID, KID and IS.
+"""Arithmetic of FID, KID and IS.
 
 Everything is float64 and reads features a piece at a time, so that memory grows with their width
 and not with the number of pictures.
@@ -17,25 +17,25 @@ Array = npt.NDArray[np.float64]
 
 
 class Pieces(Protocol):
-    """Features of a set of images, read a piece at a time."""
+    """Features of a set of images, read in chunks."""
 
     def __len__(self) -> int: ...
 
     def pieces(self, name: str) -> Iterator[Array]:
-        """One of the features of all images, [n, D] at a time with n bounded."""
+        """Yield one feature of all images in chunks [n, D]."""
         ...
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """A normal distribution: its mean [D], and a root A [r, D] of its covariance, A'A."""
+    """A normal distribution: mean [D] and a root A [r, D] of the covariance A'A."""
 
     mean: Array
     root: Array
 
     @property
     def variance(self) -> float:
-        """The trace of the covariance."""
+        """Return the trace of the covariance."""
         return float(np.square(self.root).sum())
 
 
@@ -53,7 +53,7 @@ def gaussian(mean: Array, covariance: Array) -> Gaussian:
 
 
 def fitted(features: Pieces, name: str) -> Gaussian:
-    """Return the sample mean and covariance (divided by n - 1) of one of the features.
+    """Return the sample mean and covariance (divided by n - 1) of a feature.
 
     Of no more pictures than D the centred features themselves are the root; of more of them the
     covariance is summed up in a second reading.
@@ -66,7 +66,7 @@ def fitted(features: Pieces, name: str) -> Gaussian:
 
 
 def moments(features: Pieces, name: str) -> tuple[Array, Array]:
-    """Return mean [D] and covariance [D, D] (divided by n - 1) of one of the features."""
+    """Return mean [D] and covariance [D, D] (divided by n - 1) of a feature."""
     mean = _mean(features, name)
     covariance = np.zeros((len(mean), len(mean)))
     for piece in features.pieces(name):
@@ -112,7 +112,7 @@ def kernel_distance(one: Pieces, other: Pieces, name: str) -> float:
 
 
 def _kernel_sum(one: Pieces, other: Pieces, name: str) -> float:
-    """Over all pairs; of a set with itself without the pairs of a picture and itself."""
+    """Sum the kernel over all pairs, without self-pairs within one set."""
     total = 0.0
     for i, x in enumerate(one.pieces(name)):
         for j, y in enumerate(other.pieces(name)):
@@ -124,7 +124,7 @@ def _kernel_sum(one: Pieces, other: Pieces, name: str) -> float:
 
 
 def inception_score(features: FeatureTable, name: str, splits: int) -> float:
-    """Return exp of the mean divergence of p(y|x) from p(y), averaged over consecutive splits.
+    """Return exp of the mean KL divergence of p(y|x) from p(y), averaged over splits.
 
     Salimans and others: Improved Techniques for Training GANs (2016). `name` are logits [C].
     """

@@ -1,4 +1,4 @@
-"""Scoring what lies in the store: every run on a test set, by the metrics it lacks."""
+"""Score runs in the store, computing missing metrics."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def score_runs(
     reference: ReferenceSet | None = None,
     device: str = "auto",
 ) -> None:
-    """Bring the scores of all runs on a test set up to date.
+    """Compute all missing scores of the runs on a test set.
 
     Scores by metrics that aren't asked for, or can't be computed today, stay as they are. Metrics
     of a whole set are computed where a run has every image of the test set. `spread` does the work
@@ -107,7 +107,7 @@ def as_measured(
     protocols: Sequence[Protocol],
     reference: ReferenceSet | None = None,
 ) -> list[Measure]:
-    """Return the metrics as each of these protocols measures a test set.
+    """Return the metrics under each of these protocols for a test set.
 
     `reference` is what set metrics compare with (default: the originals).
     """
@@ -152,7 +152,7 @@ def _tasks(
 def _earlier(
     run: Run, runs: Sequence[tuple[Run, Mapping[str, Record]]]
 ) -> list[tuple[Run, Mapping[str, Record]]]:
-    """Return the earlier repetitions of a run, so that no pair comes twice."""
+    """Return the earlier repetitions of a run, so that each pair counts once."""
     return [
         (other, records)
         for other, records in runs

@@ -1,4 +1,4 @@
-"""Features: what a network sees in a picture, computed once and kept for every metric of it.
+"""Image features, computed once and cached for all metrics.
 
 Kept on disk by extractor and by the hash of the picture's file, so that an added picture computes
 its own only, and the originals' are shared by all runs on a test set.
@@ -23,36 +23,36 @@ if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
     from bench.images import Pixels
 
 Features = Mapping[str, npt.NDArray[np.floating[Any]]]
-"""Name -> array; what names and shapes there are is the extractor's business."""
+"""Name -> array; names and shapes depend on the extractor."""
 
 _ROWS = 1024  # pictures whose features are in memory at a time
 
 
 class Extractor(ABC):
-    """A network that pictures are shown to. A picture's features depend on no other picture."""
+    """A feature extractor. The features of an image do not depend on other images."""
 
     @property
     @abstractmethod
     def identity(self) -> str:
-        """All that features depend on: network, hash of its weights, resizing, versions."""
+        """Return all that features depend on: network, weights, resizing, versions."""
 
     @property
     def label(self) -> str:
-        """Short name, for files and people."""
+        """Return a short name for files and people."""
         return type(self).__name__.lower()
 
     @property
     def records(self) -> tuple[str, ...]:
-        """Names of the public checkpoints that it reads."""
+        """Return the names of required public checkpoints."""
         return ()
 
     def unavailable(self) -> str | None:
-        """Return what is missing and the remedy, without a subject; None if it can run."""
+        """Return the problem and its remedy; None if it can run."""
         return None
 
     @abstractmethod
     def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
-        """Features of pictures uint8 RGB [H, W, 3], in their order.
+        """Return the features of images uint8 RGB [H, W, 3], in order.
 
         Args:
             pictures: the images.
@@ -69,7 +69,7 @@ def kept_as(extractor: Extractor, jpeg: bool) -> str:
 
 
 class FeatureCache:
-    """Features on disk: a folder per extractor, a file per picture.
+    """Features on disk: one folder per extractor, one file per image.
 
     `extractor` is what `kept_as` says, `picture` the sha256 of the picture's file.
     """
@@ -78,11 +78,11 @@ class FeatureCache:
         self._folder = folder
 
     def has(self, extractor: str, picture: str) -> bool:
-        """Return whether these features are here."""
+        """Return True if these features are cached."""
         return self._path(extractor, picture).is_file()
 
     def write(self, extractor: str, picture: str, features: Features) -> None:
-        """Keep the features of a picture."""
+        """Cache the features of an image."""
         buffer = io.BytesIO()
         np.savez(buffer, **features)  # type: ignore[arg-type]
         write_bytes(self._path(extractor, picture), buffer.getvalue())
@@ -111,7 +111,7 @@ class FeatureCache:
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """The features of a set of pictures, read a piece at a time.
+    """Features of a set of images, read in chunks.
 
     `pictures` are the hashes of their files, in an order that names and lists don't influence.
     """
@@ -124,11 +124,11 @@ class FeatureTable:
         return len(self.pictures)
 
     def rows(self, name: str, indices: Sequence[int]) -> npt.NDArray[np.float64]:
-        """One of the features of some pictures, [len(indices), D] in float64."""
+        """Return a feature of some images, [len(indices), D] in float64."""
         found = [self.cache.read(self.extractor, self.pictures[i])[name] for i in indices]
         return np.stack(found).astype(np.float64)
 
     def pieces(self, name: str) -> Iterator[npt.NDArray[np.float64]]:
-        """One of the features of all pictures, [n, D] at a time with n bounded."""
+        """Yield a feature of all images in chunks [n, D]."""
         for start in range(0, len(self), _ROWS):
             yield self.rows(name, range(start, min(start + _ROWS, len(self))))

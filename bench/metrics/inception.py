@@ -1,4 +1,4 @@
-"""The Inception network of FID, KID and IS, fed as each of three packages feeds it.
+"""Inception for FID, KID and IS, with the preprocessing of three packages.
 
 How images are resized to its 299 px changes values by more than methods differ:
 
@@ -42,7 +42,7 @@ Network = Callable[["Tensor"], Sequence["Tensor"]]
 
 @dataclass(frozen=True)
 class NetworkExtractor(Extractor):
-    """A network by one package's resizing.
+    """A network with one package's resizing.
 
     Attributes:
         package: as it is installed.
@@ -90,7 +90,7 @@ class NetworkExtractor(Extractor):
 
     @abstractmethod
     def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
-        """Pictures [H, W, 3] of one size as the network takes them, [B, 3, h, w] in 0 to 255."""
+        """Return images [H, W, 3] of one size as network input [B, 3, h, w] in 0 to 255."""
 
     @abstractmethod
     def network(self, device: str = "cpu") -> Network:
@@ -99,7 +99,7 @@ class NetworkExtractor(Extractor):
 
 @dataclass(frozen=True)
 class Clean(NetworkExtractor):
-    """Enlarged or reduced to 299 px by PIL's bicubic filter, without rounding to 8 bits."""
+    """clean-fid's preprocessing: resized to 299 px by PIL's bicubic filter in float32."""
 
     def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
         import torch
@@ -112,7 +112,7 @@ class Clean(NetworkExtractor):
 
 @dataclass(frozen=True)
 class PytorchFid(NetworkExtractor):
-    """Bilinear by PyTorch without antialiasing, as pytorch-fid and BasicSR resize."""
+    """pytorch-fid's and BasicSR's preprocessing: bilinear resizing without antialiasing."""
 
     @property
     def label(self) -> str:
@@ -134,7 +134,7 @@ class PytorchFid(NetworkExtractor):
 
 @dataclass(frozen=True)
 class Legacy(NetworkExtractor):
-    """Left to the network, which enlarges to 299 px as TensorFlow 1 did."""
+    """torch-fidelity's preprocessing: the network resizes to 299 px like TensorFlow 1."""
 
     def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
         return as_bytes(pictures, device)
@@ -185,7 +185,7 @@ def _legacy_network(weights: str, device: str) -> Network:
 
 @cache
 def _pytorch_fid_network(weights: str, device: str) -> Network:
-    """Return torch-fidelity's network without its resizing, on pytorch-fid's range [-1, 1]."""
+    """Return torch-fidelity's network without its resizing, for inputs in [-1, 1]."""
     import torch
 
     network: Any = _legacy_network(weights, device)

@@ -1,4 +1,4 @@
-"""Input ranges of metrics' packages, equal to the last bit to what each makes of the same file.
+"""Input ranges of metric packages, bit-identical to their own loaders.
 
 A threshold inside a metric turns a difference of 6e-8 in its input into 4e-4 in its value (PIQE).
 """
@@ -23,7 +23,7 @@ SIGNED = (_BYTES / 127.5 - 1).astype(np.float32)
 """[-1, 1], computed in float64: lpips.im2tensor."""
 
 TO_509 = (_BYTES * 2 - 1).astype(np.float32)
-"""[-1, 509]: what the released scripts of DPI feed to LPIPS."""
+"""[-1, 509]: input of LPIPS in DPI's released scripts."""
 
 
 def batch(

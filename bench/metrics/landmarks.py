@@ -1,4 +1,4 @@
-"""LMD: how far the landmarks of a restored face lie from the original's, by dlib's 68 points.
+"""LMD: landmark distance between restored face and original, by dlib's 68 points.
 
 GFPGAN, VQFR and CodeFormer print it beside the angle between ArcFace embeddings. Their scripts find
 98 points with AWing on images of 512 px, so that values compare with each other, not with printed

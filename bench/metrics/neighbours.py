@@ -24,7 +24,7 @@ NEIGHBOURS = 3
 
 
 class Coverage(Distribution):
-    """A share of one set that lies within the reach of another."""
+    """Share of one set that lies within the neighbourhoods of another."""
 
     needs_features: ClassVar[bool] = True
 
@@ -36,21 +36,21 @@ class Coverage(Distribution):
 
 
 class Precision(Coverage):
-    """Percentage of the results within the reach of the originals."""
+    """Percentage of results within the neighbourhoods of originals."""
 
     def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
         return 100 * covered(sr, self._reference(hr), "pooled")
 
 
 class Recall(Coverage):
-    """Percentage of the originals within the reach of the results."""
+    """Percentage of originals within the neighbourhoods of results."""
 
     def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
         return 100 * covered(self._reference(hr), sr, "pooled")
 
 
 def covered(points: Pieces, balls: Pieces, name: str) -> float:
-    """Share of points that lie within the reach of at least one of the other set's images."""
+    """Return the share of points within the neighbourhood of any point of the other set."""
     reach = np.concatenate([_reach(piece, balls, name) for piece in balls.pieces(name)])
     inside = 0
     for piece in points.pieces(name):
@@ -64,7 +64,7 @@ def covered(points: Pieces, balls: Pieces, name: str) -> float:
 
 
 def _reach(images: Array, of: Pieces, name: str) -> Array:
-    """Distance [n] of images of a set to their third nearest neighbour in it."""
+    """Return the distance [n] of each point to its third nearest neighbour in the set."""
     nearest = np.full((len(images), NEIGHBOURS + 1), np.inf)  # with the image itself, at 0
     for others in of.pieces(name):
         together = np.concatenate([nearest, _distances(images, others)], axis=1)

@@ -27,7 +27,7 @@ THRESHOLDS: Mapping[str, Mapping[str, float]] = {
     "2025": {"wider": 0.3, "webphoto": 0.3, "lfw": 0.6, "celebchild": 0.6, "celeba": 0.5},
     "2026": {"wider": 0.2, "webphoto": 0.25, "lfw": 0.6, "celebchild": 0.6, "celeba": 0.5},
 }
-"""Year -> recipe -> the least cosine between the AdaFace embeddings of input and result."""
+"""Year -> recipe -> least cosine between AdaFace embeddings of input and result."""
 
 
 @dataclass(frozen=True)

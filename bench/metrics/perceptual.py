@@ -1,4 +1,4 @@
-"""LPIPS: distance between the features that a network trained on ImageNet sees in two pictures.
+"""LPIPS: perceptual distance between two images.
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a
 Perceptual Metric (2018). The `lpips` package has the layers and the linear heads, the backbones
@@ -133,7 +133,7 @@ def _directions(network: Any, pictures: "Tensor") -> "Iterator[Tensor]":
 
 
 def _distances(network: Any, sr: "Iterable[Tensor]", hr: "Iterable[Sequence[Tensor]]") -> "Tensor":
-    """LPIPS [B] of two sets of `_directions`, the second's picture by picture.
+    """Return LPIPS [B] from two sets of `_directions`.
 
     At every place of a layer the sum of squared differences, weighted by the layer's head; over
     places the mean, over layers the sum. The first set is written over.

@@ -1,4 +1,4 @@
-"""PSNR and SSIM: metrics of pixels, on 8-bit RGB with no border cropped."""
+"""PSNR and SSIM on 8-bit RGB without border cropping."""
 
 import importlib
 import math
@@ -21,7 +21,7 @@ _LUMA = np.array([65.481, 128.553, 24.966])
 
 @dataclass(frozen=True)
 class Psnr(Metric):
-    """Peak signal-to-noise ratio over all pixels and channels; equal pictures give infinity."""
+    """Peak signal-to-noise ratio over all pixels and channels; infinite for equal images."""
 
     @property
     def identity(self) -> str:
@@ -32,7 +32,7 @@ class Psnr(Metric):
 
 
 def psnr(picture: "Pixels", original: "Pixels") -> float:
-    """PSNR in dB of two pictures of one size; of equal ones infinity."""
+    """Return the PSNR of two images in dB; infinite for equal images."""
     difference = picture.astype(np.int64) - original.astype(np.int64)
     squares = int(np.square(difference).sum())  # exact, so the order of the pixels can't matter
     return 10 * math.log10(_PEAK**2 * difference.size / squares) if squares else math.inf

@@ -1,4 +1,4 @@
-"""Named sets of metrics, as papers and challenges print them together."""
+"""Named sets of metrics of papers and challenges."""
 
 from bench.core.errors import WrongUsage
 from bench.core.suggest import suggestion

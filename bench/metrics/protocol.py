@@ -1,4 +1,4 @@
-"""Protocols: how images are kept before they are measured, and by which settings.
+"""Measurement protocols: image encoding and metric settings.
 
 strict: images are measured as they lie on disk, each metric gets what its authors define.
 paper: what the scripts released with DPI do, for comparison with printed tables and nothing else.
@@ -22,7 +22,7 @@ Name = Literal["strict", "paper", "daps", "pnp-dm"]
 QUALITY = 75  # Pillow's default, which subsamples colours 4:2:0
 
 PAPER_JPEG = frozenset({"celeba"})
-"""Recipes whose restored pictures the released scripts keep as JPEG; all others as PNG."""
+"""Recipes whose results the released scripts save as JPEG; others as PNG."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ STRICT = Protocol("strict")
 
 
 def protocols(choice: str, recipe: str) -> Sequence[Protocol]:
-    """Return the protocols of a name, or "both" strict and paper, for a test set of a recipe.
+    """Return the named protocol, or strict and paper for "both", for a test set of a recipe.
 
     Raises:
         WrongUsage: another name.

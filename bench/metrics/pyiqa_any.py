@@ -1,4 +1,4 @@
-"""Any metric of pyiqa by its name there: `pyiqa:dists`, `pyiqa:maniqa` and so on.
+"""Any metric of pyiqa by its name there, such as `pyiqa:dists`.
 
 Direction, range, and whether a metric takes a reference come from pyiqa's own table. Its weights
 stay where pyiqa keeps them and are fetched only by `bench weights get pyiqa:NAME`. What a metric
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 PREFIX = "pyiqa:"
 
 WHOLE_SETS = {"fid": "fid", "fid_dinov2": "fid", "inception_score": "is"}
-"""Metrics of pyiqa that compare whole sets -> ours."""
+"""Set metrics of pyiqa -> our names."""
 
 
 class _Connected(Exception):
-    """A metric tried to use the network while it was built."""
+    """Raised if a metric tries to use the network while it is built."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class PyiqaAlone(Pyiqa):
 
 
 def pyiqa_metric(name: str) -> Pyiqa:
-    """Return the metric of this name, such as "pyiqa:dists"; heavy imports wait for its use.
+    """Return the metric of this name, such as "pyiqa:dists", without heavy imports.
 
     Raises:
         WrongUsage: pyiqa has none of this name, or one that compares whole sets.
@@ -132,7 +132,7 @@ def pyiqa_metric(name: str) -> Pyiqa:
 
 
 def fetch(name: str) -> str:
-    """Let pyiqa fetch what a metric needs, and return the hash of its tensors.
+    """Let pyiqa download a metric's weights, and return the hash of its tensors.
 
     Raises:
         BenchError: it can't be had, or has tensors that no file sets.
@@ -145,7 +145,7 @@ def fetch(name: str) -> str:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Any]]:
-    """Read pyiqa's table of metrics without importing pyiqa, which takes seconds.
+    """Read pyiqa's registry without importing pyiqa, which takes seconds.
 
     Raises:
         BenchError: it is not installed.
@@ -164,7 +164,7 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
 
 
 def _note(of: str) -> Path:
-    """Return where it is written down what a metric computes with."""
+    """Return the path of the note with a metric's tensor hash."""
     return cache_folder() / "pyiqa" / f"{of}.json"
 
 
@@ -178,7 +178,7 @@ def _known(of: str) -> Mapping[str, str] | None:
 
 
 def _prepare(of: str, *, online: bool) -> str:
-    """Build a metric twice, compare, and write down the hash of its tensors.
+    """Build a metric twice, compare, and record the hash of its tensors.
 
     Raises:
         BenchError: the two differ, or it can't be built.
@@ -215,7 +215,7 @@ def _build(of: str, seed: int, *, online: bool, device: str = "cpu") -> Any:
 
 
 def _tensors(metric: Any) -> dict[str, str]:
-    """Return the hash of all that a metric computes with, by name.
+    """Return the hashes of a metric's tensors by name.
 
     These are its tensors, those that are plain attributes, and files that it reads when used.
     """
@@ -236,7 +236,7 @@ def _tensors(metric: Any) -> dict[str, str]:
 
 @contextmanager
 def _offline(wanted: bool) -> Iterator[None]:
-    """Refuse every connection of this process, as pyiqa downloads without being asked."""
+    """Block network connections, because pyiqa downloads without asking."""
 
     def refuse(*arguments: object, **options: object) -> None:
         raise _Connected
@@ -255,7 +255,7 @@ def _offline(wanted: bool) -> Iterator[None]:
 
 
 def _caused_by_connection(error: BaseException | None) -> bool:
-    """Return whether a refused connection is at the bottom of an error."""
+    """Return True if an error was caused by a blocked connection."""
     while error is not None:
         if isinstance(error, _Connected) or "_Connected" in str(error):
             return True
@@ -265,7 +265,7 @@ def _caused_by_connection(error: BaseException | None) -> bool:
 
 @cache
 def _network(of: str, device: str) -> Any:
-    """Return the metric, whose tensors are those that were written down.
+    """Return the metric after verifying its tensors.
 
     Raises:
         BenchError: they are others.

@@ -1,4 +1,4 @@
-"""MUSIQ, CLIP-IQA, NIQE and PIQE: quality of a picture by itself, by pyiqa.
+"""MUSIQ, CLIP-IQA, NIQE and PIQE: no-reference quality, by pyiqa.
 
 The package's licence allows no commercial use, and it brings about a hundred others, so it is an
 extra. What its metrics say moves between its versions, which are therefore in the identity.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Quality(Metric):
-    """A metric of pyiqa, on its input range, [0, 1], and with no reference.
+    """A no-reference metric of pyiqa on inputs in [0, 1].
 
     Attributes:
         weights: the checkpoint that it reads, None where it has no need of any.

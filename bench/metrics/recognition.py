@@ -1,4 +1,4 @@
-"""CS and ACC: whether a face recogniser takes restored faces for the same persons, by DeepFace.
+"""CS and ACC: identity preservation by face recognition with DeepFace.
 
 CS is the mean distance of the embeddings of picture and original, ACC the share of pictures within
 a threshold, and FACES the share in which the detector finds a face. A picture without a found face
@@ -37,7 +37,7 @@ _WEIGHTS = {
     "Facenet512": "facenet512",
     "SFace": "sface",
 }
-"""Models with a checkpoint in the registry; DeepFace itself brings those of others."""
+"""Models with a checkpoint in the registry; DeepFace fetches the others itself."""
 
 _DLIB = "dlib_face_recognition_resnet_model_v1.dat"
 
@@ -79,7 +79,7 @@ SETTINGS: Mapping[str, Recognition] = {
 
 @dataclass(frozen=True)
 class Faces(Extractor):
-    """Embeddings of the faces of a picture, aligned by their eyes.
+    """Embeddings of the faces in an image, aligned by their eyes.
 
     Features are "embeddings" [F, D], of the whole picture (F = 1) where none was found, and "found"
     [1], one or zero.
@@ -134,14 +134,14 @@ class Faces(Extractor):
 
     @property
     def weights(self) -> Path | None:
-        """The file of the network; None where only DeepFace knows it."""
+        """Return the file of the network; None if only DeepFace knows it."""
         if self.model == "Dlib":
             return (dlib_models() or Path("absent")) / _DLIB
         return checkpoint_path(_WEIGHTS[self.model]) if self.model in _WEIGHTS else None
 
 
 def deepface(weights: Path | None) -> Any:
-    """Import the package on onnxruntime, in a home of its own with these weights."""
+    """Import DeepFace on onnxruntime, with a private home folder for these weights."""
     home = cache_folder() / "deepface"
     os.environ["DEEPFACE_HOME"] = str(home)
     os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"
@@ -157,7 +157,7 @@ def deepface(weights: Path | None) -> Any:
 
 @dataclass(frozen=True)
 class FaceMetric(FeatureMetric):
-    """A metric of faces.
+    """Metric on faces.
 
     Attributes:
         setting: how faces are compared.
@@ -195,7 +195,7 @@ class FaceMetric(FeatureMetric):
         return self._value(self.distance(sr, hr))
 
     def distance(self, sr: Features, hr: Features) -> float:
-        """Return the distance of the two nearest faces, as DeepFace.verify does."""
+        """Return the distance of the two closest faces, like DeepFace.verify."""
         module: Any = importlib.import_module("deepface.modules.verification")
         return min(
             float(module.find_distance(one, other, self.setting.distance))
@@ -208,18 +208,18 @@ class FaceMetric(FeatureMetric):
 
 
 class Distance(FaceMetric):
-    """CS: the distance itself."""
+    """CS: cosine distance between faces."""
 
 
 class Verified(FaceMetric):
-    """ACC: 100 where the faces are taken for one person's, else 0."""
+    """ACC: 100 if the faces are verified as one person, else 0."""
 
     def _value(self, distance: float) -> float:
         return 100.0 if distance <= self.setting.threshold else 0.0
 
 
 class Angle(FaceMetric):
-    """Deg.: the angle between the embeddings, in degrees, as papers on blind restoration print it.
+    """Deg.: angle between the embeddings in degrees, as in papers on blind restoration.
 
     VQFR's and CodeFormer's scripts have another ArcFace network (ResNet-18 on grey faces), so that
     values compare with each other, not with printed ones.
@@ -230,7 +230,7 @@ class Angle(FaceMetric):
 
 
 class Found(FaceMetric):
-    """FACES: 100 where a face is found in the picture, else 0; of the original nothing is asked."""
+    """FACES: 100 if a face is found in the result, else 0."""
 
     compared_with: ClassVar[Reference] = "itself"
 
@@ -239,7 +239,7 @@ class Found(FaceMetric):
 
 
 def measures(suffix: str, setting: Recognition) -> tuple[Measure, ...]:
-    """CS, ACC and FACES by one setting; `suffix` follows their names, "-arcface" for one."""
+    """Return CS, ACC and FACES for a setting; `suffix`, such as "-arcface", follows their names."""
     words = f" ({suffix[1:]})" if suffix else ""
     return (
         Distance(f"cs{suffix}", f"CS{words}", False, "", 4, 60, setting=setting),

@@ -1,4 +1,4 @@
-"""Reference sets: clean images that set metrics compare with in place of the originals.
+"""Reference sets: clean images that replace the originals in set metrics.
 
 Restored real-world images have no originals; papers report their FID to FFHQ. A reference is a
 folder in the cache: `reference.json` with what it was made of, and for each extractor a file of
@@ -32,7 +32,7 @@ _ROWS = 1024  # images whose features are in memory at a time
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """A set of clean images.
+    """A reference set on disk.
 
     Attributes:
         name: for people and for `--reference`.
@@ -68,7 +68,7 @@ class ReferenceSet:
         return self.folder / f"features-{extractor.label}.npy"
 
     def lacks(self, extractor: "Extractor", features: bool = False) -> str | None:
-        """Return why it can't serve an extractor, with the remedy; None if it can."""
+        """Return why an extractor cannot use it, with the remedy; None if it can."""
         if not self.folder.is_dir():
             return (
                 f"The reference {self.name} is missing: "
@@ -104,7 +104,7 @@ class ReferenceSet:
 
 @dataclass(frozen=True)
 class KeptFeatures:
-    """Features [N, D] in a file, read a piece at a time."""
+    """Features [N, D] in a file, read in chunks."""
 
     path: Path
 
@@ -112,7 +112,7 @@ class KeptFeatures:
         return len(self._array())
 
     def pieces(self, name: str) -> Iterator[npt.NDArray[np.float64]]:
-        """Yield the features in float64, [n, D] at a time."""
+        """Yield the features in float64, in chunks [n, D]."""
         array = self._array()
         for start in range(0, len(array), _ROWS):
             yield np.asarray(array[start : start + _ROWS], np.float64)
@@ -153,7 +153,7 @@ def find_reference(name: str) -> ReferenceSet:
 
 
 def find_or_missing(name: str) -> ReferenceSet:
-    """Return the reference of this name; one that is missing says so in `lacks`."""
+    """Return the reference of this name, or a placeholder whose `lacks` reports it missing."""
     if name in references():
         return find_reference(name)
     return ReferenceSet(name, None, "absent", "SOURCE", folder=references_folder() / name)

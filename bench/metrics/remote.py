@@ -1,4 +1,4 @@
-"""Scoring chunks of pictures elsewhere: their files and known features travel, values come back."""
+"""Remote scoring: send files and known features, receive values."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,19 +13,19 @@ from bench.metrics.devices import exact_float32, find_devices
 from bench.metrics.features import FeatureCache, Features, kept_as
 
 Kept = Mapping[tuple[str, str], Features]
-"""Features by what made them and the hash of the picture."""
+"""Features by extractor key and image hash."""
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """Tasks whose pictures have their data with them, and the features that are known of them."""
+    """Tasks with the data of their images and known features."""
 
     tasks: Sequence[Task]
     features: Kept
 
 
 class CarriedFeatures(FeatureCache):
-    """Features in memory: those that came, and those that were made, which are `new`."""
+    """Features in memory: received ones, and computed ones in `new`."""
 
     def __init__(self, came: Kept) -> None:
         self._came = came
@@ -45,7 +45,7 @@ class CarriedFeatures(FeatureCache):
 def score_away(
     spread: OrderedMap, chunks: Iterable[Sequence[Task]], features: FeatureCache
 ) -> Iterator[Scored]:
-    """Yield the values of every chunk in order; computed features are cached here too.
+    """Yield the values of every chunk in order, caching computed features locally.
 
     Raises:
         BenchError: a picture can't be read or doesn't fit, or a metric can't be computed there as
@@ -58,7 +58,7 @@ def score_away(
 
 
 def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
-    """Score a parcel in a worker: values by their keys, and the features made for them."""
+    """Score a parcel in a worker; return values by key and new features."""
     for task in parcel.tasks:
         _check(task.measure, task.identity)
     features = CarriedFeatures(parcel.features)

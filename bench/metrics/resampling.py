@@ -1,4 +1,4 @@
-"""Standard errors of FID and KID: how much they owe to the choice of images, by resampling these.
+"""Standard errors of FID and KID by resampling images.
 
 A random half of the images, each picture together with its original, is drawn again and again, and
 the metric computed of it. Without replacement the scatter over halves is the standard error for all
@@ -18,16 +18,16 @@ from bench.metrics.distributions import Gaussian, Pieces
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Statistic = Callable[[Indices], float]
-"""Some of N images, by their indices, to the value for these."""
+"""Maps indices of some images to the statistic of these."""
 OfFeatures = Callable[[Array, Array], Statistic]
-"""Features of pictures and of their originals, [N, D] both, to the statistic of these images."""
+"""Maps features of results and originals, both [N, D], to a statistic of image indices."""
 
 RESAMPLES = 100  # the error's own error is then 7 %
 _SEED = 0
 
 
 def standard_error(statistic: Statistic, images: int) -> float:
-    """Estimate a standard error by half-sampling, with the same halves for equal numbers."""
+    """Estimate a standard error by half-sampling, with equal halves for equal image counts."""
     random = np.random.default_rng(_SEED)
     halves = [random.permutation(images)[: images // 2] for _ in range(RESAMPLES)]
     drawn, left = images // 2, images - images // 2

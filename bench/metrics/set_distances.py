@@ -1,4 +1,4 @@
-"""Metrics of whole sets: FID, KID, IS, and the same distances on VGG16's features.
+"""Set metrics: FID, KID, IS, and the same distances on VGG16 features.
 
 Images are compared with their originals, or with a reference set such as FFHQ, which restored
 real-world images need, because these have no originals.
@@ -24,7 +24,7 @@ _RESAMPLED = 2000  # images at most: the matrices of all pairs of more grow too 
 
 @dataclass(frozen=True)
 class Distribution(SetMetric):
-    """A metric of the features of all images.
+    """Set metric on the features of all images.
 
     Attributes:
         source: what makes the features.
@@ -32,7 +32,7 @@ class Distribution(SetMetric):
     """
 
     needs_features: ClassVar[bool] = False
-    """True if mean and covariance of a reference set are not enough."""
+    """True if mean and covariance of a reference set do not suffice."""
 
     source: Extractor
     least: int = 2
@@ -68,15 +68,15 @@ class Distribution(SetMetric):
 
     @abstractmethod
     def _arithmetic(self) -> str:
-        """Return what is computed, for the identity."""
+        """Describe the computation, for the identity."""
 
     def _to(self) -> str:
-        """Return what images are compared with, for the identity."""
+        """Describe the reference, for the identity."""
         return f", to {self.reference_set.identity}" if self.reference_set else ", to the originals"
 
     @abstractmethod
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        """Return `measure` of enough images."""
+        """Return `measure` for a sufficient number of images."""
 
 
 class Frechet(Distribution):

@@ -1,4 +1,4 @@
-"""VGG16's pooled features, for set distances that need no download beyond LPIPS's backbone.
+"""VGG16's pooled features, for set distances without a further download.
 
 The last convolution (relu5_3, 512 channels), averaged over the image. A deep layer, because
 distances of sets ask whether images show faces, not whether pixels agree; the last one below the
@@ -32,7 +32,7 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as to
 
 @dataclass(frozen=True)
 class Vgg16(Extractor):
-    """VGG16 trained on ImageNet, on images at their own size."""
+    """VGG16 trained on ImageNet, applied without resizing."""
 
     @property
     def identity(self) -> str:

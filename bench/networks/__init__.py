@@ -1,1 +1,1 @@
-"""Networks on disk and in memory: kinds, checkpoint files, restorers, the registry, downloads."""
+"""Networks: kinds, checkpoint files, restorers, registry, downloads."""

@@ -1,4 +1,4 @@
-"""Checkpoints: reading and writing them. Where they lie is `bench.networks.registry`'s affair.
+"""Read and write checkpoints. `bench.networks.registry` knows their paths.
 
 Ours are safetensors that carry their own description; others are `.pt` files in the layout of
 the code that published them, read without running any code of theirs.
@@ -35,7 +35,7 @@ PUBLIC_SR3_SIZES = {(1, 2, 4, 8, 8): 128, (1, 2, 4, 8, 8, 16, 16): 512}
 
 @dataclass(frozen=True)
 class Card:
-    """Description of a checkpoint of ours, in its header.
+    """Description of a checkpoint in its header.
 
     `prediction` is what a prior's network predicts; released priors predict eps.
     """
@@ -58,7 +58,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read: its tensors in float32, its card, and its file's hash."""
+    """A loaded checkpoint: tensors in float32, card, and file hash."""
 
     path: Path
     sha256: str
@@ -66,7 +66,7 @@ class Checkpoint:
     state: Mapping[str, Tensor]
 
     def load_into(self, network: nn.Module) -> None:
-        """Give the network these weights, for inference.
+        """Load these weights into a network, for inference.
 
         Raises:
             BenchError: the shapes or names differ.
@@ -99,7 +99,7 @@ class Checkpoint:
         return network
 
     def _possible(self, shape: SR3Config | UNetConfig) -> bool:
-        """Return whether the numbers of a shape can be those of these tensors."""
+        """Return True if a shape is plausible for these tensors."""
         numbers = [n for v in asdict(shape).values() for n in (v if isinstance(v, tuple) else [v])]
         levels = len(shape.channel_mult)
         # Every block has tensors of its own. More would only take time to be made and refused.
@@ -117,7 +117,7 @@ class Checkpoint:
 
 
 def prior_network(shape: UNetConfig | DiffusersConfig) -> nn.Module:
-    """Build the network of a prior: ADM's U-Net, or one of diffusers.
+    """Build the network of a prior: an ADM U-Net, or one from diffusers.
 
     Raises:
         BenchError: diffusers is not installed.
@@ -132,7 +132,7 @@ def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
 
 
 def convert_prior(path: Path, size: int | None, out: Path) -> Card:
-    """Write a prior in guided-diffusion's or diffusers' layout as a checkpoint of ours.
+    """Convert a prior in guided-diffusion's or diffusers' layout into a checkpoint of bench.
 
     Args:
         path: a file of guided-diffusion's layout, or a folder that diffusers saved.
@@ -161,7 +161,7 @@ def convert_prior(path: Path, size: int | None, out: Path) -> Card:
 
 
 def read_card(path: Path) -> Card:
-    """Read the card in the header of a checkpoint of ours.
+    """Read the card in the header of a checkpoint of bench.
 
     Raises:
         BenchError: no such file, or not a checkpoint of ours.
@@ -172,7 +172,7 @@ def read_card(path: Path) -> Card:
 
 
 def read_checkpoint(path: Path, kind: str) -> Checkpoint:
-    """Read a safetensors checkpoint of ours, or a published prior or SR3 as it was released.
+    """Read a checkpoint of bench, or a released prior or SR3.
 
     Raises:
         BenchError: no such file, not a checkpoint, truncated, or of another kind.
@@ -209,7 +209,7 @@ def _released_prior(state: Mapping[str, Tensor]) -> Card:
 
 
 def _released_sr3(state: Mapping[str, Tensor]) -> tuple[Card, dict[str, Tensor]]:
-    """Return the network in a released SR3 file, which also holds the tables of its schedule."""
+    """Return the network in a released SR3 file, without its schedule tables."""
     start = "denoise_fn."
     network = {n.removeprefix(start): v for n, v in state.items() if n.startswith(start)}
     unet = infer_sr3_config(network, PUBLIC_NORM_GROUPS)

@@ -25,7 +25,7 @@ CONFIG = "config.json"
 WEIGHTS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
-"""The linear schedule of DDPM, which all priors here are sampled on."""
+"""DDPM's linear schedule, used by all priors here."""
 
 PREDICTIONS: Mapping[str, Parametrisation] = {"epsilon": "eps", "v_prediction": "v"}
 
@@ -39,7 +39,7 @@ class DiffusersConfig:
 
 @dataclass(frozen=True)
 class Saved:
-    """Contents of a folder of diffusers: architecture, size in pixels, prediction, and tensors."""
+    """Contents of a diffusers folder: architecture, size in pixels, prediction, and tensors."""
 
     shape: DiffusersConfig
     size: int
@@ -48,7 +48,7 @@ class Saved:
 
 
 class DiffusersUNet(nn.Module):
-    """A `UNet2DModel` called as a prior is: x [B, 3, H, W] and timesteps [B] to [B, 3, H, W].
+    """A `UNet2DModel` with a prior's signature: x [B, 3, H, W], timesteps [B] to [B, 3, H, W].
 
     Raises:
         BenchError: diffusers is not installed, or can't build it.
@@ -69,7 +69,7 @@ class DiffusersUNet(nn.Module):
 
 
 def read_folder(folder: Path) -> Saved:
-    """Read the U-Net of a folder that diffusers wrote, or that lies in its subfolder `unet`.
+    """Read the U-Net in a diffusers folder or its subfolder `unet`.
 
     Raises:
         BenchError: it holds none, or one that is no unconditional prior of RGB images on DDPM's
@@ -97,7 +97,7 @@ def read_folder(folder: Path) -> Saved:
 
 
 def _prediction(folder: Path) -> Parametrisation:
-    """Return what the network predicts; the scheduler must be DDPM's linear one."""
+    """Return the prediction type; the scheduler must be DDPM's linear one."""
     places = (folder / "scheduler" / "scheduler_config.json", folder / "scheduler_config.json")
     file = next((place for place in places if place.is_file()), None)
     if file is None:

@@ -1,4 +1,4 @@
-"""Find the checkpoint that a method needs: embedded, trained or downloaded."""
+"""Find a checkpoint: embedded, trained or downloaded."""
 
 from pathlib import Path
 

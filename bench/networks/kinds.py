@@ -1,4 +1,4 @@
-"""The kinds of networks that methods need: one table with how each is loaded, trained and tested.
+"""Kinds of networks: how each is loaded, trained and tested.
 
 A new kind is a new entry of `KINDS`; if it can be downloaded, also a table in
 `registry/records.toml`.
@@ -21,12 +21,12 @@ from bench.networks.checkpoints import Card, prior_network, read_checkpoint
 from bench.networks.restorers import Restorer
 
 Network = Callable[..., Any]
-"""A network of any signature; its method knows what it takes and returns."""
+"""A network of any signature, known to its method."""
 
 
 @dataclass(frozen=True)
 class LoadedNetwork:
-    """A network for inference, the hash of its file, and its card if it was trained here."""
+    """A network for inference, its file hash, and its card if bench trained it."""
 
     network: nn.Module
     sha256: str
@@ -52,7 +52,7 @@ class NetworkKind:
     every_scale: bool = False
 
     def file_stem(self, size: int, scale: int | None) -> str:
-        """Return the name of the file, or of the record, of a network for this size and scale."""
+        """Return the file stem or record name of a network for this size and scale."""
         if self.trained_by is None:
             return self.name  # published for one size
         if self.every_scale or scale is None:
@@ -60,7 +60,7 @@ class NetworkKind:
         return f"{self.name}-{size}-x{scale}"
 
     def require_package(self) -> None:
-        """Check that the package with the architecture is installed.
+        """Check that the architecture's package is installed.
 
         Raises:
             BenchError: it isn't, with the command that installs it.
@@ -83,7 +83,7 @@ class NetworkKind:
 
 
 def _prior(x: Tensor, t: Tensor) -> Tensor:
-    """Map [B, 3, H, W] to bounded noise and variance [B, 6, H, W], smooth and nonlinear."""
+    """Stand-in prior: map [B, 3, H, W] smoothly to bounded eps and variance [B, 6, H, W]."""
     pooled = torch.nn.functional.avg_pool2d(x, 3, stride=1, padding=1)
     return torch.cat([0.9 * x + 0.1 * torch.tanh(pooled), torch.tanh(pooled)], dim=1)
 
@@ -124,7 +124,7 @@ KINDS: Mapping[str, NetworkKind] = {
 
 
 def find_kind(name: str, where: str = "needs") -> NetworkKind:
-    """Return the kind of this name; `where` is where the user wrote it.
+    """Return the kind of this name; `where` is its origin for messages.
 
     Raises:
         WrongUsage: there is none, with the nearest names.

@@ -1,4 +1,4 @@
-"""Published PyTorch files: read without running any code in them."""
+"""Read published PyTorch files without running their code."""
 
 import warnings
 from pathlib import Path
@@ -18,7 +18,7 @@ PARALLEL = "module."
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a PyTorch file, numbers in float32, without running any code in it.
+    """Return name -> tensor (float32) from a PyTorch file without running its code.
 
     A state dict that lies in the file under one of the usual names is taken out of it, with a
     notice where the file has several; the prefix of parallel training is removed.

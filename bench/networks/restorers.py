@@ -1,4 +1,4 @@
-"""Face restoration networks published for 512 px: loading them, and the resizing around them.
+"""Face restorers published for 512 px: loading and resizing.
 
 The architectures are spandrel's. Its model descriptors are not used: they expect another value
 range than the networks, and let GFPGAN draw its own noise.
@@ -24,12 +24,12 @@ from bench.networks.pickles import read_pickle
 from bench.networks.torchvision_guard import import_torchvision
 
 SIZE = 512
-"""Height and width of the networks' inputs and outputs."""
+"""Size of the networks' inputs and outputs in pixels."""
 
 
 @dataclass(frozen=True)
 class Restorer:
-    """A published restorer: the package that has its architecture, and the name in it."""
+    """A published restorer: package and name of its architecture."""
 
     package: str
     name: str
@@ -50,7 +50,7 @@ class Restorer:
             return import_module(f"{self.package}.architectures.{self.name}")
 
     def load(self, path: Path) -> nn.Module:
-        """Load a released restorer: images [B, 3, 512, 512] to what its authors return.
+        """Load a released restorer, a function of images [B, 3, 512, 512].
 
         GFPGAN's also takes the noise of each layer, see `NoisedGFPGAN`.
 
@@ -76,7 +76,7 @@ class Restorer:
 
 @contextmanager
 def _without_their_warnings() -> Iterator[None]:
-    """Silence what torch advises the package's authors: other architectures' imports, SwinIR's."""
+    """Silence torch's advice to the package's authors."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`torch.jit.script` is deprecated", DeprecationWarning)
         warnings.filterwarnings("ignore", "torch.meshgrid: ", UserWarning)
@@ -84,7 +84,7 @@ def _without_their_warnings() -> Iterator[None]:
 
 
 def restore_at_512(lr: Tensor, size: int, network: Callable[[Tensor], Tensor]) -> Tensor:
-    """Restore aligned faces as the released code does: [B, 3, h, w] to [B, 3, size, size].
+    """Restore aligned faces like the released code: [B, 3, h, w] to [B, 3, size, size].
 
     The input is resized to 512 px by bilinear interpolation in 8 bits; OpenCV's integer arithmetic
     differs by one level in 1 of 8 values. The output is clipped to [-1, 1], and resized to another
@@ -97,7 +97,7 @@ def restore_at_512(lr: Tensor, size: int, network: Callable[[Tensor], Tensor]) -
 
 
 class NoisedGFPGAN(nn.Module):
-    """GFPGAN with its noise passed in; the released code draws it at every call."""
+    """GFPGAN with noise as an input; the released code draws it at every call."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class NoisedGFPGAN(nn.Module):
 
     @staticmethod
     def noise_shapes(batch: int) -> list[tuple[int, int, int, int]]:
-        """Return the decoder layers' shapes: one of 4 px, then two per power of 2 up to 512 px."""
+        """Return the decoder's noise shapes: one of 4 px, then two per power of 2 to 512 px."""
         sides = [2 ** ((layer + 5) // 2) for layer in range(15)]
         return [(batch, 1, side, side) for side in sides]
 

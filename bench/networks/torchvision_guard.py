@@ -1,4 +1,4 @@
-"""Import torchvision also where its compiled operators can't be loaded."""
+"""Import torchvision even if its compiled operators cannot be loaded."""
 
 import importlib
 import sys
@@ -33,7 +33,7 @@ def import_torchvision() -> None:
 
 
 def _declare_operators() -> None:
-    """Declare the operators whose absence stops the import; once is enough for a process."""
+    """Declare the operators whose absence stops the import, once per process."""
     if _kept:
         return
     library = importlib.import_module("torch.library").Library("torchvision", "FRAGMENT")

@@ -1,4 +1,4 @@
-"""Tables and picture strips from measured values, and the numbers that papers printed.
+"""Reports: tables, figures, pages, and published values.
 
 The layers: `statistics` and `verdict` are arithmetic, `table` has the cells, `layout` the words,
 and `terminal`, `latex` and `plain` each draw what these two say, so that every format shows the

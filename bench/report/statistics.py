@@ -1,4 +1,4 @@
-"""Statistics of means over images: confidence intervals, and tests between methods. Pure.
+"""Statistics of means over images: confidence intervals and tests. Pure.
 
 All methods of a metric are resampled together, with the same images each time, so that how hard an
 image is takes no part in their differences.
@@ -24,7 +24,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Interval:
-    """Interval from `low` to `high`, both included; 95 % unless stated otherwise."""
+    """Closed interval from `low` to `high`; 95 % unless stated otherwise."""
 
     low: float
     high: float
@@ -49,7 +49,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Paired:
-    """Mean difference of two paired lists, with interval and test.
+    """Mean paired difference, with interval and test.
 
     `interval` is of the difference, `p_value` Wilcoxon's, not corrected for others, and `effect`
     the rank-biserial correlation, 1 where it is larger throughout. None is what too few pairs
@@ -134,13 +134,13 @@ def around(value: float, error: float) -> Interval:
 
 
 def resampled_means(scores: Array) -> Array:
-    """Means over images drawn with replacement, the same for all methods: [M, N] to [R, M]."""
+    """Return bootstrap means with images shared by all methods: [M, N] to [R, M]."""
     count = scores.shape[1]
     return np.asarray(_counts(count) @ scores.T / count)
 
 
 def signed_rank(one: Array, other: Array) -> tuple[float, float]:
-    """Wilcoxon's two-sided p value of paired scores [N], and the rank-biserial correlation.
+    """Return Wilcoxon's two-sided p-value of paired scores [N], and rank-biserial correlation.
 
     The correlation (Kerby: The Simple Difference Formula, 2014) is 1 where `one` is larger
     throughout. Equal pairs take no part; of nothing else p is 1 and the correlation 0.
@@ -157,7 +157,7 @@ def signed_rank(one: Array, other: Array) -> tuple[float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number (Holm: A Simple Sequentially Rejective Procedure, 1979).
+    """Correct p-values for multiple testing (Holm 1979).
 
     The smallest is multiplied by their number, the next by one less, and so on; none comes out
     smaller than one before it, or above 1.
@@ -184,7 +184,7 @@ def _percentiles(values: Array) -> Interval:
 
 
 def _normal_p(difference: float, spread: float) -> float:
-    """Two-sided, of a difference with a standard error."""
+    """Return the two-sided p-value of a z-test."""
     if difference == 0:
         return 1.0
     return math.erfc(abs(difference) / spread / math.sqrt(2)) if spread else 0.0

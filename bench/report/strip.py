@@ -1,4 +1,4 @@
-"""The picture strip: methods side by side, one face per row."""
+"""Image strip: methods side by side, one face per row."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -82,7 +82,7 @@ def scaled(
 
 
 def _font(labels: Sequence[str], width: int) -> Font:
-    """One font for all labels: the largest in which each is at most `width` wide, if any is."""
+    """Return the largest font in which every label fits `width`."""
     sizes = range(max(width // 8, SMALLEST_FONT), SMALLEST_FONT, -1)
     fonts = (ImageFont.load_default(size) for size in sizes)
     fitting = (font for font in fonts if all(font.getlength(text) <= width for text in labels))
@@ -97,7 +97,7 @@ def _shortened(label: str, font: Font, width: int) -> str:
 
 
 def check_columns(columns: "Sequence[tuple[str, Sequence[Pixels | None]]]") -> None:
-    """Make sure that there are pictures, one for each face in every column, square and RGB.
+    """Check that every column has one square RGB image per face.
 
     Raises:
         BenchError: there are none, or one of them is not so.

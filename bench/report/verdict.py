@@ -23,7 +23,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Departure:
-    """One fact, a sentence, in which a measurement differs from the printed one's.
+    """A condition, as a sentence, in which our measurement differs from the published one.
 
     `comparable` where the two may still be held beside each other.
     """
@@ -55,7 +55,7 @@ def judge(
 
 
 def rounding_of(printed: str) -> float:
-    """Half a unit of the last printed digit: 0.005 of "22.80"."""
+    """Return half a unit of the last printed digit: 0.005 for "22.80"."""
     exponent = Decimal(printed).as_tuple().exponent
     assert isinstance(exponent, int)  # no infinity and no NaN is ever printed
     return 0.5 * 10.0**exponent

@@ -1,4 +1,4 @@
-"""The networks of a reproduction: public checkpoints, and Correctors, which must be trained."""
+"""Networks of a reproduction: public checkpoints, and Correctors to train."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,14 +20,14 @@ from bench.training.settings import preset
 from bench.training.tasks import corrector_task, run_task
 
 Need = tuple[str, int, int]
-"""Kind of network, scale, and the k that a Corrector is trained for (0 for other kinds)."""
+"""Kind of network, scale, and k of a Corrector (0 for other kinds)."""
 
 PAPER_K = 2
-"""Spacing of the grid that Correctors are trained for unless a row says otherwise."""
+"""Default spacing k of a Corrector's grid."""
 
 
 def weights(request: Request) -> Iterator[Step]:
-    """Yield a step for each public checkpoint that a method or metric reads."""
+    """Yield a step per public checkpoint of a method or metric."""
     wanted: dict[str, None] = {}
     for kind, scale, _ in _needs(request):
         stem = find_kind(kind).file_stem(request.size, scale)
@@ -74,7 +74,7 @@ def _backbones() -> Step:
 
 
 def training(request: Request) -> Iterator[Step]:
-    """Yield a step for each network that nobody has published; Correctors are trained."""
+    """Yield a step per unpublished network; Correctors are trained."""
     for kind, scale, k in _needs(request):
         if kind in request.config.weights or find_kind(kind).file_stem(request.size, scale) in (
             records()
@@ -138,7 +138,7 @@ def spacing(run: PlannedRun, testset: Planned, request: Request) -> int:
 
 
 def _trained(request: Request, scale: int, k: int) -> Path:
-    """Return where a Corrector that is trained here lies."""
+    """Return the path of a trained Corrector."""
     stem = find_kind("corrector").file_stem(request.size, scale)
     folder = stem if k == PAPER_K else f"{stem}-k{k}"
     return request.here.root / "weights" / folder / f"{stem}.safetensors"

@@ -29,11 +29,11 @@ from bench.testsets.manifest import TestSet, open_testset
 from bench.testsets.recipe import find_recipe
 
 WIDTH = 6.875
-"""Width of figures in inches: two columns of text."""
+"""Width of figures in inches, two columns."""
 
 
 def reproduce(request: Request, dry_run: bool = False) -> Iterator[Step]:
-    """Yield every step with its state; unless `dry_run`, after carrying it out.
+    """Yield every step with its state, after running it unless `dry_run`.
 
     A step that fails does not stop those that need it not. What is done is not done again.
 
@@ -100,7 +100,7 @@ def _testset(request: Request, planned: Planned) -> Step:
 def _on_testsets(
     request: Request, what: str, make: Callable[[Request, Planned, TestSet, str], Step]
 ) -> Iterator[Step]:
-    """Yield a step for each test set, whose name follows `what`; to do before it is prepared."""
+    """Yield a step per test set; it is to do until the test set is prepared."""
     there = prepared_testsets(request.here)
     for planned in request.testsets():
         name = f"{what} {planned.name}"
@@ -122,7 +122,7 @@ def _prepared(request: Request) -> Iterator[tuple[Planned, TestSet]]:
 
 
 def reference_sets(request: Request) -> Iterator[Step]:
-    """Yield a step for each reference set that FID of real-world images is computed to."""
+    """Yield a step per reference set for FID of real-world images."""
     recipes = (
         find_recipe(planned.plan.recipe, request.here.datasets) for planned in request.testsets()
     )
@@ -203,7 +203,7 @@ def _complete(run: Run, testset: TestSet) -> bool:
 
 
 def _complete_runs(request: Request, planned: Planned, testset: TestSet) -> list[tuple[str, Run]]:
-    """Return the label and the run of each run of the suite that has every image."""
+    """Return label and run of each complete run of the suite."""
     found = []
     for run in request.runs(planned):
         with suppress(BenchError):  # told by its own step
@@ -251,7 +251,7 @@ def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> 
 
 
 def result_tables(request: Request) -> list[Table]:
-    """Return the table of every test set that is prepared, beside the published values.
+    """Return the table of every prepared test set beside the published values.
 
     A suite without a published table has none.
     """
@@ -295,7 +295,7 @@ def _files(request: Request, planned: Planned, testset: TestSet, what: str) -> S
 
 
 def _rendered(request: Request, testset: TestSet, printed: PublishedTable) -> dict[str, bytes]:
-    """Return suffix -> file of a table."""
+    """Return suffix -> file contents of a table."""
     table = ResultTable(_table(request, testset, printed))
     texts = {"json": table.to_json(), "tex": table.to_latex(), "md": table.to_markdown()}
     return {suffix: text.encode() for suffix, text in texts.items()}
@@ -304,7 +304,7 @@ def _rendered(request: Request, testset: TestSet, printed: PublishedTable) -> di
 def _drawn(
     request: Request, testset: TestSet, complete: Sequence[tuple[str, Run]]
 ) -> dict[str, bytes]:
-    """Return suffix -> file of a grid of faces: the input, all runs, the originals.
+    """Return suffix -> file contents of a grid of faces: input, all runs, originals.
 
     Raises:
         BenchError: Matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""Steps of a reproduction: what each makes, whether it is done, and how it is done."""
+"""Steps of a reproduction and their state."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ State = Literal["done", "to do", "missing", "left out", "failed"]
 
 @dataclass(frozen=True)
 class Step:
-    """One step and its state.
+    """A step and its state.
 
     Attributes:
         name: what it makes.
@@ -76,7 +76,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A method on a test set: its label in print, and method -> setting -> value."""
+    """A method on a test set: published label, and method -> setting -> value."""
 
     label: str
     method: str
@@ -99,7 +99,7 @@ class Request:
 
     @property
     def config(self) -> Config:
-        """Configuration of the runs: the suite's, with the user's own weights and recognition.
+        """Return the suite's configuration with the user's weights and recognition.
 
         What set metrics compare with is the recipe's, as in the paper.
         """
@@ -109,18 +109,18 @@ class Request:
 
     @property
     def workspace(self) -> Workspace:
-        """The workspace under this configuration."""
+        """Return the workspace under this configuration."""
         return replace(self.here, config=self.config)
 
     @property
     def count(self) -> int | None:
-        """Number of images per test set; None for all."""
+        """Return the number of images per test set; None for all."""
         default = self.suite.embedded.count if self.options.embedded else None
         return self.options.count or default
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics."""
+        """Return the names of the metrics."""
         if self.options.embedded:
             return self.suite.embedded.metrics
         if table := published_table(self.suite):
@@ -161,7 +161,7 @@ class Request:
         return Planned(f"{plan.name}{first}", plan, source, recipe.origin)
 
     def runs(self, testset: Planned) -> list[PlannedRun]:
-        """Return the runs on a test set: a row of the published table each, or the suite's own."""
+        """Return the runs on a test set: one per published row, or the suite's own."""
         table = published_table(self.suite)
         if table is None:
             return [self._run(run.label, run.method, {}, run.settings) for run in self.suite.runs]

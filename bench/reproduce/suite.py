@@ -1,4 +1,4 @@
-"""Suites: what a published table or figure is made of, one TOML file each.
+"""Suites: descriptions of published tables and figures, one TOML file each.
 
 They lie in `results/published/suites/`, beside the published tables.
 """
@@ -27,7 +27,7 @@ class SuiteTestSet:
 
 @dataclass(frozen=True)
 class SuiteRun:
-    """A run that no published table lists; `label` stands above its faces."""
+    """A run outside any published table; `label` is its title in a figure."""
 
     method: str
     label: str
@@ -36,7 +36,7 @@ class SuiteRun:
 
 @dataclass(frozen=True)
 class Embedded:
-    """The same suite in small, with the networks that ship."""
+    """Small version of a suite for the embedded networks."""
 
     testsets: tuple[SuiteTestSet, ...]
     metrics: tuple[str, ...]
@@ -45,7 +45,7 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Suite:
-    """A published table or figure, and how it is made.
+    """Description of a published table or figure.
 
     Attributes:
         title: for people.
@@ -99,7 +99,7 @@ def find_suite(name: str) -> Suite:
 
 
 def published_table(suite: Suite) -> PublishedTable | None:
-    """Return the published table that a suite makes, if it makes one.
+    """Return the published table of a suite, if any.
 
     Raises:
         WrongUsage: no such table is known.

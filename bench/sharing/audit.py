@@ -1,4 +1,4 @@
-"""Trace the numbers of a run back to what they were made of: test set, weights, code.
+"""Trace a run's numbers to test set, weights and code.
 
 A cell of a table is a mean of scores of pictures of a run. The run's own files are held to their
 seals and hashes, and what it was made of to the hashes in its description.
@@ -18,14 +18,14 @@ from bench.testsets.manifest import FILE_NAME, differences, read_manifest, stran
 
 @dataclass(frozen=True)
 class Audit:
-    """Origins of runs, a line each, and a line per deviation found."""
+    """Origins of runs, one line each, and deviations."""
 
     origins: tuple[str, ...]
     found: tuple[str, ...]
 
 
 def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
-    """Walk from each run to its test set below `testsets`, its weights and its code.
+    """Trace each run to its test set below `testsets`, weights and code.
 
     What has changed is found; what is not on this machine is said among the origins.
 
@@ -119,13 +119,13 @@ def _changed_weights(run: Run) -> Iterator[str]:
 
 
 def _weights_files(run: Run) -> dict[str, Path]:
-    """Return the file of each checkpoint when the run began."""
+    """Return the checkpoint files recorded when the run began."""
     files = run.description["provenance"].get("weights", {})
     return {name: Path(path) for name, path in files.items() if name in run.spec.weights}
 
 
 def code_part(spec: RunSpec, facts: Mapping[str, Any]) -> str:
-    """Return the code of a run: its method's revision and the commit."""
+    """Return the code of a run: method revision and commit."""
     commit = facts.get("commit")
     code = "no commit known" if commit is None else f"commit {str(commit)[:12]}"
     changed = " with changes that were not committed" if facts.get("dirty") else ""

@@ -1,4 +1,4 @@
-"""Files in one archive with a manifest of their hashes, of which every byte can be foretold.
+"""Deterministic archives with a manifest of hashes.
 
 An archive is a plain tar, so that any program can open it. Its first file, manifest.json, holds the
 size and hash of all others in their order, and a seal. All else about them is always the same (no
@@ -57,7 +57,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An archive whose manifest was read."""
+    """An open archive."""
 
     path: Path
     contents: Contents
@@ -71,7 +71,7 @@ class Bundle:
 
     @cached_property
     def _places(self) -> Mapping[str, int]:
-        """Offset of the bytes of each file; under the empty name, that of the end."""
+        """Return the offset of each file; the empty name maps to the end."""
         places, position = {}, self.start
         for member in self.contents.files:
             places[member.name] = position + len(_header(member.name, member.size))
@@ -106,7 +106,7 @@ class Bundle:
         return lines
 
     def _check(self, file: IO[bytes], member: Member) -> list[str]:
-        """Return what has changed in the file that begins here, header and padding included."""
+        """Return the change in the file at an offset, header and padding included."""
         header = _header(member.name, member.size)
         around = file.read(len(header)) == header
         digest, left = hashlib.sha256(), member.size
@@ -121,7 +121,7 @@ class Bundle:
 
 
 def write_bundle(path: Path, files: Mapping[str, Path | bytes]) -> None:
-    """Pack files by their names in the archive, in this order.
+    """Pack files under their archive names, in this order.
 
     Raises:
         BenchError: a file is too large or changes meanwhile, or the archive can't be written.
@@ -140,7 +140,7 @@ def write_bundle(path: Path, files: Mapping[str, Path | bytes]) -> None:
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Read an archive's manifest, whose names lead nowhere else.
+    """Open an archive and validate its manifest.
 
     Raises:
         BenchError: it can't be read.
@@ -175,7 +175,7 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def _check_contents(path: Path, contents: Contents) -> None:
-    """See that every name stays in the archive and is there once, and that sizes can be.
+    """Check that names are unique and stay inside the archive, and that sizes are plausible.
 
     Raises:
         Refused: not so.
@@ -197,7 +197,7 @@ def _check_contents(path: Path, contents: Contents) -> None:
 
 
 def _parts(name: str) -> list[str]:
-    """Return the names on a path, the last without a picture's suffix."""
+    """Return the parts of a path, the last without an image suffix."""
     *folders, last = name.split("/")
     return [*folders, last.removesuffix(".png")]
 
@@ -221,7 +221,7 @@ def _put(file: IO[bytes], name: str, data: bytes) -> None:
 
 
 def _header(name: str, size: int) -> bytes:
-    """All that stands before the bytes of a file: one block, more before a long name."""
+    """Return the header of a file: one block, more for a long name."""
     info = tarfile.TarInfo(name)  # as of 1970, of nobody, to be read by all
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")

@@ -1,4 +1,4 @@
-"""Two results side by side: in what their making differs, and what that did. Pure.
+"""Compare two results: configuration differences and paired score differences. Pure.
 
 Everything is paired per image, and a difference is the second one's value less the first one's.
 """
@@ -27,7 +27,7 @@ Pair = tuple[Value, Value]
 
 @dataclass(frozen=True)
 class Difference:
-    """A fact that differs; None where a side does not know it.
+    """A differing fact; None where a side does not record it.
 
     `identity` is whether it takes part in the run's identity, so that it is meant to change
     pictures; what was only recorded is not.
@@ -41,7 +41,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One metric of both.
+    """Both results by one metric.
 
     Attributes:
         one: the first one's mean over the images, or the one value of the whole set or run.
@@ -63,12 +63,12 @@ class Measurement:
 
     @property
     def alike(self) -> bool:
-        """Return whether both were measured the same way."""
+        """Return True if both were measured the same way."""
         return self.identities[0] == self.identities[1]
 
     @property
     def better(self) -> int:
-        """Images of which the second one is better."""
+        """Return the number of images on which the second is better."""
         sign = 1 if self.column.higher_is_better else -1
         return sum(sign * other > sign * one for one, other in self.images.values())
 
@@ -81,7 +81,7 @@ class Measurement:
         return len(self.images) - self.better - self.equal
 
     def largest(self, count: int) -> list[tuple[str, float]]:
-        """Return the images that differ most, with their differences; equal ones are left out."""
+        """Return the images that differ most, with their differences."""
         found = [(image, difference(pair)) for image, pair in self.images.items()]
         found = [(image, value) for image, value in found if value]
         return sorted(found, key=lambda item: (-abs(item[1]), item[0]))[:count]
@@ -89,7 +89,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two results side by side.
+    """Comparison of two results.
 
     `images` are the pairs of ids that are compared, `whole` whether those are all of one test set,
     `identical` how many pictures of them are the same file, byte for byte.
@@ -106,7 +106,7 @@ class Comparison:
 
 
 def compare(one: Result, other: Result, metrics: Sequence[Measure]) -> Comparison:
-    """Set two results side by side by all of these metrics that both have values for.
+    """Compare two results by all of these metrics that both have.
 
     Raises:
         BenchError: they have no image in common.
@@ -147,7 +147,7 @@ def difference(pair: Pair[float]) -> float:
 
 
 def _common(one: Result, other: Result) -> dict[str, str]:
-    """Map the first one's images to the second one's with the same HR and LR files.
+    """Map images of the first to those of the second with the same HR and LR files.
 
     Raises:
         BenchError: there are none.
@@ -180,7 +180,7 @@ def _files(manifest: Manifest) -> dict[str, tuple[str | None, str]]:
 def _measure(
     metric: Measure, one: Result, other: Result, images: Mapping[str, str]
 ) -> Measurement | None:
-    """Both by one metric, measured alike if both ever were; None where one has no value."""
+    """Return both by one metric, preferably measured alike; None if a value is missing."""
     per_image = metric.per == "image"
     known = [_by_identity(result, metric.name, per_image) for result in (one, other)]
     chosen = _identities(metric.key, *known)
@@ -205,7 +205,7 @@ def _measure(
 
 
 def _by_identity(result: Result, metric: str, per_image: bool) -> dict[str, dict[str, float]]:
-    """Return identity -> image -> value by metric; the image of a whole set is ""."""
+    """Return identity -> image -> value of a metric; a set's image is ""."""
     scores = result.scores
     rows = scores[(scores["metric"] == metric) & scores["value"].notna()]
     rows = rows[rows["image"].isin(result.records) if per_image else rows["image"] == ""]
@@ -218,7 +218,7 @@ def _by_identity(result: Result, metric: str, per_image: bool) -> dict[str, dict
 def _identities(
     current: str, one: Mapping[str, object], other: Mapping[str, object]
 ) -> Pair[str] | None:
-    """Choose the metric identities: today's, else the last in both, else the last of each."""
+    """Choose metric identities: the current, else the last in both, else the last of each."""
     if not one or not other:
         return None
     shared = [identity for identity in one if identity in other]
@@ -290,7 +290,7 @@ def _notes(
     differences: Sequence[Difference],
     measurements: Sequence[Measurement],
 ) -> list[str]:
-    """Sentences on what the numbers alone don't tell."""
+    """Return notes on the comparison."""
     notes = []
     if not whole:
         notes.append(

@@ -1,4 +1,4 @@
-"""Pack an export, and check it again.
+"""Pack exports and audit them.
 
     manifest.json                               hashes of all that follows
     table.json, table.csv, table.md             the table, as `bench report` prints it
@@ -32,7 +32,7 @@ PRINTED = ("table.json", "table.csv", "table.md")
 def export_files(
     testset: TestSet, runs: Sequence[Run], table: Sequence[str], pictures: bool
 ) -> dict[str, Path | bytes]:
-    """Name in the archive -> file, or its bytes; `table` are the texts of `PRINTED`.
+    """Return archive name -> file or bytes; `table` holds the texts of `PRINTED`.
 
     Raises:
         BenchError: a run is under way, or not as it was written.
@@ -54,7 +54,7 @@ def export_files(
 
 
 def _require_whole(run: Run) -> None:
-    """See that a run is finished and scored, and its files are what was written.
+    """Check that a run is finished, scored, and unchanged.
 
     Raises:
         BenchError: not so.
@@ -68,7 +68,7 @@ def _require_whole(run: Run) -> None:
 
 
 def audit_bundle(bundle: Bundle) -> Audit:
-    """Hash every file of an archive, and hold what it says of its runs to each other.
+    """Verify all hashes of an archive and the consistency of its runs.
 
     Nothing is written to disk.
 
@@ -102,7 +102,7 @@ def audit_bundle(bundle: Bundle) -> Audit:
 def _audit_run(
     bundle: Bundle, inside: str, manifests: Mapping[str, Manifest]
 ) -> tuple[str, list[str]]:
-    """Audit a run's folder in an archive: its origins, and a line per mismatch."""
+    """Audit a run in an archive: origins, and one line per mismatch."""
     _, testset, folder = inside.split("/")
     name, where = f"{inside}/{DESCRIPTION}", f"{bundle.path}: {inside}"
     data = bundle.read(name)
@@ -122,7 +122,7 @@ def _audit_run(
 
 
 def named(bundle: Bundle, room: str, file: str) -> Iterator[str]:
-    """Yield the files of a name: one per test set, or one per run."""
+    """Yield the archive's files of a name, one per test set or run."""
     depth = {"testsets": 3, "results": 4}[room]
     for name in bundle.members:
         parts = name.split("/")
@@ -131,7 +131,7 @@ def named(bundle: Bundle, room: str, file: str) -> Iterator[str]:
 
 
 def _written(bundle: Bundle, inside: str) -> dict[str, str]:
-    """Image -> hash of its picture, as a run's records say; its other tables are looked at too.
+    """Return image -> recorded hash of a run, validating its other tables.
 
     Raises:
         BenchError: there are no records, or one can't be read.

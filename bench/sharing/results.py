@@ -1,4 +1,4 @@
-"""A run as it is compared: read once, from its folder or from an archive."""
+"""A run to compare, from its folder or an archive."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from bench.testsets.manifest import FILE_NAME, Manifest, read_manifest
 
 @dataclass(frozen=True)
 class Result:
-    """A run, as read from a folder or an archive.
+    """A run read from a folder or an archive.
 
     Attributes:
         name: its folder's, which begins with the method's.
@@ -46,7 +46,7 @@ class Result:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """Those of these pictures, and of the set of all of them."""
+        """Return the scores of these images and of their set."""
         if self.table is None:
             return pd.DataFrame(columns=["image", "metric", "identity", "value", "note"])
         if "metric" not in self.table.columns:
@@ -55,13 +55,13 @@ class Result:
         return self.table[self.table["sr_sha256"].isin([*files, set_sha256(files)])]
 
     def is_called(self, name: str) -> bool:
-        """Return whether a name means this run: its method's, its folder's, or a prefix of that."""
+        """Return True if a name is this run's method, folder, or a prefix of its folder."""
         method = self.spec.method
         return name == method or (name.startswith(f"{method}-") and self.name.startswith(name))
 
 
 def folder_result(run: Run, testsets: Path) -> Result:
-    """Read a run from its folder; its test set is below `testsets` or in the run's workspace.
+    """Read a run from its folder; the test set is below `testsets` or in the run's workspace.
 
     Raises:
         BenchError: the run can't be read.
@@ -74,7 +74,7 @@ def folder_result(run: Run, testsets: Path) -> Result:
 
 
 def bundle_results(bundle: Bundle) -> list[Result]:
-    """Read the runs of an archive in order.
+    """Read the runs of an archive, in order.
 
     What is read of it lies in a temporary folder meanwhile: no pictures, and names that an export
     has.
@@ -126,7 +126,7 @@ def _result(
 
 
 def choose(results: Sequence[Result], name: str, where: str) -> list[Result]:
-    """Return the results that a name means.
+    """Return the results that match a name.
 
     Raises:
         BenchError: there are none.
@@ -141,7 +141,7 @@ def choose(results: Sequence[Result], name: str, where: str) -> list[Result]:
 def pairs(
     one: Sequence[Result], other: Sequence[Result]
 ) -> tuple[list[tuple[Result, Result]], list[Result]]:
-    """Which results belong side by side, and those that stand alone.
+    """Pair matching results of both sides; return pairs and unmatched ones.
 
     One on either side are a pair, whatever they are. Of more, those of one identity are, then those
     of the same settings, and then those that are the only ones left of their method on both sides.
@@ -175,7 +175,7 @@ def _identity(result: Result) -> object:
 
 
 def _settings(result: Result) -> object:
-    """Return what two versions, machines or parts of a test set have in common."""
+    """Return the settings of a result that are comparable across versions and machines."""
     return _method(result), result.spec.seed, json.dumps(result.spec.settings, sort_keys=True)
 
 

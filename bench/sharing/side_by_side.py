@@ -1,4 +1,4 @@
-"""Comparisons as text: for the terminal, as Markdown and as JSON."""
+"""Render comparisons for the terminal, as Markdown and as JSON."""
 
 import json
 import math
@@ -19,12 +19,12 @@ from bench.sharing.results import Result
 LARGEST = 3  # images named of each metric
 
 Grid = list[tuple[str, list[str]]]
-"""Headers, each with the texts under it."""
+"""Headers with the texts of their columns."""
 
 
 @dataclass(frozen=True)
 class _Words:
-    """Content of a comparison, independent of rendering; nothing is escaped yet."""
+    """Content of a comparison, unescaped and independent of rendering."""
 
     sides: tuple[str, ...]
     differences: Grid
@@ -35,7 +35,7 @@ class _Words:
 def comparisons_to_terminal(
     comparisons: Sequence[Comparison], alone: Sequence[Result]
 ) -> RenderableType:
-    """Grids with notes underneath; print with `soft_wrap=True`."""
+    """Render grids with notes; print with `soft_wrap=True`."""
     drawn: list[RenderableType] = []
     for comparison in comparisons:
         words = _words(comparison)
@@ -72,7 +72,7 @@ def comparisons_to_markdown(comparisons: Sequence[Comparison], alone: Sequence[R
 
 
 def comparisons_to_json(comparisons: Sequence[Comparison], alone: Sequence[Result]) -> str:
-    """Every number at full precision; infinite ones are the string `"Infinity"`."""
+    """Render numbers at full precision; infinite ones as the string `"Infinity"`."""
     value = {
         "comparisons": [_json_comparison(comparison) for comparison in comparisons],
         "alone": [_json_side(result) for result in alone],
@@ -139,7 +139,7 @@ def _measurements(comparison: Comparison) -> Grid:
 
 
 def _signed(value: float, made: Measurement) -> str:
-    """Return a signed difference; a small one by its first digits, so that it is not 0."""
+    """Return a signed difference with enough digits to be nonzero."""
     if not math.isfinite(value):
         return number(value, made.column)
     text = f"{value:+z.{made.column.digits}f}"

@@ -1,1 +1,1 @@
-"""Results on disk: the schema of a run and the folder that holds it."""
+"""Results on disk: schema and folder of a run."""

@@ -1,4 +1,4 @@
-"""Results on disk: one folder per run, with pictures, per-image records and provenance.
+"""Folder of a run: images, per-image records, scores and provenance.
 
     results/<test set>/<method>-<identity>/
         run.json            what was run, on what, with what (written first)
@@ -51,7 +51,7 @@ from bench.store.schema import (
 
 
 class Run:
-    """One run's folder."""
+    """Folder of a run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,14 +61,14 @@ class Run:
 
     @classmethod
     def of(cls, results: Path, testset: str, spec: RunSpec) -> "Run":
-        """Return the run of this identity, which may not exist yet."""
+        """Return the run with this identity, which may not exist yet."""
         return cls(results / testset / f"{spec.method}-{spec.identity[:12]}")
 
     @classmethod
     def open(
         cls, results: Path, testset: str, title: str, spec: RunSpec, provenance: Mapping[str, Any]
     ) -> "Run":
-        """Open the run of this identity for writing: the existing one, or a new one.
+        """Open the run with this identity for writing, creating it if needed.
 
         Raises:
             BenchError: the folder can't be written, or its run.json is damaged or another run's.
@@ -92,7 +92,7 @@ class Run:
         return run
 
     def alone(self) -> AbstractContextManager[None]:
-        """Hold the folder against other processes that write pictures; see `bench.core.locks`.
+        """Lock the folder against other writers; see `bench.core.locks`.
 
         Raises:
             BenchError: it can't be written.
@@ -101,7 +101,7 @@ class Run:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """Contents of run.json.
+        """Return the contents of run.json.
 
         Raises:
             BenchError: it is missing, damaged, or of another format.
@@ -111,12 +111,12 @@ class Run:
 
     @cached_property
     def spec(self) -> RunSpec:
-        """Specification of the run."""
+        """Return the specification of the run."""
         return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
 
     @property
     def origin(self) -> dict[str, Any]:
-        """Origin of a table's row: hashes of its inputs, and the commit of the code."""
+        """Return the origin of a table row: input hashes and code commit."""
         return {
             "run": self.spec.identity,
             "testset": self.spec.testset,
@@ -126,16 +126,16 @@ class Run:
         }
 
     def note_resume(self, provenance: Mapping[str, Any]) -> None:
-        """Record that the run was resumed, perhaps by other code or another machine."""
+        """Record that the run was resumed, with its current provenance."""
         self._describe({"resumed": [*self.description.get("resumed", []), provenance]})
 
     @property
     def variants(self) -> dict[str, list[str]]:
-        """Label of a variant in tables -> its settings."""
+        """Return variant label -> settings."""
         return dict(self.description.get("variants", {}))
 
     def note_variants(self, variants: Mapping[str, Sequence[str]]) -> None:
-        """Record which of its method's named variants the run is."""
+        """Record which named variants the run matches."""
         if self.variants != variants:
             self._describe({"variants": variants})
 
@@ -154,11 +154,11 @@ class Run:
         return self.folder / "images" / f"{image}.png"
 
     def written(self) -> dict[str, Record]:
-        """Image id -> record, of every picture that was written, whatever became of it."""
+        """Return image id -> record of every image ever written."""
         return parse_records(self._written(), str(self.folder))
 
     def _written(self) -> list[dict[str, Any]]:
-        """Return the rows of the table of records, or of the journal that becomes one.
+        """Return the rows of the records' table, or of its journal.
 
         Another process may turn either into the other meanwhile: then it is read again.
         """
@@ -173,7 +173,7 @@ class Run:
                 return []
 
     def records(self) -> dict[str, Record]:
-        """Image id -> record, for every image whose picture is there as it was written."""
+        """Return image id -> record of every intact image."""
         return {
             image: record
             for image, record in self.written().items()
@@ -183,7 +183,7 @@ class Run:
     def write(
         self, pictures: Mapping[str, Pixels], seconds: float | None, evaluations: int | None
     ) -> None:
-        """Keep a batch of results; `seconds` and `evaluations` are per image."""
+        """Write a batch of results; `seconds` and `evaluations` are per image."""
         records = []
         for image, pixels in pictures.items():
             png = encode_png(pixels)
@@ -192,12 +192,12 @@ class Run:
         self._journal.append(records)
 
     def note_failures(self, failed: Mapping[str, str]) -> None:
-        """Keep why images could not be restored; the last word on an image counts."""
+        """Record why images failed; the last reason per image counts."""
         if failed:
             self._failures.append([asdict(Failure(i, reason)) for i, reason in failed.items()])
 
     def failures(self, restored: Container[str]) -> dict[str, str]:
-        """Image id -> why it could not be restored, of all that are not among those `restored`."""
+        """Return image id -> failure reason of images that are not in `restored`."""
         path = self.folder / "failures.parquet"
         later = self._failures.read()  # first: what another process takes from it is in the table
         rows = read_table(path).to_dict("records") if path.exists() else []
@@ -206,7 +206,7 @@ class Run:
         return {f.image: f.reason for f in noted if f.image not in restored}
 
     def finish(self, images: Sequence[str], outcome: Mapping[str, Any]) -> None:
-        """Turn the journals into the tables of records and failures, in the test set's order.
+        """Convert the journals into tables, in test set order.
 
         `outcome` is what is known of the run as a whole, such as its peak memory.
         """
@@ -232,14 +232,14 @@ class Run:
         return (self.folder / "records.parquet").exists()
 
     def reopen(self) -> None:
-        """Go back to the journal: pictures of a finished run were lost or changed, or failed."""
+        """Convert the tables back to journals to redo lost, changed or failed images."""
         kept = [asdict(record) for record in self.records().values()]
         self._journal.remove()
         self._journal.append(kept)
         (self.folder / "records.parquet").unlink(missing_ok=True)  # last, lest a kill lose all
 
     def scores(self) -> pd.DataFrame | None:
-        """Return the scores with what was noted since, or None before the first evaluation."""
+        """Return the scores including noted ones; None before the first evaluation."""
         path = self.folder / "scores.parquet"
         noted = self._scores.read()  # first: what another process takes from it is in the table
         tables = [read_table(path)] if path.exists() else []
@@ -255,26 +255,26 @@ class Run:
         return table.drop_duplicates([*TEXTS, "value"], ignore_index=True)
 
     def note_scores(self, rows: list[dict[str, Any]]) -> None:
-        """Keep scores while more are being computed."""
+        """Append scores to the journal."""
         if rows:
             self._scores.append(rows)
 
     def write_scores(self, scores: pd.DataFrame) -> None:
-        """Replace the table of scores, and what was noted."""
+        """Replace the table and the journal of scores."""
         write_table(self.folder / "scores.parquet", scores)
         self._scores.remove()
 
 
 def set_sha256(files: Iterable[str]) -> str:
-    """Hexadecimal hash of a set of files by their hashes, whatever their order."""
+    """Return the hexadecimal hash of a set of files, independent of order."""
     return sha256_json(sorted(files))
 
 
 def runs_within(folder: Path) -> list[Run]:
-    """All runs in a folder of results, at any depth, that of the folder itself included."""
+    """Return all runs in a results folder, at any depth."""
     return [Run(path.parent) for path in sorted(folder.rglob("run.json"))]
 
 
 def list_runs(results: Path, testset: str) -> list[Run]:
-    """All runs on a test set, finished or not, in the order of their folders' names."""
+    """Return all runs on a test set, finished or not, by folder name."""
     return [Run(path.parent) for path in sorted((results / testset).glob("*/run.json"))]

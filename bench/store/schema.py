@@ -1,4 +1,4 @@
-"""Schema of a run on disk: its specification, records of images, and scores.
+"""Schema of a run on disk: specification, image records, and scores.
 
 A run's identity is the hash of what determines its numbers, and nothing else. Whatever is read back
 is checked, for it may be damaged, another version's, or a stranger's.
@@ -21,12 +21,12 @@ from bench.core.validation import read_back
 FORMAT = 1
 
 TEXTS = ("image", "identity", "sr_sha256", "reference_sha256", "note")
-"""Columns of scores that tables are made of, beside the value."""
+"""Columns of the scores' table besides the value."""
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """All that determines a run's pictures.
+    """All inputs that determine a run's images.
 
     `testset` is the manifest's hash, `weights` the hash of each checkpoint in use and of whatever
     else the pictures were made with outside of bench, `revision` the method's own, which its
@@ -44,7 +44,7 @@ class RunSpec:
 
     @cached_property
     def identity(self) -> str:
-        """Hexadecimal hash; batch size, device and number of workers are not in it."""
+        """Return the hexadecimal hash; batch size, device and workers do not affect it."""
         values = asdict(self)
         if self.precision == "float32":  # as every run was before there was a choice
             del values["precision"]
@@ -63,7 +63,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Failure:
-    """An image that a method could not restore, and why, in words."""
+    """A failed image and the reason."""
 
     image: str
     reason: str
@@ -89,7 +89,7 @@ def parse_description(value: Any, where: str) -> dict[str, Any]:
 
 
 def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
-    """Names of what is not in a run's description as it should be."""
+    """Return the names of missing or invalid parts of a run's description."""
     parts = {"title": str, "spec": dict, "provenance": dict}
     parts |= {"outcome": dict, "resumed": list, "variants": dict}
     values = {"outcome": {}, "resumed": [], "variants": {}, **description}
@@ -102,7 +102,7 @@ def _wrong_parts(description: Mapping[str, Any]) -> list[str]:
 
 
 def parse_records(rows: Iterable[Any], where: str) -> dict[str, Record]:
-    """Image id -> record, from the rows of a table; `where` is the run's folder.
+    """Parse table rows into image id -> record; `where` is the run's folder.
 
     Raises:
         BenchError: a row is no record, or its image's name could lead elsewhere.

@@ -1,1 +1,1 @@
-"""Test sets: recipes, degradations, preparation, and the manifest that vouches for every file."""
+"""Test sets: recipes, degradations, preparation, and manifests."""

@@ -1,4 +1,4 @@
-"""FFHQ alignment of photographs: a face is found, and rotated, moved and scaled into FFHQ's frame.
+"""FFHQ alignment of photographs.
 
 FFHQ's frame (Karras et al. 2019) is a square that follows from four landmarks, the middles of the
 eyes and the corners of the mouth. The detector and the 68 landmarks are dlib's, the same that
@@ -16,12 +16,12 @@ from bench.core.errors import BenchError
 from bench.core.paths import dlib_models, install_command
 
 ALIGNER = "dlib HOG, 68 landmarks, FFHQ frame"
-"""Name of the alignment in a plan; another detector makes another test set."""
+"""Name of the alignment in a plan; another detector is another test set."""
 
 Points = npt.NDArray[np.float64]
 
 DETECTION_SIDE = 640
-"""Larger photographs are reduced to this for the search; landmarks stay exact to a pixel of it."""
+"""Largest side in pixels for face detection; larger photographs are downscaled."""
 
 
 def align(image: Image.Image) -> Image.Image | None:
@@ -41,7 +41,7 @@ def align(image: Image.Image) -> Image.Image | None:
 
 
 def landmarks(image: Image.Image) -> Points | None:
-    """Five points [5, 2], (x, y) in pixels, of the largest face, or None.
+    """Return five points [5, 2], (x, y) in pixels, of the largest face, or None.
 
     In the order left eye, right eye, nose, left and right corner of the mouth, as seen.
     """
@@ -50,12 +50,12 @@ def landmarks(image: Image.Image) -> Points | None:
 
 
 def five_points(found: Points) -> Points:
-    """Reduce 68 landmarks [68, 2] to the middles of the eyes, the nose, and the mouth's corners."""
+    """Reduce 68 landmarks [68, 2] to eye centres, nose tip, and mouth corners."""
     return np.array([found[36:42].mean(0), found[42:48].mean(0), found[30], found[48], found[54]])
 
 
 def landmarks_68(image: Image.Image) -> Points | None:
-    """dlib's landmarks [68, 2], (x, y) in pixels, of the largest face, or None.
+    """Return dlib's landmarks [68, 2], (x, y) in pixels, of the largest face, or None.
 
     Raises:
         BenchError: the packages of the extra `align` are missing.
@@ -76,7 +76,7 @@ def landmarks_68(image: Image.Image) -> Points | None:
 
 
 def ffhq_frame(points: Points) -> tuple[Points, Points]:
-    """Middle [2] of the frame, and the vector [2] from it to the middle of its right edge.
+    """Return the frame's centre [2], and the vector [2] to the middle of its right edge.
 
     As FFHQ defines it: the horizontal is the mean of the line of the eyes and of the line from
     eyes to mouth turned by a right angle, half the side is twice the distance of the eyes or 1.8
@@ -93,7 +93,7 @@ def ffhq_frame(points: Points) -> tuple[Points, Points]:
 
 
 def cut_out(image: Image.Image, centre: Points, half: Points) -> Image.Image:
-    """Cut out the square around `centre` whose right edge is `half` away, at its own size.
+    """Crop the rotated square around `centre` with half-side vector `half`.
 
     One pixel of the result is one of the photograph, so that the transform only interpolates
     (bicubic); reductions come later, with a filter of their own.

@@ -1,4 +1,4 @@
-"""Photographs in a zip or tar, read one at a time without unpacking.
+"""Photographs in a zip or tar, read without unpacking.
 
 An archive may come from anywhere, so it is trusted with nothing: a path that points outside it, a
 link in an image's place, and a member that would unpack to far more than it occupies are refused.
@@ -19,10 +19,10 @@ from bench.images import MAX_BYTES
 from bench.testsets.photographs import Photograph, Source, identified, is_image
 
 MAX_RATIO = 100
-"""Bytes unpacked per byte packed. Image files are compressed already: theirs is near 1."""
+"""Largest compression ratio. Image files are compressed already, with a ratio near 1."""
 
 SMALL = 2**20
-"""Bytes up to which an archive is unpacked whatever its compression ratio."""
+"""Unpacked bytes that are allowed at any ratio."""
 
 
 def open_archive(path: Path) -> Source:
@@ -43,7 +43,7 @@ def open_archive(path: Path) -> Source:
 
 @dataclass(frozen=True)
 class ZipSource:
-    """The images of a zip in the order of their names."""
+    """Images of a zip in name order."""
 
     path: Path
 
@@ -74,7 +74,7 @@ class ZipSource:
 
 @dataclass(frozen=True)
 class TarSource:
-    """The images of a tar in the order of their names; they are read in the order they lie in."""
+    """Images of a tar in name order, read in archive order."""
 
     path: Path
 
@@ -143,7 +143,7 @@ def _check(path: Path, name: str, unpacked: int, packed: int | None, *, link: bo
 
 
 def check_ratio(path: Path, name: str, unpacked: int, packed: int) -> None:
-    """See that a part of a file is no bomb.
+    """Refuse a decompression bomb.
 
     Raises:
         BenchError: it is.

@@ -1,4 +1,4 @@
-"""Build the images of every test set from one photograph. Pure: no files."""
+"""Build the images of all test sets from one photograph. Pure: no files."""
 
 import io
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _GRID = 2.0**16
 
 @dataclass(frozen=True)
 class Job:
-    """A photograph, and plans that part in their scale alone."""
+    """A photograph, and plans that differ only in scale."""
 
     photograph: Photograph
     plans: Sequence[Plan]
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Built:
-    """Entry and files (name -> bytes) for each plan; no entries where no face was found."""
+    """Entry and files (name -> bytes) per plan; empty if no face was found."""
 
     id: str
     entries: tuple[Entry, ...]
@@ -47,7 +47,7 @@ class Built:
 
 
 def build(job: Job) -> Built:
-    """Decode, align, crop and reduce once, then degrade and encode for every plan.
+    """Decode, align, crop and downscale once, then degrade and encode for every plan.
 
     Raises:
         Refused: the photograph can't be used; it says why.
@@ -69,7 +69,7 @@ def build(job: Job) -> Built:
 
 
 def framed(image: Image.Image, size: int, crop: Box, name: str, *, enlarge: bool = False) -> Pixels:
-    """Crop by fractions, then to the central square, then bring to [size, size, 3].
+    """Crop by fractions, then to the central square, then resize to [size, size, 3].
 
     By PIL's bicubic filter. Only what is an input itself may be enlarged, never a ground truth.
 

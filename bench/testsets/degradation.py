@@ -1,4 +1,4 @@
-"""Degradations: from an HR picture to its LR input.
+"""Degradations from HR image to LR input.
 
 `bicubic` is the synthetic setting of super-resolution: an exact scale and nothing else. `blind` and
 `severe` are Eq. 19 of the DPI paper, CodeFormer's degradation (Zhou et al. 2022):
@@ -34,12 +34,12 @@ from bench.images import Pixels, resize_bicubic
 Matrix = npt.NDArray[np.float64]
 
 TIE = 1e-6
-"""Nearer than this to the middle of two levels, a value counts as there."""
+"""Tolerance for ties between two levels."""
 
 
 @dataclass(frozen=True)
 class Ranges:
-    """Least and greatest of each parameter of Eq. 19, both included.
+    """Closed range of each parameter of Eq. 19.
 
     `r`, `sigma` and `delta` are real numbers, drawn evenly; `s` and `q` are whole ones. A kernel
     needs a middle, so of the sizes only the odd ones are drawn, and 1 is no blur: this is how the
@@ -60,7 +60,7 @@ class Ranges:
 
 @dataclass(frozen=True)
 class Parameters:
-    """Eq. 19 for one image: `noise` is the key of the Philox stream that the noise comes from."""
+    """Parameters of Eq. 19 for one image; `noise` is the key of its Philox stream."""
 
     r: float
     s: int
@@ -70,7 +70,7 @@ class Parameters:
     noise: int
 
     def reduced(self, size: int) -> int:
-        """Return the height and width that an image of this size is reduced to."""
+        """Return the size to which an image of this size is downscaled."""
         return max(1, int(size // self.r))
 
 
@@ -86,7 +86,7 @@ DEGRADATIONS = ("bicubic", *RANGES)
 """Values of `--degradation` for datasets with ground truth."""
 
 REAL = "real"
-"""Degradation of real-world images, to which nothing is done."""
+"""Degradation of real-world images: none."""
 
 
 def draw_parameters(ranges: Ranges, generator: np.random.Generator, size: int) -> Parameters:
@@ -107,12 +107,12 @@ def draw_parameters(ranges: Ranges, generator: np.random.Generator, size: int) -
 
 
 def bicubic(hr: Pixels, scale: int) -> Pixels:
-    """PIL's bicubic filter with rounding to 8 bits: the paper's loader, and its LR inputs."""
+    """Downscale with PIL's bicubic filter and round to 8 bits, as in the paper."""
     return resize_bicubic(hr, len(hr) // scale)
 
 
 def degrade(hr: Pixels, parameters: Parameters) -> Pixels:
-    """Eq. 19: a square picture [H, H, 3] to one of the same size."""
+    """Apply Eq. 19 to a square image [H, H, 3], keeping its size."""
     reduce, enlarge = matrices(len(hr), parameters)
     small = along_both_axes(reduce, hr.astype(np.float64))
     noisy = small + parameters.delta * noise_of(parameters, len(small))
@@ -120,14 +120,14 @@ def degrade(hr: Pixels, parameters: Parameters) -> Pixels:
 
 
 def matrices(size: int, parameters: Parameters) -> tuple[Matrix, Matrix]:
-    """Blur and reduction as one matrix [h, H] per axis, and the enlargement [H, h]."""
+    """Return blur and downscaling as one matrix [h, H] per axis, and the upscaling [H, h]."""
     small = parameters.reduced(size)
     blur = gaussian_blur(size, parameters.s, parameters.sigma)
     return interpolation(size, small) @ blur, interpolation(small, size)
 
 
 def gaussian_blur(size: int, taps: int, sigma: float) -> Matrix:
-    """Convolution of one axis [size, size]; the Gaussian of two axes is the product of two."""
+    """Return Gaussian blur of one axis as a matrix [size, size]."""
     offsets = np.arange(taps) - taps // 2
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     position = np.arange(size)[:, None] + offsets
@@ -139,7 +139,7 @@ def gaussian_blur(size: int, taps: int, sigma: float) -> Matrix:
 
 
 def interpolation(source: int, target: int) -> Matrix:
-    """Linear interpolation of one axis [target, source]; beyond the outermost centres constant."""
+    """Return linear interpolation of one axis [target, source], constant beyond the centres."""
     centre = np.clip((np.arange(target) + 0.5) * source / target - 0.5, 0, source - 1)
     left = np.minimum(centre.astype(int), max(source - 2, 0))
     rows = np.arange(target)
@@ -150,7 +150,7 @@ def interpolation(source: int, target: int) -> Matrix:
 
 
 def along_both_axes(matrix: Matrix, picture: Matrix) -> Matrix:
-    """M x M^T for each channel: [n, n, 3] to [m, m, 3]."""
+    """Apply M x M^T to each channel: [n, n, 3] to [m, m, 3]."""
     return np.einsum("ih,hwc,jw->ijc", matrix, picture, matrix, optimize=True)
 
 
@@ -168,5 +168,5 @@ def jpeg(pixels: Pixels, quality: int) -> Pixels:
 
 
 def to_levels(values: Matrix) -> Pixels:
-    """Clipped and rounded to 8 bits; halves go up, see above."""
+    """Clip and round to 8 bits; halves round up, see above."""
     return np.floor(np.clip(values, 0, 255) + 0.5 + TIE).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The blind degradations in torch on batches, for training: `degradation.degrade` on a device."""
+"""Blind degradations of batches in torch, for training."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from bench.testsets.degradation import (
 def draw_batch(
     ranges: Ranges, count: int, generator: torch.Generator, size: int
 ) -> list[Parameters]:
-    """Draw parameters for a batch of images of this size, all from torch's generator."""
+    """Draw parameters for a batch of images of this size."""
     device = generator.device
     keys = torch.randint(2**63 - 1, (count,), generator=generator, device=device).tolist()
     streams = (np.random.Generator(np.random.Philox(key=key)) for key in keys)
@@ -28,7 +28,7 @@ def draw_batch(
 
 
 def degrade_batch(x: Tensor, parameters: Sequence[Parameters]) -> Tensor:
-    """Eq. 19 for images [B, 3, H, H] in [-1, 1], each with its own parameters; the same shape.
+    """Apply Eq. 19 to images [B, 3, H, H] in [-1, 1], each with its own parameters.
 
     It keeps to `degradation.degrade` within one 8-bit level, but for what JPEG makes of a level:
     float32 here and float64 there may round one otherwise. JPEG is Pillow's, on the CPU. Results

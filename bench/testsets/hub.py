@@ -1,4 +1,4 @@
-"""Photographs of a dataset on the Hugging Face hub, streamed: only what is taken is fetched."""
+"""Photographs of a dataset on the Hugging Face hub, streamed."""
 
 import logging
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ from bench.testsets.photographs import HUB, Photograph, hub_name, row_id
 
 @dataclass(frozen=True)
 class HubSource:
-    """The rows of one split, in their order; their ids are their numbers."""
+    """Rows of one split in order; row numbers are the ids."""
 
     name: str
     split: str

@@ -1,4 +1,4 @@
-"""The manifest: what a test set on disk is made of, with the hash of every file."""
+"""Manifest of a test set, with the hash of every file."""
 
 import io
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ _AT_ONCE = 256  # files that a thread hashes before it asks for more
 
 @dataclass(frozen=True)
 class Entry:
-    """One image: its HR and LR file, relative to the test set's folder, and where it came from.
+    """One image: HR and LR file, relative to the test set's folder, and its source.
 
     Real-world images have no HR file. `parameters` are those of a blind degradation. `measurement`
     is the noisy LR image before it was rounded and clipped to the 8 bits of `lr`.
@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def files(self) -> dict[str, str]:
-        """Name -> hash of the files there are."""
+        """Return name -> hash of the files."""
         named = {self.lr: self.lr_sha256}
         if self.hr is not None and self.hr_sha256 is not None:
             named = {self.hr: self.hr_sha256, **named}
@@ -65,7 +65,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Plan:
-    """Plan of a test set: everything that determines it but the bytes of its sources.
+    """Plan of a test set: everything that determines it except its sources.
 
     `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` says by what
     photographs were aligned here, if they were. `ranges_for` is the size in pixels that the ranges
@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def name(self) -> str:
-        """The folder's name: celeba-256-x16, celeba-256-x16-noise0.05, or celeba-256-blind."""
+        """Return the folder name, such as celeba-256-x16 or celeba-256-blind."""
         kind = f"x{self.scale}" if self.degradation == "bicubic" else self.degradation
         if self.noise is not None:
             kind += f"-noise{self.noise:g}{'' if self.noise_unit == 'signed' else self.noise_unit}"
@@ -96,13 +96,13 @@ class Plan:
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the noise of LR images in [-1, 1]; 0 without noise."""
+        """Return the standard deviation of the LR noise on [-1, 1]; 0 without noise."""
         return (self.noise or 0.0) * (2 if self.noise_unit == "unit" else 1)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Contents of manifest.json; `without_face` are images left out because none was found."""
+    """Contents of manifest.json; `without_face` are images skipped because no face was found."""
 
     format: int
     plan: Plan
@@ -112,13 +112,13 @@ class Manifest:
 
     @cached_property
     def sha256(self) -> str:
-        """Identity of the test set: results on equal test sets can be compared."""
+        """Return the identity of the test set; results on equal ones are comparable."""
         return sha256_json([_stated(self.plan), [_stated(entry) for entry in self.images]])
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """A prepared test set in its folder."""
+    """A prepared test set."""
 
     __test__ = False  # pytest would take the name for a class of tests
 
@@ -131,12 +131,12 @@ class TestSet:
 
     @property
     def ground_truth(self) -> bool:
-        """Return whether there are HR pictures to compare with."""
+        """Return True if there are HR images."""
         return all(entry.hr is not None for entry in self.manifest.images)
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        """Image id -> entry, in the manifest's order."""
+        """Return image id -> entry, in manifest order."""
         return {entry.id: entry for entry in self.manifest.images}
 
     def lr(self, image: str) -> Pixels:
@@ -149,7 +149,7 @@ class TestSet:
         return read_image(self.folder / entry.lr, entry.lr_sha256)
 
     def measurement(self, image: str) -> Pixels | Measurement:
-        """Read what methods are given for an id: the LR image, or float32 [h, w, 3] with noise.
+        """Read a method's input: the LR image, or float32 [h, w, 3] with noise.
 
         The latter is in [-1, 1] but for its noise.
 
@@ -181,12 +181,12 @@ class TestSet:
 
 
 def _stated(part: Plan | Entry) -> dict[str, Any]:
-    """Its fields but those that say nothing, so that a field can be added to the format."""
+    """Return the fields without defaults, so that fields can be added to the format."""
     return {name: value for name, value in asdict(part).items() if value is not None}
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write manifest.json; from then on the test set is complete."""
+    """Write manifest.json, which marks the test set complete."""
     write_sealed_json(folder / FILE_NAME, asdict(manifest))
 
 
@@ -226,7 +226,7 @@ def _parsed(values: Any, where: str) -> Manifest:
 
 
 def _check_names(folder: Path, manifest: Manifest) -> None:
-    """See that neither the pictures nor results, which the ids name, lie anywhere else.
+    """Check that ids and file names stay inside the folder.
 
     Raises:
         BenchError: one would.
@@ -248,7 +248,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
 
 
 def _resolve(place: Path, parents: dict[Path, Path]) -> Path:
-    """`place.resolve()`, with each folder looked at once: they hold many files."""
+    """Return `place.resolve()`, resolving each folder once."""
     if place.name == ".." or place.is_symlink():
         return place.resolve()
     if place.parent not in parents:
@@ -257,7 +257,7 @@ def _resolve(place: Path, parents: dict[Path, Path]) -> Path:
 
 
 def differences(folder: Path, manifest: Manifest) -> list[str]:
-    """Return a line per file that is missing, changed or of another size."""
+    """Return one line per file that is missing, changed or resized."""
     expected = {name: digest for entry in manifest.images for name, digest in entry.files.items()}
     size, small = manifest.plan.size, manifest.plan.size // manifest.plan.scale
     sides = {entry.lr: small for entry in manifest.images}
@@ -282,7 +282,7 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def strangers(folder: Path, manifest: Manifest) -> list[str]:
-    """Return a line per file in a test set's folder that its manifest does not name."""
+    """Return one line per file in the folder that the manifest does not name."""
     named = {folder / name for entry in manifest.images for name in entry.files}
     there = {path for path in folder.rglob("*") if path.is_file()}
     return [
@@ -291,7 +291,7 @@ def strangers(folder: Path, manifest: Manifest) -> list[str]:
 
 
 def open_testset(folder: Path) -> TestSet:
-    """Open a test set after verifying every file of it.
+    """Open a test set after verifying all files.
 
     Raises:
         BenchError: the manifest is wrong, or a file is missing or changed.

@@ -15,7 +15,7 @@ ROWS = 1  # read at a time: one photograph may stand in many rows, and be there 
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """The images of a Parquet file, or of several in the order of their names.
+    """Images of one or several Parquet files, in name order.
 
     An image is a struct of `bytes` and `path`. Paths may be absent or equal, so the id is the row's
     number over all files.
@@ -75,7 +75,7 @@ def photograph(name: str, image: Any, where: str) -> Photograph:
 
 
 def _image_column(schema: Any, path: Path) -> str:
-    """Return the column "image", else the only one with image structs."""
+    """Return the column "image", else the only column of image structs."""
     import pyarrow as pa
 
     fits = [

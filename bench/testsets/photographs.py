@@ -1,4 +1,4 @@
-"""Photographs and the protocol of their sources: ids, order, and the names that are allowed."""
+"""Photographs and the protocol of their sources: ids, order, valid names."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ MAX_IMAGES = 1_000_000
 
 @dataclass(frozen=True)
 class Photograph:
-    """One image file: `name` for messages, `source` its name within the source."""
+    """An image file: `name` for messages, `source` its name within the source."""
 
     id: str
     name: str
@@ -31,16 +31,16 @@ class Source(Protocol):
     """Photographs with ids."""
 
     def ids(self, count: int | None) -> list[str]:
-        """Ids in the source's order; those behind the first `count` may be left out."""
+        """Return ids in order; those after the first `count` may be omitted."""
         ...
 
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
-        """Yield the photographs with these ids in the order that reads fastest."""
+        """Yield the photographs with these ids in the fastest order."""
         ...
 
 
 def is_image(name: str) -> bool:
-    """Return whether a path within a source is that of an image: no hidden part, and a known suffix."""
+    """Return True if a path has an image suffix and no hidden part."""
     path = PurePosixPath(name)
     return (
         not any(part.startswith(".") for part in path.parts)
@@ -49,7 +49,7 @@ def is_image(name: str) -> bool:
 
 
 def identified(names: list[str], where: str) -> dict[str, str]:
-    """Image id -> path within the source, for every image among the paths, in their order.
+    """Return image id -> path for every image among the paths, in order.
 
     The id is the path without its suffix, folders joined by two underscores, in composed Unicode
     (NFC): macOS may decompose names, and its test sets must equal those of Linux. Hidden files are
@@ -78,12 +78,12 @@ def identified(names: list[str], where: str) -> dict[str, str]:
 
 
 def row_id(row: int) -> str:
-    """Return the id of an image without a name: 000000 and so on."""
+    """Return the id of an unnamed image, such as 000000."""
     return f"{row:06}"
 
 
 def hub_name(text: str) -> tuple[str, str]:
-    """Name and split of OWNER/NAME or OWNER/NAME:SPLIT; the split is "train" if unsaid.
+    """Parse OWNER/NAME or OWNER/NAME:SPLIT (default split: train).
 
     Raises:
         WrongUsage: it is neither.

@@ -1,4 +1,4 @@
-"""Preparation: from a source of photographs to test sets, in parallel, whole or not at all.
+"""Prepare test sets from a source of photographs, in parallel and atomically.
 
 Plans that part in their scale alone are built together: each photograph is read, decoded and
 cropped once. A manifest is written last; until then a journal remembers what is done, so that a
@@ -43,26 +43,26 @@ from bench.testsets.photographs import Photograph, Source
 from bench.testsets.recipe import Recipe
 
 WORTH_A_PROCESS = 128
-"""Images that take longer than it does to start another process."""
+"""Images per process that justify starting it."""
 
 FLUSHED = 16
-"""Images between two writes of the journal; at most so many are done again after a kill."""
+"""Images between journal writes; a kill repeats at most this many."""
 
 
 PROGRESS = ".progress.jsonl"
-"""The journal of an unfinished preparation."""
+"""Journal of an unfinished preparation."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A test set, and whether it was there already."""
+    """A test set, and True if it existed before."""
 
     testset: TestSet
     was_there: bool
 
 
 class _Work:
-    """One test set on its way: what is done of it, and where the rest goes."""
+    """An unfinished test set: done images and target folder."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
@@ -76,7 +76,7 @@ class _Work:
         }
 
     def has(self, photograph: Photograph) -> bool:
-        """Return whether this photograph's pictures are there as they were written."""
+        """Return True if this photograph's images are intact."""
         entry = self.done.get(photograph.id)
         return (
             entry is not None
@@ -109,7 +109,7 @@ class _Work:
         return TestSet(self.folder, manifest)
 
     def _remove_others(self, named: set[str]) -> None:
-        """Remove pictures that an unfinished preparation of another selection left here."""
+        """Remove images of an unfinished preparation with another selection."""
         for part, files in (("hr", "*.png"), ("lr", "*.png"), ("measured", "*.npy")):
             for path in (self.folder / part).rglob(files):
                 if path.relative_to(self.folder).as_posix() not in named:
@@ -124,7 +124,7 @@ def prepare(
     workers: int | None = None,
     spread: OrderedMap | None = None,
 ) -> list[Prepared]:
-    """Build test sets, or take up or confirm those that are there: folder -> plan.
+    """Build, resume or verify test sets: folder -> plan.
 
     The plans part in their scale alone. `workers` is the number of processes; unless said, one per
     processor, and fewer for few images. `spread`, where given, does the work in their place.
@@ -220,7 +220,7 @@ def _parameters(plan: Plan, image: str) -> Parameters | None:
 def _confirm(
     there: Mapping[Path, Manifest], targets: Mapping[Path, Plan], source: Source, ids: list[str]
 ) -> None:
-    """Make sure that the test sets that are there are those that are asked for."""
+    """Check that existing test sets match the request."""
     if not there:
         return
     sources = {p.id: sha256(p.data) for p in source.photographs(set(ids))}

@@ -1,4 +1,4 @@
-"""Recipes: what a test set is made of, one TOML file per dataset in `datasets/`."""
+"""Recipes of test sets, one TOML file per dataset in `datasets/`."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from bench.testsets.photographs import HUB
 from bench.testsets.sources import open_source
 
 SMALLEST = 4
-"""Height and width of LR images in pixels below which `small_input_notes` warns."""
+"""LR size in pixels below which `small_input_notes` warns."""
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as fractions of the width and height."""
@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Recipe:
-    """Recipe of a test set: from a dataset's images to HR images.
+    """Recipe of a dataset: origin, licence, and framing of HR images.
 
     `count` images are taken in the order of their names; `size` is that of the paper. `framing`
     gives, per size, a crop box that brings the images to the framing of the prior of that size.
@@ -69,7 +69,7 @@ def plan_testset(
     noise: float | None = None,
     noise_unit: NoiseUnit | None = None,
 ) -> Plan:
-    """Plan a test set; `scale` and `noise` are for bicubic (default: 8, and none).
+    """Plan a test set; `scale` and `noise` apply to bicubic (default: 8, none).
 
     Raises:
         WrongUsage: a degradation that is unknown or not the recipe's, a scale that does not divide
@@ -125,13 +125,13 @@ def plan_testset(
 
 
 def recipe_files(own: Path) -> dict[str, Path]:
-    """Name -> file of every recipe: those of the project, and those in the folder `own`."""
+    """Return name -> file of every recipe: the project's, and those in the folder `own`."""
     folders = (own, resource("datasets"))
     return dict(sorted((path.stem, path) for f in folders for path in f.glob("*.toml")))
 
 
 def find_recipe(name: str, own: Path) -> Recipe:
-    """Return the recipe of this name; its source is relative to its folder.
+    """Return the recipe of this name, with its source resolved relative to its folder.
 
     Raises:
         BenchError: there is none (with the nearest name), or its file is wrong.
@@ -151,7 +151,7 @@ def find_recipe(name: str, own: Path) -> Recipe:
 
 
 def add_recipe(name: str, source: Path, own: Path, size: int, licence: str) -> Path:
-    """Write a recipe for the images of a folder or archive, and return its file.
+    """Write a recipe for a folder or archive of images, and return its file.
 
     Raises:
         BenchError: a name that is taken or can't be a file's, or nothing usable at `source`.
@@ -182,7 +182,7 @@ def add_recipe(name: str, source: Path, own: Path, size: int, licence: str) -> P
 
 
 def names_sha256(ids: list[str]) -> str:
-    """Return the hash of a set of image ids, independent of order."""
+    """Return the order-independent hash of image ids."""
     return sha256("".join(f"{image}\n" for image in sorted(ids)).encode())
 
 
@@ -209,7 +209,7 @@ def selection_notes(recipe: Recipe, manifest: Manifest, count: int | None = None
 
 
 def small_input_notes(manifest: Manifest) -> list[str]:
-    """Note LR images that hold fewer than 4 x 4 distinct pixels, which show no face."""
+    """Return notes on LR images that are too small to show a face."""
     size, images = manifest.plan.size, manifest.images
     sides = [
         entry.parameters.reduced(size) if entry.parameters else size // manifest.plan.scale

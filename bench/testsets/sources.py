@@ -16,7 +16,7 @@ from bench.testsets.photographs import HUB, Photograph, Source, identified, is_i
 
 
 def open_source(text: str) -> Source:
-    """Open the source that a path or a hub name means.
+    """Open the source given by a path or a hub name.
 
     Raises:
         BenchError: there is nothing at that path, or nothing that can be read.
@@ -41,7 +41,7 @@ def open_source(text: str) -> Source:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The images of a folder, nested ones too, in the order of their names."""
+    """Images of a folder, including subfolders, in name order."""
 
     folder: Path
 

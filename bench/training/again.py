@@ -1,4 +1,4 @@
-"""Train a network again from the card in its header, which is its recipe."""
+"""Retrain a network from the card in its header."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +21,7 @@ def train_again(
     every: int = 500,
     changed_data: bool = False,
 ) -> Path | None:
-    """Train the network of a checkpoint with the same task, settings, data and start.
+    """Retrain the network of a checkpoint with the same task, settings, data and start.
 
     Args:
         path: a checkpoint of `bench train`.
@@ -72,7 +72,7 @@ def _task(path: Path, card: Card) -> Task:
 
 
 def _start(path: Path, training: dict[str, Any], given: Path | None) -> Path | None:
-    """Return the checkpoint that a training began with; None if with random weights.
+    """Return the initial checkpoint of a training run; None for random weights.
 
     Raises:
         BenchError: it is missing, or another one was given.

@@ -1,4 +1,4 @@
-"""Which network is trained for which size."""
+"""Architectures by image size."""
 
 from bench.diffusion.sr3 import SR3Config
 from bench.diffusion.unet import UNetConfig
@@ -65,7 +65,7 @@ def corrector_architecture(size: int) -> UNetConfig:
 
 
 def sr3_architecture(size: int) -> SR3Config:
-    """SR3's network for images of this size, in pixels.
+    """Return SR3's network for images of this size in pixels.
 
     Above 64 px it is the released one for 128, with attention at 16 px whatever the size.
     """

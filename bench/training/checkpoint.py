@@ -1,4 +1,4 @@
-"""The state of an unfinished training on disk: whole or absent, and refused where it misleads."""
+"""Training state on disk: atomic, and refused if it does not match."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ BYTES_PER_PARAMETER = 16  # weights, their average, and AdamW's two moments, in 
 
 @dataclass(frozen=True)
 class TrainingCheckpoint:
-    """State of a training on disk, and the facts that it must agree with.
+    """Training state on disk, and the facts that it must match.
 
     `facts` are settings, network, objective, and the hash of the data. They are kept and compared
     as JSON, since nothing but plain values is read back: a pickle may hold code.
@@ -29,7 +29,7 @@ class TrainingCheckpoint:
     facts: Mapping[str, Any]
 
     def load(self, changed_data: bool = False) -> dict[str, Any] | None:
-        """Load the saved state, if any; `changed_data` allows other images.
+        """Load the saved state, if any; `changed_data` accepts other images.
 
         Raises:
             BenchError: it is damaged, or of a training with other facts, which are named.
@@ -65,7 +65,7 @@ class TrainingCheckpoint:
         return state
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the state by this one; on any error the former stays.
+        """Replace the saved state; on any error the former stays.
 
         Raises:
             BenchError: the folder can't be written, or the disk is full.
@@ -78,7 +78,7 @@ class TrainingCheckpoint:
                 raise error.__context__ or error from None
 
     def check_room(self, network: nn.Module) -> None:
-        """See that the state will fit on the disk, before hours are spent.
+        """Check that the state will fit on the disk.
 
         Raises:
             BenchError: it will not; two states lie there while one replaces the other.

@@ -1,4 +1,4 @@
-"""Training images: a folder or zip, held in memory as uint8 at the size that is trained."""
+"""Training images from a folder or zip, held in memory as uint8."""
 
 import hashlib
 import zipfile
@@ -19,18 +19,18 @@ from bench.images import IMAGE_SUFFIXES, decode
 
 @dataclass(frozen=True)
 class TrainingImages:
-    """Images [N, 3, size, size] uint8 in the order of their names, and the hash of their files."""
+    """Images [N, 3, size, size] uint8 in name order, and the hash of their files."""
 
     pixels: Tensor
     sha256: str
 
     def batch(self, indices: Tensor) -> Tensor:
-        """Images [B, 3, size, size] float32 in [-1, 1]."""
+        """Return images [B, 3, size, size] float32 in [-1, 1]."""
         return self.pixels[indices].float() / 127.5 - 1
 
 
 def load_training_images(source: Path, size: int) -> TrainingImages:
-    """Read every image of a folder (nested too) or zip, centre-cropped square, reduced to `size`.
+    """Read all images of a folder or zip, centre-cropped and resized to `size`.
 
     Hidden files are left out.
 

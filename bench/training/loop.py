@@ -1,4 +1,4 @@
-"""The one training loop: AdamW and a moving average, on whatever Accelerate finds."""
+"""Training loop: AdamW and EMA, on the devices found by Accelerate."""
 
 import copy
 import hashlib
@@ -30,7 +30,7 @@ Objective = Callable[[nn.Module, Tensor, torch.Generator], Losses]
 
 @dataclass(frozen=True)
 class Trained:
-    """Result of a training: averaged weights on the CPU, and the loss curve.
+    """Result of training: EMA weights on the CPU, and the loss curve.
 
     `final_loss` is the mean over the last tenth of the steps.
     """
@@ -50,7 +50,7 @@ def train(
     every: int = 500,
     changed_data: bool = False,
 ) -> Trained | None:
-    """Train, or take up the training whose checkpoint is there; None in a process that helps.
+    """Train or resume; return None in helper processes.
 
     Images, flips, timesteps and noise of a step follow from (seed, step) and the place in the
     batch alone, so that a run that was stopped continues as if it had not been; on a CPU bit for
@@ -113,7 +113,7 @@ def train(
 
 
 class Run:
-    """The state of a training, and one step of it."""
+    """State of a training run, and its step."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Run:
         self.last_curve = ErrorCurve()
 
     def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on."""
+        """Return the state from which training resumes."""
         scaler = self._accelerator.scaler
         return {
             "step": self.step,
@@ -161,7 +161,7 @@ class Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave."""
+        """Restore the state returned by `state`."""
         self.step, self.losses = state["step"], state["losses"]
         self.curve = ErrorCurve(**state["curve"])
         self.last_curve = ErrorCurve(**state["last_curve"])
@@ -172,7 +172,7 @@ class Run:
             self._accelerator.scaler.load_state_dict(state["scaler"])
 
     def advance(self) -> None:
-        """One optimiser step over all parts of its batch, and one of the average."""
+        """Take one optimiser step over all micro-batches, and update the EMA."""
         rate = self._settings.learning_rate_at(self.step)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
@@ -200,7 +200,7 @@ class Run:
 
     @torch.no_grad()
     def _follow(self, share: float) -> None:
-        """Move the average by this share of its way to the weights."""
+        """Move the EMA towards the weights by this fraction."""
         torch._foreach_lerp_(  # what torch.optim uses; it has no public name
             list(self.average.parameters()), list(self._plain.parameters()), share
         )
@@ -223,5 +223,5 @@ class Run:
 
 
 def _seed(*parts: object) -> int:
-    """Return a seed that differs wherever one of the parts does."""
+    """Return a seed that depends on all parts."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7])

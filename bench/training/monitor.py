@@ -1,4 +1,4 @@
-"""Monitoring of a training: images beside its checkpoint, and a TensorBoard log."""
+"""Monitor training: images beside the checkpoint, and a TensorBoard log."""
 
 import io
 import warnings
@@ -21,19 +21,19 @@ BUCKETS = 20
 
 @dataclass
 class ErrorCurve:
-    """The denoising curve: the mean squared error of a network's answers per timestep bucket."""
+    """Denoising curve: mean squared error per timestep bucket."""
 
     sums: list[float] = field(default_factory=lambda: [0.0] * BUCKETS)
     counts: list[int] = field(default_factory=lambda: [0] * BUCKETS)
 
     def add(self, t: Tensor, error: Tensor) -> None:
-        """Count the errors [B] of a batch at timesteps [B]."""
+        """Add the errors [B] of a batch at timesteps [B]."""
         for bucket, value in zip((t * BUCKETS // TIMESTEPS).tolist(), error.tolist(), strict=True):
             self.sums[bucket] += value
             self.counts[bucket] += 1
 
     def means(self) -> list[float]:
-        """Mean error per bucket, not a number where nothing fell."""
+        """Return the mean error per bucket; NaN if empty."""
         pairs = zip(self.sums, self.counts, strict=True)
         return [total / count if count else float("nan") for total, count in pairs]
 
@@ -59,7 +59,7 @@ class Preview:
 
 
 class Monitor:
-    """Writes `<name>-samples.png` and `<name>-curve.png` anew each time, and events below `log`."""
+    """Writes `<name>-samples.png`, `<name>-curve.png`, and TensorBoard events below `log`."""
 
     def __init__(self, folder: Path, name: str, preview: Preview) -> None:
         self._folder, self._name, self._preview = folder, name, preview
@@ -68,7 +68,7 @@ class Monitor:
     def show(
         self, step: int, losses: Sequence[float], curve: ErrorCurve, network: nn.Module
     ) -> None:
-        """Show the state after `step` steps, of which `losses` are the last ones."""
+        """Show the state after `step` steps with the latest `losses`."""
         with torch.no_grad():
             images = self._preview.images(network)
         grid = _grid(images, self._preview.columns)
@@ -90,7 +90,7 @@ class Monitor:
             self._writer.close()
 
     def _open(self, step: int) -> Any:
-        """Open the log and drop entries after `step`, which an interrupted run left."""
+        """Open the log and drop an interrupted run's entries after `step`."""
         if self._writer is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # TensorBoard's own, of the packages that it has
@@ -102,7 +102,7 @@ class Monitor:
 
 
 def curve_figure(curve: ErrorCurve, preview: Preview) -> bytes:
-    """Draw the curve as PNG, with logarithmic error."""
+    """Draw the curve as PNG with a logarithmic error axis."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 3.2), layout="constrained", dpi=150)
@@ -120,7 +120,7 @@ def curve_figure(curve: ErrorCurve, preview: Preview) -> bytes:
 
 
 def _grid(images: Tensor, columns: int) -> Pixels:
-    """Pictures [N, 3, h, w] in rows of `columns`, with two white pixels around each."""
+    """Arrange images [N, 3, h, w] in rows of `columns` with white borders."""
     height, width = images.shape[-2] + 2, images.shape[-1] + 2
     grid = torch.ones(3, -(-len(images) // columns) * height + 2, columns * width + 2)
     for number, image in enumerate(images.cpu()):

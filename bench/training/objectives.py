@@ -23,7 +23,7 @@ class Losses:
 
 
 def draw_timesteps(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
-    """Uniform indices [count] into the schedule, on the generator's device."""
+    """Draw uniform schedule indices [count] on the generator's device."""
     return torch.randint(len(schedule), (count,), generator=generator, device=generator.device)
 
 
@@ -65,7 +65,7 @@ def prior_loss(
 
 
 def even_weight(schedule: Schedule, power: float = 1 / 3) -> Table:
-    """Weight SNR^-power of the noise-prediction error per index: every noise level teaches alike.
+    """Return the weight SNR^-power of the eps error per index, which balances noise levels.
 
     The error left by the best linear filter falls as SNR^(2/3) on photographs of faces where the
     noise is strong, and its root, the size of the gradient, as SNR^(1/3). Unweighted, the noisiest
@@ -76,7 +76,7 @@ def even_weight(schedule: Schedule, power: float = 1 / 3) -> Table:
 
 
 def variance_weight(schedule: Schedule) -> Table:
-    """Weight of the variational term per index: even in what the network says, v of Eq. 5.
+    """Return the weight of the variational term per index.
 
     The term changes with the square of the log range that v spans, which falls from 0.6 at the
     first step to 1e-5 at the last. With one weight for all, as the paper has it, a short training
@@ -90,7 +90,7 @@ def variance_weight(schedule: Schedule) -> Table:
 def _variational_bound(
     schedule: Schedule, x0: Tensor, x_t: Tensor, t: Tensor, eps: Tensor, variance: Tensor
 ) -> Tensor:
-    """One term of the variational bound, in bits per dimension [B]."""
+    """Return one term of the variational bound in bits per dimension [B]."""
     alpha_bar = gather(schedule.alpha_bar, t)
     x0_hat = ((x_t - (1 - alpha_bar).sqrt() * eps) / alpha_bar.sqrt()).clamp(-1, 1)
     mean = q_posterior_mean(schedule, x0_hat, x_t, t)
@@ -111,7 +111,7 @@ def _variational_bound(
 
 
 def _discretised_log_likelihood(x: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Log probability of 8-bit values x in [-1, 1] under a Gaussian (Ho et al. 2020, Eq. 13)."""
+    """Return log p of 8-bit x in [-1, 1] under a Gaussian (Ho et al. 2020, Eq. 13)."""
     inverse_std = (-log_std).exp()
     upper = torch.special.ndtr((x - mean + 1 / 255) * inverse_std)
     lower = torch.special.ndtr((x - mean - 1 / 255) * inverse_std)
@@ -184,7 +184,7 @@ def corrector_loss(
 def corrector_answers(
     corrector: ConditionalNetwork, schedule: Schedule, x0: Tensor, base: Tensor
 ) -> Tensor:
-    """Return a Corrector's results on noised conditions, for viewing: [5 N, 3, H / k, W / k].
+    """Return a Corrector's results on noised conditions as previews [5 N, 3, H / k, W / k].
 
     Rows of N pictures on the grid: the base condition, the answers to the posterior samples of
     the ground truth where the noise is strong, middling and weak, and the ground truth itself.
@@ -205,14 +205,14 @@ def corrector_answers(
 def _posterior_sample(
     schedule: Schedule, x0: Tensor, t: Tensor, noise: Tensor, posterior_noise: Tensor
 ) -> Tensor:
-    """x_{t-1} drawn from x0 by way of x_t, with the fixed small variance [B, 3, H, W]."""
+    """Draw x_{t-1} from x0 and x_t with the fixed small variance [B, 3, H, W]."""
     mean = q_posterior_mean(schedule, x0, q_sample(schedule, x0, t, noise), t)
     deviation = gather(np.exp(0.5 * schedule.posterior_log_variance), t)
     return mean + (t > 0)[:, None, None, None] * deviation * posterior_noise
 
 
 def draw_noise_levels(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
-    """Noise levels sqrt(alpha_bar) [count]: uniform between two neighbours of the schedule.
+    """Draw noise levels sqrt(alpha_bar) [count], uniform between neighbours of the schedule.
 
     SR3's, whose network learns all levels, not only those of its steps. The released code draws
     one pair of neighbours for a whole batch; here each image has its own.
@@ -224,7 +224,7 @@ def draw_noise_levels(count: int, schedule: Schedule, generator: torch.Generator
 
 
 def timesteps_of(level: Tensor, schedule: Schedule) -> Tensor:
-    """Return indices of the first steps as noisy as levels sqrt(alpha_bar) [B]."""
+    """Return the first indices at least as noisy as the levels sqrt(alpha_bar) [B]."""
     noisiness = torch.from_numpy(-np.sqrt(schedule.alpha_bar)).to(level)  # ascending
     return torch.searchsorted(noisiness, -level).clamp_max(len(schedule) - 1)
 
@@ -238,7 +238,7 @@ def sr3_loss(
     noise: Tensor,
     norm: Literal["l1", "l2"] = "l1",
 ) -> Losses:
-    """SR3's loss (Saharia et al. 2021, Eq. 6): how far the estimate is off the noise.
+    """Return SR3's loss, the eps error (Saharia et al. 2021, Eq. 6).
 
     `x0`, its enlarged input `condition` and `noise` are [B, 3, H, W], `level` [B]. The released
     configurations take the L1 norm, and the mean over all pixels. Timesteps are told out of 1000,

@@ -1,4 +1,4 @@
-"""Processes that share a training, and signals that stop it."""
+"""Processes of a training run, and signals that stop it."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def accelerated(settings: TrainingSettings) -> Iterator["Accelerator"]:
-    """Accelerate's view of this process and its fellows; forgotten afterwards.
+    """Provide Accelerate for this process group, reset afterwards.
 
     Accelerate keeps it for the process, and would refuse a second training with another precision.
     """
@@ -49,7 +49,7 @@ def accelerated(settings: TrainingSettings) -> Iterator["Accelerator"]:
 
 
 def alone(folder: Path) -> AbstractContextManager[None]:
-    """Hold a training's folder against other trainings; see `bench.core.locks`.
+    """Lock a training folder against other runs; see `bench.core.locks`.
 
     Of several processes that train together the first holds it, and does not wait: the others have
     read the state by then that the training before it is still changing.
@@ -68,7 +68,7 @@ def alone(folder: Path) -> AbstractContextManager[None]:
 
 @contextmanager
 def stops(accelerator: "Accelerator") -> Iterator[Callable[[], int]]:
-    """Collect Ctrl-C and SIGTERM, which in the midst of a step would tear the weights.
+    """Defer Ctrl-C and SIGTERM to the end of a step.
 
     Gives a function that returns the signal's number, 0 before one came; processes that train
     together are told together. The second signal ends at once. Signals reach the main thread

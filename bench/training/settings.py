@@ -30,21 +30,21 @@ class TrainingSettings:
     compiled: bool = False
 
     def learning_rate_at(self, step: int) -> float:
-        """Learning rate of the step with this number, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         remaining = (self.steps - step) / max(1.0, self.decay_share * self.steps)
         return self.learning_rate * min(1.0, (step + 1) / self.warmup, remaining)
 
     def average_decay_at(self, step: int) -> float:
-        """Decay of the average at this step: a young one must forget the initial weights fast."""
+        """Return the EMA decay at a step, smaller early on."""
         return min(self.ema, (1 + step) / (10 + step))
 
     def facts(self) -> dict[str, Any]:
-        """All that an unfinished run must keep: everything but the number of steps."""
+        """Return the settings that a resumed run must match: all but the number of steps."""
         return {name: value for name, value in asdict(self).items() if name != "steps"}
 
 
 SMALL = TrainingSettings()
-"""Default of `bench train`: networks of 64 px on a CPU."""
+"""Default of `bench train`: 64 px networks on a CPU."""
 
 PAPER = TrainingSettings(
     steps=100_000,

@@ -1,4 +1,4 @@
-"""Training tasks: a prior, a Corrector or SR3, from images to a checkpoint with its card."""
+"""Training tasks: a prior, a Corrector or SR3."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -56,7 +56,7 @@ FILTERED_IMAGES = 5000  # more do not change the spectrum by a percent
 
 @dataclass(frozen=True)
 class Task:
-    """A network to train: its kind and size, its objective, and how it shows itself.
+    """A network to train: kind, size, objective, and previews.
 
     `facts` are what else tells its training from others, as JSON values.
     """
@@ -69,7 +69,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        """Name of the file that it gives, without suffix."""
+        """Return the stem of the output file."""
         return find_kind(self.card.kind).file_stem(self.card.size, self.card.scale)
 
 
@@ -113,7 +113,7 @@ def corrector_task(
     degradation: str = "bicubic",
     prior: Path | None = None,
 ) -> Task:
-    """Describe a Corrector for images of this size, of which it sees every k-th pixel.
+    """Describe a Corrector for images of this size on every k-th pixel.
 
     Its condition is made by a bicubic reduction at a scale, or at scale 1 by another degradation
     of `bench prepare`, whose inputs have the size of the result. With a prior's checkpoint it
@@ -178,7 +178,7 @@ def corrector_task(
 
 
 def sr3_task(size: int, scale: int, norm: Literal["l1", "l2"]) -> Task:
-    """SR3 for images of this size at a scale, with a norm for its loss.
+    """Describe SR3 for images of this size at a scale.
 
     Raises:
         WrongUsage: a scale that does not divide the size, or a size that does not fit the network.
@@ -219,7 +219,7 @@ def run_task(
     changed_data: bool = False,
     data_sha256: str | None = None,
 ) -> Path | None:
-    """Train and write `<out>/<task.name>.safetensors`, with what is shown on the way beside it.
+    """Train and write `<out>/<task.name>.safetensors`, with previews beside it.
 
     Started several times by `accelerate launch` or `torchrun`, the processes share the work, and
     those that help the first return None. `start` is another checkpoint of this kind and
@@ -246,7 +246,7 @@ def _train(
     changed_data: bool,
     data_sha256: str | None,
 ) -> Path | None:
-    """Run a task while no other training writes the same files; see `run_task`."""
+    """Run a task while holding the folder's lock; see `run_task`."""
     torch.manual_seed(settings.seed)  # initial weights have no generator of their own
     network = task.network(task.card.unet)
     facts = dict(task.facts)

@@ -1,1 +1,1 @@
-"""Executors of units of work: this process, the devices of this machine, a cluster."""
+"""Executors: this process, the devices of this machine, or a cluster."""

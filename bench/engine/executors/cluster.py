@@ -1,4 +1,4 @@
-"""Restoring units on a cluster: every worker holds a loaded method, and what it needs comes along.
+"""Restore units on a cluster, where each worker holds a loaded method.
 
 Weights and the user's own methods do; bench itself is installed on every machine.
 """
@@ -30,7 +30,7 @@ ENDED_WORKERS = (
 
 
 class OnCluster:
-    """The executor whose workers are a cluster's. The user's own methods are sent to them.
+    """Executor on a cluster. The user's own methods are sent to the workers.
 
     A worker computes with as many threads as it was given processors, so that its pictures are
     those of a local run with that number of threads.
@@ -63,7 +63,7 @@ def _facts(threads: int, gpus: float) -> dict[str, Any]:
 
 
 def _device(gpus: float) -> torch.device:
-    """Return the device of a worker with so many GPUs; Ray hides none from workers without."""
+    """Return the device of a worker with this many GPUs; Ray shows GPUs to CPU workers, too."""
     return choose_device() if gpus else torch.device("cpu")
 
 
@@ -74,7 +74,7 @@ def _load(
     methods: Mapping[str, bytes],
     files: Mapping[str, Path],
 ) -> Any:
-    """Load the method in a worker, ready to be called with units."""
+    """Load the method in a worker and return the function for units."""
     torch.set_num_threads(threads)
     if methods:
         content = sha256_json({name: sha256(text) for name, text in methods.items()})
@@ -95,7 +95,7 @@ def _restore(worker: Worker, unit: Unit, watch: Watch) -> Outcome:
 
 
 def _lost(unit: Unit, why: str) -> tuple[list[Unit], list[Outcome]]:
-    """Halves of a unit that ended two workers; of a single image, its failure."""
+    """Split a unit that killed two workers; a single image becomes a failure."""
     if len(unit) > 1:
         return unit.split((len(unit) + 1) // 2), []
     return [], [Outcome((), dict.fromkeys(unit.images, ENDED_WORKERS), 0)]

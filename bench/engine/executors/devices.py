@@ -1,4 +1,4 @@
-"""Several devices of one machine: a process for each, all fed from the same units.
+"""Executor on several devices of one machine, one process each.
 
 Processes, not threads: a method's loop is Python, and two loops in one process would wait for each
 other. What passes between is what `bench.engine.executors.work` describes.
@@ -32,7 +32,7 @@ from bench.methods import look_in, method_folders
 
 
 def this_machine() -> Executor:
-    """All GPUs that there are, a process for each; with one, or on a CPU, this process."""
+    """Return an executor on all GPUs; with one GPU or none, on this process."""
     count = torch.cuda.device_count()
     if count < 2:
         return ThisProcess()
@@ -41,7 +41,7 @@ def this_machine() -> Executor:
 
 @dataclass(frozen=True)
 class _Helper:
-    """A process with a worker on a device, and the way to it."""
+    """A process with a worker on a device, and the connection to it."""
 
     device: torch.device
     process: BaseProcess
@@ -62,7 +62,7 @@ class _Helper:
         return answer
 
     def send(self, unit: Unit) -> None:
-        """Give it a unit.
+        """Send a unit.
 
         Raises:
             BenchError: it is gone.
@@ -85,7 +85,7 @@ class _Helper:
 
 
 class Devices:
-    """The executor of a machine with several devices; what needs no network stays here."""
+    """Executor on several devices; methods without networks run in this process."""
 
     def __init__(self, devices: Sequence[torch.device]) -> None:
         self._devices = devices
@@ -121,7 +121,7 @@ def _start(assignment: Assignment, device: torch.device) -> _Helper:
 def _serve(
     connection: Connection, assignment: Assignment, device: torch.device, folders: list[str]
 ) -> None:
-    """Load the method in the other process, then restore units until the parent leaves."""
+    """Load the method in the helper process, then restore units until the parent closes."""
     end_with_parent()
     look_in(folders)
     if device.type == "cuda":
@@ -140,7 +140,7 @@ def _serve(
 def _spread(
     helpers: Sequence[_Helper], units: Iterable[Unit], watch: Watch = no_watch
 ) -> Iterator[Outcome]:
-    """Give a unit to whoever is idle.
+    """Send units to idle helpers.
 
     A process has one at a time: with two, both ends of a pipe could wait for the other to read. It
     sends how much of the unit is done, a number, before the outcome.

@@ -1,4 +1,4 @@
-"""Restoring units in this process: one method on one device, and what becomes of its failures."""
+"""Restore units in this process, with retries of failures."""
 
 import resource
 import textwrap
@@ -31,20 +31,20 @@ from bench.images import Pixels, to_model, to_pixels
 from bench.methods import Incomplete, Problem
 
 COMPILERS = ("torch._dynamo", "torch._inductor")
-"""Modules that define errors of compiling; importing them would cost seconds."""
+"""Modules that define compilation errors; importing them takes seconds."""
 
 BETWEEN = 0.25
-"""Seconds from one report on a batch under way to the next."""
+"""Seconds between progress reports within a batch."""
 
 LARGEST_PART = 0.99
-"""Part of a batch under way that is never exceeded, however wrong the expected NFE are."""
+"""Largest reported share of an unfinished batch, in case the expected NFE is wrong."""
 
 LONGEST_REASON = 500
-"""Characters: a reason is a line in a table's notes."""
+"""Longest reason in characters, one line in a table's notes."""
 
 
 class ThisProcess:
-    """The executor that is always there: one worker, which is this process."""
+    """Executor with one worker, which is this process."""
 
     def __init__(self, device: torch.device | None = None) -> None:
         self._device = device or choose_device()
@@ -64,7 +64,7 @@ class ThisProcess:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One call of a method: what it gave, and why it did not give the rest.
+    """Outcome of one call of a method: results, and the error behind missing ones.
 
     `divisible` says whether fewer images at a time may help, `memory` whether it ran out.
     """
@@ -76,7 +76,7 @@ class _Attempt:
 
 
 class Worker:
-    """A method that is loaded, on a device.
+    """A loaded method on a device.
 
     A batch that fails is halved, down to single images; those that fail alone have failed. After
     running out of memory, all that follows is done in batches of the smaller size.
@@ -107,7 +107,7 @@ class Worker:
         self._told = 0.0
 
     def restore(self, unit: Unit, watch: Watch = no_watch) -> Outcome:
-        """Restore what can be; an interruption and the end of the device come through.
+        """Restore a unit, recording failures; interruptions and device failures are raised.
 
         Raises:
             BenchError: the device can't be used any more.
@@ -134,7 +134,7 @@ class Worker:
         return Outcome(tuple(restored), failed, self._peak_memory())
 
     def _watched(self, unit: Unit, watch: Watch) -> Callable[[], None]:
-        """Return what tells `watch`, a few times per second, how much of a unit is done."""
+        """Return a context that reports the progress of a unit to `watch`."""
         before = self._loaded.evaluations
 
         def tell() -> None:
@@ -196,7 +196,7 @@ class Worker:
         free_device_memory()
 
     def _peak_memory(self) -> int:
-        """Return the peak memory in bytes: of the GPU, this process, or an external program."""
+        """Return the peak memory of the GPU, this process, or an external program, in bytes."""
         if self._configured.method.fingerprint:
             return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
         if self._device.type == "cuda":

@@ -16,7 +16,7 @@ from bench.methods import Configured, configure
 
 @dataclass(frozen=True)
 class Assignment:
-    """Everything that a worker needs to load a method and to draw its noise.
+    """All data that a worker needs to load a method and draw its noise.
 
     `settings` is method -> setting -> value, inner methods included. `weights` is kind of network
     -> path of its checkpoint, `hashes` the expected hash of each of them and of everything else
@@ -43,7 +43,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class Unit:
-    """Images to restore together: ids, and LR images or measurements [h, w, 3]."""
+    """Images to restore as a batch: ids, and LR images or measurements [h, w, 3]."""
 
     images: tuple[str, ...]
     lr: tuple[Pixels | Measurement, ...]
@@ -59,7 +59,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Restored:
-    """Results of one call of the method: pictures [H, W, 3] by image id.
+    """Results of one call of the method: images [H, W, 3] by id.
 
     `seconds` and `evaluations` (NFE) are per image; None if they cannot be counted.
     """
@@ -82,18 +82,18 @@ class Outcome:
 
 
 Watch = Callable[[float], None]
-"""Receives how much of the units under way is done, in images; 0 at the end of a unit."""
+"""Receives the progress of unfinished units in images; 0 at the end of a unit."""
 
 
 def no_watch(part: float) -> None:
-    """Watch nothing."""
+    """Ignore progress."""
 
 
 class Workers(Protocol):
     """Workers that hold a loaded method."""
 
     def __call__(self, units: Iterable[Unit], watch: Watch = no_watch) -> Iterator[Outcome]:
-        """Yield one outcome per unit, in any order; units are taken as they are needed."""
+        """Yield one outcome per unit, in any order, taking units as needed."""
         ...
 
 
@@ -105,7 +105,7 @@ class Executor(Protocol):
         ...
 
     def ready(self, assignment: Assignment) -> AbstractContextManager[Workers]:
-        """Provide workers for one method on one test set, and end them with the context.
+        """Provide workers for one method on one test set within a context.
 
         Raises:
             BenchError: a checkpoint is missing, damaged, made for something else, or not the one

@@ -20,13 +20,13 @@ from bench.methods.interface import Configured, Models, Problem
 SIZE, SCALE = 16, 4
 TRUTHS, REPETITIONS, TAIL = 12, 39, 2
 LEVEL = (REPETITIONS + 1 - 2 * TAIL) / (REPETITIONS + 1)
-"""Level of the intervals whose coverage is counted: 0.9, without TAIL ranks on each side.
+"""Level of the intervals whose coverage is counted: 0.9, excluding TAIL ranks on each side.
 
 Among exchangeable draws all ranks of the truth, from 0 to REPETITIONS, are equally probable.
 """
 
 EXACT = frozenset({"prior", "corrector"})
-"""Networks that are known exactly here."""
+"""Kinds of networks with an exact version."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Calibration:
 
     @property
     def departures(self) -> list[str]:
-        """Return what is not as for an exact sampler, with the finite repetitions allowed for."""
+        """Return significant deviations from an exact sampler, given the number of repetitions."""
         wanted = {
             "mean": (0.95, 1.05),
             "spread": (0.9, 1.1),

@@ -18,17 +18,17 @@ from bench.methods.authoring.witness import witness
 from bench.networks.kinds import KINDS
 
 QUICK_STEPS = 6
-"""Steps of every loop while a method is checked, where its settings allow that."""
+"""Sampling steps during a check, if the settings allow."""
 
 ALIKE = 60.0
-"""Decibels that pictures must agree to where batches differ: a batch adds up in another order."""
+"""Least PSNR in dB between results of different batch sizes, whose sums differ in order."""
 
 OVERSHOOT = 4.0
-"""Largest absolute value allowed. Results are cut to [-1, 1] later; DDNM reaches 2.7 here."""
+"""Largest absolute value allowed. Results are clipped later; DDNM reaches 2.7 here."""
 
 
 def check_method(method: Method[Any], size: int = 32, scale: int = 4) -> list[str]:
-    """Every promise that a method breaks for results of a size in pixels, as sentences.
+    """Return the conformance tests that a method fails at a size in pixels, as sentences.
 
     Tested are shape and range, that the same call has the same result, that an image's result
     depends neither on its batch nor on the order, and that the method leaves alone: its input, the
@@ -48,7 +48,7 @@ def check_method(method: Method[Any], size: int = 32, scale: int = 4) -> list[st
 
 @dataclass
 class _Trial:
-    """Calls a method, and collects what its calls do to the process."""
+    """Calls a method and records side effects on the process."""
 
     method: Method[Any]
     size: int
@@ -56,7 +56,7 @@ class _Trial:
     findings: list[str] = field(default_factory=list)
 
     def restore(self, lr: Tensor, names: Sequence[str], seed: int = 0) -> Tensor:
-        """One call; `seed` is that of the global random states, on which nothing may depend."""
+        """Call the method once; `seed` sets the global random states, which must not matter."""
         noise = KeyedNoise([StreamKey(0, name) for name in names])
         problem = Problem(lr, self.scale, noise, STAND_INS, names)
         configured = quick(self.method, self.size, self.scale)
@@ -90,7 +90,7 @@ def _of_results(trial: _Trial) -> list[str]:
 
 
 def pictures(side: int) -> list[Pixels]:
-    """Three smooth pictures [side, side, 3] that reach from black to white."""
+    """Return three smooth images [side, side, 3] that span black to white."""
     coarse = np.random.default_rng(0).integers(0, 256, (3, 2, 2, 3), dtype=np.uint8)
     coarse[:, 0, 0], coarse[:, 1, 1] = 0, 255
     return [resize_bicubic(picture, side) for picture in coarse]
@@ -103,7 +103,7 @@ STAND_INS = Models(Prior(_NETWORKS["prior"], Schedule.linear()), _NETWORKS["corr
 
 
 def quick(method: Method[Any], size: int, scale: int) -> Configured:
-    """Configure a method with its published settings, but few steps if these allow that."""
+    """Configure a method with its published settings, but few steps if possible."""
     overrides = few_steps(method.settings(scale), QUICK_STEPS)
     try:
         return configure(method, scale, size, {method.name: overrides})

@@ -11,7 +11,7 @@ from bench.methods import Method, Problem
 
 @dataclass(frozen=True)
 class Settings:
-    """All that the numbers depend on. `sharpness` 0 leaves bicubic enlargement as it is."""
+    """Settings, which determine the results. `sharpness` 0 is plain bicubic enlargement."""
 
     sharpness: float = 0.5
 
@@ -21,7 +21,7 @@ class Settings:
 
 
 def published(scale: int) -> Settings:
-    """Return the settings for a scale: the published ones, where there are any."""
+    """Return the settings for a scale, such as the published ones."""
     return Settings()
 
 

@@ -1,4 +1,4 @@
-"""The file that a new method begins with: a copy of `starter.py` under another name."""
+"""Template of a new method: a copy of `starter.py` under another name."""
 
 from pathlib import Path
 

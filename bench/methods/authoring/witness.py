@@ -1,4 +1,4 @@
-"""Watches what a call does to the process around it: random states, settings, files."""
+"""Detect side effects of a call: random states, settings, files."""
 
 import os
 import random
@@ -78,7 +78,7 @@ def _temporary_folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _random_states(seed: int) -> Iterator[None]:
-    """All global random states set to a seed, and afterwards as they were."""
+    """Set all global random states to a seed, and restore them afterwards."""
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is looked at
     with torch.random.fork_rng():
         random.seed(seed)
@@ -92,7 +92,7 @@ def _random_states(seed: int) -> Iterator[None]:
 
 
 _listeners: list[list[str]] = []
-"""Receiver of paths that are written to; a hook of the interpreter cannot be removed."""
+"""Receiver of written paths; an audit hook cannot be removed."""
 
 _hooked: list[bool] = []
 
@@ -120,5 +120,5 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _by_folder(event: str, arguments: tuple[Any, ...]) -> bool:
-    """Return whether the path counts from an open folder, as where trees are removed."""
+    """Return True if the path is relative to an open folder, as in removing trees."""
     return event in {"os.mkdir", "os.remove", "os.rmdir"} and arguments[-1] != -1

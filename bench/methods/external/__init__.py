@@ -1,1 +1,1 @@
-"""Pictures made outside of the harness: by programs of others, or handed in by the user."""
+"""Results made outside bench: by external programs, or imported by the user."""

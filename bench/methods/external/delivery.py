@@ -1,4 +1,4 @@
-"""Pictures that were made elsewhere, compared with what was expected: names, sizes, mode."""
+"""Checks of results made elsewhere: names, sizes, mode."""
 
 import io
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from bench.images import Pixels, decode, image_bytes
 
 NAMES_SHOWN = 10
 LOSSLESS = {"RGB", "L", "LA", "RGBA"}
-"""Modes of Pillow that become RGB without a loss; alpha must be opaque."""
+"""Pillow modes that convert to RGB without loss; alpha must be opaque."""
 
 Filter = Literal["lanczos", "bicubic", "area"]
 FILTERS: Mapping[Filter, Image.Resampling] = {
@@ -34,7 +34,7 @@ class Delivery:
     extra: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Return what is wrong, as sentences; empty if nothing is."""
+        """Return the problems as sentences; empty if there are none."""
         parts = {
             "Missing": self.missing,
             "Wrong": [f"{image} ({reason})" for image, reason in self.wrong.items()],
@@ -50,7 +50,7 @@ def inspect(
     size: int,
     resize: Filter | None = None,
 ) -> Delivery:
-    """Look at every picture; `files` is image id -> file, `extra` the names of further files."""
+    """Check every file; `files` is image id -> file, `extra` the names of other files."""
     delivery = Delivery(extra=sorted(extra))
     for image in images:
         if image not in files:

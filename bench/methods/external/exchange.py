@@ -1,4 +1,4 @@
-"""Handing pictures to a program as files, and taking its results back."""
+"""Exchange images with a program through files."""
 
 import os
 import tempfile
@@ -60,7 +60,7 @@ def _temporary_folder() -> Iterator[Path]:
 def _write_inputs(
     program: Program, pictures: Mapping[str, Pixels], size: int, given: Path, taken: Path
 ) -> None:
-    """Write the images that the program reads, which it can't change.
+    """Write the program's inputs, read-only.
 
     Raises:
         BenchError: the temporary folder has no room.
@@ -88,7 +88,7 @@ def _no_room(error: OSError) -> BenchError:
 def _call(
     installation: Installation, values: Mapping[str, Any], log: Path, bounds: process.Bounds
 ) -> None:
-    """Run the program's command; what it printed is kept, whether it failed or not."""
+    """Run the program's command, keeping its output."""
     program, repository = installation.program, installation.repository
     variables, failure = program.description.environment.variables, program.description.failure
     where = {"python": installation.python, "repository": repository}
@@ -106,7 +106,7 @@ def _call(
 def _collect(
     program: Program, folder: Path, images: list[str], size: int
 ) -> tuple[dict[str, Pixels], Delivery]:
-    """Image id -> result [size, size, 3], of those that are right; nothing outside of the folder.
+    """Return image id -> valid result [size, size, 3], reading only inside the folder.
 
     Raises:
         BenchError: there are other pictures beside them, so that it is unclear what is whose.

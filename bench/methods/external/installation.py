@@ -1,4 +1,4 @@
-"""Installation of a program: its repository at a commit, and an environment of its own."""
+"""Installation of an external program: repository at a commit, and its own environment."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from bench.methods.external.program import Program
 
 @dataclass(frozen=True)
 class Installation:
-    """A program's folder in the cache. `setup.json` is written last: without it nothing is here."""
+    """A program's folder in the cache. `setup.json` is written last and marks it complete."""
 
     program: Program
 
@@ -45,12 +45,12 @@ class Installation:
 
     @property
     def _wanted(self) -> str:
-        """Hash of what the set-up depends on: when the description changes, it is to be redone."""
+        """Return the hash of the installation's inputs; if it changes, install again."""
         d = self.program.description
         return sha256_json([d.repository, d.commit, asdict(d.environment)])
 
     def fingerprint(self) -> dict[str, str]:
-        """Hash of each thing that the pictures depend on: commit, description, weights.
+        """Return hashes of the inputs of results: commit, description, weights.
 
         Raises:
             BenchError: something is missing, or not as described, with what to do.
@@ -95,7 +95,7 @@ class Installation:
         return found
 
     def set_up(self, say: Callable[[str], None]) -> None:
-        """Clone, make the environment, install into it; weights are left as they are.
+        """Clone the repository and install into a new environment, keeping weights.
 
         Raises:
             BenchError: a step failed, such as without a network.
@@ -122,7 +122,7 @@ class Installation:
         write_json(self._record, {"wanted": self._wanted, "commit": commit})
 
     def _clone(self) -> str:
-        """Bring the repository to the commit, and return it; files that git doesn't know stay."""
+        """Check out the commit and return it; untracked files stay."""
         description = self.program.description
         self.repository.mkdir(exist_ok=True)
         trouble = f"{description.repository} can't be fetched. Is there a network?"
@@ -152,7 +152,7 @@ class Installation:
 
 
 def find_interpreter(version: str | None) -> str:
-    """Return a Python of this version, such as "3.8" (default: ours).
+    """Return a Python interpreter of this version, such as "3.8" (default: this one).
 
     Raises:
         BenchError: there is none on the PATH that runs.
@@ -169,6 +169,6 @@ def find_interpreter(version: str | None) -> str:
 
 
 def _version_of(interpreter: str) -> str:
-    """Such as "3.8"; empty where it starts no Python, as a version manager's file may."""
+    """Return a version such as "3.8"; empty if the file does not start Python."""
     command = [interpreter, "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

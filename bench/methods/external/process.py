@@ -1,4 +1,4 @@
-"""Commands of others: in a clean environment, within bounds, what they print kept."""
+"""Run external commands in a clean environment, within limits, with their output logged."""
 
 import os
 import resource
@@ -19,17 +19,17 @@ KEPT = frozenset(
         *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     }
 )
-"""Variables of ours that a command sees, and those that begin with one of `KEPT_FAMILIES`."""
+"""Environment variables passed to a command, with those that begin with `KEPT_FAMILIES`."""
 
 KEPT_FAMILIES = ("LC_", "CUDA_", "NVIDIA_", "PIP_")
 
 LINES_SHOWN = 12
 
 LOG = 2**26
-"""Bytes that a command may print."""
+"""Largest output of a command in bytes."""
 
 LOOK = 0.1
-"""Seconds between two looks at what a command has written."""
+"""Seconds between checks of what a command has written."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def run_command(
     variables: Mapping[str, str] | None = None,
     bounds: Bounds | None = None,
 ) -> None:
-    """Run a command in a folder; all that it prints goes to `log`.
+    """Run a command in a folder and write its output to `log`.
 
     Nothing that it started outlives it, nor an interruption of ours.
 
@@ -85,7 +85,7 @@ def run_command(
 
 
 def _watch(process: subprocess.Popen[bytes], log: Path, bounds: Bounds) -> str:
-    """Wait until a process has ended or goes too far; what is wrong, or nothing."""
+    """Wait until a process ends or exceeds its limits; return the problem, if any."""
     end = time.monotonic() + bounds.seconds
     ended = False
     while not ended:
@@ -102,7 +102,7 @@ def _watch(process: subprocess.Popen[bytes], log: Path, bounds: Bounds) -> str:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of all files below a folder, some of which may go meanwhile."""
+    """Return the bytes of all files below a folder, which may change meanwhile."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
@@ -112,7 +112,7 @@ def _size(folder: Path) -> int:
 
 
 def _limit_memory(process: int, memory: float) -> None:
-    """Limit a process that has just begun, and all that it will start; the kernel refuses more.
+    """Limit the memory of a process and its children.
 
     Set from here, and not in the child before it becomes the program, where Python can't run
     safely beside threads. Nothing can be filled in the instant between.
@@ -124,7 +124,7 @@ def _limit_memory(process: int, memory: float) -> None:
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a command, without our Python, settings or secrets."""
+    """Return the environment of a command, without bench's Python, settings or secrets."""
     kept = {k: v for k, v in variables.items() if k in KEPT or k.startswith(KEPT_FAMILIES)}
     return {**kept, "PYTHONNOUSERSITE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 

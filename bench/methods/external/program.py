@@ -1,4 +1,4 @@
-"""A program of others, described by a TOML file in `baselines/`: what it is, how it is called."""
+"""External program described by a TOML file in `baselines/`."""
 
 import re
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from bench.core.names import stays_below
 from bench.core.validation import Positive, build, override
 
 PLACES = ("python", "repository", "input", "output", "scale", "size")
-"""Placeholders of a command, beside the settings."""
+"""Placeholders of a command besides the settings."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Python's version ("3.8", else bench's own) and what is installed there.
+    """Python version (default: bench's own) and packages of the environment.
 
     `install` has the arguments of `pip install`, one call each, made in the repository.
     `variables` are set for these and for the program.
@@ -31,7 +31,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Weights:
-    """Files that the program reads: where to get them, their places in the repository.
+    """Weights of the program: origin, and paths in the repository.
 
     `sha256` has the hash of a file by its place, where it is known.
     """
@@ -94,13 +94,13 @@ class Description:
 
 @dataclass(frozen=True)
 class Program:
-    """A described program under the name of its file."""
+    """An external program, named after its TOML file."""
 
     name: str
     description: Description
 
     def settings(self, scale: int) -> Any:
-        """Return the settings for a scale, a frozen dataclass made from the file."""
+        """Return the settings for a scale as a frozen dataclass."""
         values = self.description.settings
         fields = [(key, type(value), value) for key, value in values.items()]
         defaults = make_dataclass("Settings", fields, frozen=True)()
@@ -113,7 +113,7 @@ class Program:
         return [_fill(word, values) for word in self.description.command]
 
     def result_size(self, size: int, scale: int) -> int:
-        """Height and width of the program's results for a test set.
+        """Return height and width of the program's results for a test set.
 
         Raises:
             WrongUsage: the program is not made for its size or scale.
@@ -132,7 +132,7 @@ class Program:
 
     @property
     def sha256(self) -> str:
-        """Hash of all in the description that a picture depends on, but commit and weights."""
+        """Return the hash of what affects results in the description, but commit and weights."""
         d = self.description
         how = [d.command, dict(d.inputs), d.result, d.size, d.reduced]
         where = [d.environment.python, d.environment.install, dict(d.environment.variables)]
@@ -140,7 +140,7 @@ class Program:
 
 
 def read_program(file: Path) -> Program:
-    """Read and check a description.
+    """Read and validate a description.
 
     Raises:
         WrongUsage: an unknown key, a value of a wrong type, or a command that names what is not

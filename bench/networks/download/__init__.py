@@ -1,1 +1,1 @@
-"""Large files over HTTP: whole, verified and bounded, or not at all."""
+"""Downloads of large files over HTTP: complete, verified and bounded."""

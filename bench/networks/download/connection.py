@@ -1,4 +1,4 @@
-"""One GET over HTTP, by rules that the server can't bend."""
+"""HTTP GET with strict limits."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -16,11 +16,11 @@ _REDIRECTS = 5
 
 
 class UnusableSource(BenchError):
-    """A source that cannot give the file, however often it is asked."""
+    """Raised for a source that cannot provide the file; retries are pointless."""
 
 
 def refuse_offline(what: str) -> None:
-    """Check that the network may be used, before any connection is made.
+    """Check that network access is allowed.
 
     Raises:
         BenchError: BENCH_OFFLINE is set.
@@ -36,7 +36,7 @@ def refuse_offline(what: str) -> None:
 def http_get(
     address: str, headers: Mapping[str, str], patience: float, *, plain: bool
 ) -> Iterator[HTTPResponse]:
-    """Return the answer to a GET, whatever its status, after at most five redirects.
+    """Return the response to a GET of any status, after at most five redirects.
 
     Redirects are followed here and not by urllib, which reads the whole body of each, allows ftp,
     and would step down from https to http.

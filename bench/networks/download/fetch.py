@@ -1,4 +1,4 @@
-"""A file from the first of several addresses that gives it.
+"""Download a file from the first working address.
 
 What comes is written to a partial file and moved only when its size and hash are right. A transfer
 that breaks goes on where it stopped, now or in the next process, if the server still has the same
@@ -45,7 +45,7 @@ class DownloadLimits:
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """The file that must come; None where nobody has recorded it.
+    """Expected hash and size of a file; None if unknown.
 
     Attributes:
         sha256: hexadecimal.
@@ -57,13 +57,13 @@ class ExpectedFile:
 
 
 class _Broken(Exception):
-    """The transfer failed in a way that another try may mend."""
+    """Raised if a transfer failed and may succeed on retry."""
 
 
 def download(
     sources: Sequence[str], target: Path, wanted: ExpectedFile, limits: DownloadLimits | None = None
 ) -> str:
-    """Bring a file to `target`, unless it is there already, and return its sha256.
+    """Download a file to `target` unless it exists, and return its sha256.
 
     Two processes that fetch the same file wait for each other. An interrupted download keeps what
     has arrived, for the next one.
@@ -90,21 +90,21 @@ def download(
 
 
 def is_web_page(path: Path) -> bool:
-    """Return whether a file begins as HTML and XML do, and no format of weights does."""
+    """Return True if a file begins like HTML or XML."""
     with path.open("rb") as file:
         return file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """Hold a lock that the kernel takes back from a process that dies."""
+    """Hold a kernel lock, which ends with the process."""
     with target.with_name(f".{target.name}.lock").open("a") as file:
         hold(file.fileno(), target, notice)
         yield
 
 
 def _from(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadLimits) -> str:
-    """Download the whole file from one source.
+    """Download the complete file from one source.
 
     Raises:
         UnusableSource: the source does not have it, or failed too often.
@@ -133,7 +133,7 @@ def _from(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadL
 
 
 def _transfer(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadLimits) -> bool:
-    """Bring the partial file to its full length; whether it went on with earlier bytes.
+    """Complete the partial file; return True if earlier bytes were reused.
 
     Raises:
         _Broken, UnusableSource: what has arrived is kept where it may be of use.
@@ -165,7 +165,7 @@ def _transfer(source: str, partial: Partial, wanted: ExpectedFile, limits: Downl
 
 
 def _resumable(source: str, partial: Partial, wanted: ExpectedFile) -> Version | None:
-    """Return the version that the source is asked to go on with.
+    """Return the version to resume, if any.
 
     None where bytes of another version would pass unnoticed, now or when the hash is compared.
     """
@@ -198,7 +198,7 @@ def _check_status(answer: HTTPResponse, partial: Partial) -> None:
 
 
 def _version(source: str, answer: HTTPResponse) -> tuple[Version, int]:
-    """Return the version in the answer, and the byte that it begins with (-1: unclear)."""
+    """Return the version in the response, and its first byte (-1: unclear)."""
     headers = answer.headers
     first, length = "0", headers.get("Content-Length", "")
     if answer.status == 206:
@@ -236,7 +236,7 @@ def _check_disk(partial: Partial, missing: int) -> None:
 
 
 def _receive(answer: HTTPResponse, partial: Partial, length: int | None, most: int) -> None:
-    """Write the body behind the bytes that are there, never more than was announced or allowed."""
+    """Append the body to the partial file, never more than announced or allowed."""
     bound = most if length is None else length
     arrived = partial.size()
     total = None if length is None else length // _MEGABYTE

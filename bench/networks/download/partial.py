@@ -1,4 +1,4 @@
-"""A file that is not whole yet, and what is known of the version that it is a part of."""
+"""A partial download and its version."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from bench.core.validation import read_back
 
 @dataclass(frozen=True)
 class Version:
-    """Version of a served file; `length` is that of the whole file."""
+    """Version of a served file; `length` is that of the complete file."""
 
     source: str
     length: int | None
@@ -19,7 +19,7 @@ class Version:
 
 
 class Partial:
-    """The part of `target` that has arrived, in a hidden file beside it.
+    """The downloaded part of `target`, in a hidden file beside it.
 
     It outlives the process on purpose; the next download goes on with it.
     """
@@ -30,7 +30,7 @@ class Partial:
         self._note = target.with_name(f".{target.name}.part.json")
 
     def version(self) -> Version | None:
-        """Return the version that the bytes belong to; None if there are none, or it is unknown."""
+        """Return the version of the partial bytes; None if absent or unknown."""
         if not self.size():
             return None
         try:
@@ -39,11 +39,11 @@ class Partial:
             return None
 
     def size(self) -> int:
-        """Bytes that have arrived."""
+        """Return the number of downloaded bytes."""
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def begin(self, version: Version) -> None:
-        """Forget what has arrived, and wait for the bytes of another version.
+        """Discard the downloaded bytes and start another version.
 
         Raises:
             BenchError: the folder can't be written.
@@ -53,7 +53,7 @@ class Partial:
         self.append(b"")
 
     def append(self, piece: bytes) -> None:
-        """Add bytes, which a kill of this process doesn't lose.
+        """Append bytes durably.
 
         Raises:
             BenchError: they can't be written; told from the network's failures, which are OSErrors
@@ -68,11 +68,11 @@ class Partial:
             raise BenchError(f"{self.path} can't be written: {error.strerror}.") from None
 
     def discard(self) -> None:
-        """Forget what has arrived."""
+        """Discard the downloaded bytes."""
         self.path.unlink(missing_ok=True)
         self._note.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Give the bytes the name that they were fetched for."""
+        """Rename the partial file to its target."""
         self.path.replace(self.target)
         self._note.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""The public checkpoints of the tables: what is known of each, where it lies, how it is got."""
+"""Registry of public checkpoints: records, paths, downloads."""

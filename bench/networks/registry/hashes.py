@@ -1,4 +1,4 @@
-"""Which hash a file must have, and which files have another.
+"""Expected hashes of files, and files that deviate.
 
 Where nobody has published a hash, that of what came first is kept beside the file in the form of
 sha256sum, and every later file is held to it: trust on first use.
@@ -18,7 +18,7 @@ _EMBEDDED = Path(__file__).with_name("embedded.sha256")
 
 
 def expected(record: PublicCheckpoint) -> str | None:
-    """Return the hash that the file must have: the published one, else that of the first use.
+    """Return the expected hash: the published one, else that recorded at first use.
 
     Raises:
         BenchError: the note of the first use is damaged.
@@ -30,19 +30,19 @@ def expected(record: PublicCheckpoint) -> str | None:
 
 
 def first_use(record: PublicCheckpoint) -> Path:
-    """Return the path of the note on the first hash of a file without a published one."""
+    """Return the path of the recorded first-use hash of a file."""
     path = place(record)
     return path.with_name(f"{path.name}.sha256")
 
 
 def remember(record: PublicCheckpoint, digest: str) -> None:
-    """Keep the hash of a file that has no published one, unless one is kept."""
+    """Record the first-use hash of a file without a published one."""
     if expected(record) is None:
         write_bytes(first_use(record), f"{digest}  {record.file}\n".encode())
 
 
 def changed_weights() -> tuple[int, list[str]]:
-    """Hash every embedded checkpoint, and every public one that is here, again.
+    """Verify the hashes of all embedded and cached checkpoints.
 
     Returns:
         How many files were hashed, and a sentence for each that is not what it should be.
@@ -81,7 +81,7 @@ def _public_differences() -> Iterator[str]:
 
 
 def _read(file: Path) -> dict[str, str]:
-    """File name -> hash, from lines of sha256sum.
+    """Parse lines of sha256sum into file name -> hash.
 
     Raises:
         BenchError: a line is no such line.

@@ -1,4 +1,4 @@
-"""Bringing a public checkpoint into the cache folder."""
+"""Bring public checkpoints into the cache folder."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ _PIECE = 2**24
 
 
 def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
-    """Download a checkpoint, unless it is here and intact; see `bench.networks.download.fetch`.
+    """Download a checkpoint unless it is intact; see `bench.networks.download.fetch`.
 
     Raises:
         BenchError: unknown, only to be had by hand, its licence not accepted, or it can't be
@@ -56,7 +56,7 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
 
 
 def add_weights(name: str, file: Path) -> Path:
-    """Copy a checkpoint that was downloaded by hand to where `find_public` looks.
+    """Copy a manually downloaded checkpoint into the cache.
 
     Raises:
         BenchError: an unknown name, no such file, or another file's hash.
@@ -83,13 +83,13 @@ def add_weights(name: str, file: Path) -> Path:
 
 
 def accepted(record: PublicCheckpoint) -> bool:
-    """Return whether the licence asks for no consent, or has it: once for all files under it."""
+    """Return True if the licence needs no consent or was accepted, once for all its files."""
     given = [entry.get("licence") for entry in _consents().read()]
     return not record.non_commercial or record.licence in given
 
 
 def accept(record: PublicCheckpoint) -> None:
-    """Remember that the user accepts the licence of a checkpoint."""
+    """Record the user's consent to a checkpoint's licence."""
     entry = {
         "licence": record.licence,
         "for": record.name,

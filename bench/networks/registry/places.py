@@ -13,14 +13,14 @@ def place(record: PublicCheckpoint) -> Path:
 
 
 def remedy(record: PublicCheckpoint) -> str:
-    """Return the command that brings the file here."""
+    """Return the command that gets the file."""
     if record.sources:
         return f"bench weights get {record.name}"
     return f"bench weights add {record.name} FILE"
 
 
 def find_public(name: str) -> Path:
-    """Return the file of the public checkpoint of this name.
+    """Return the cached file of a public checkpoint.
 
     Raises:
         WrongUsage: there is no such record.

@@ -16,7 +16,7 @@ _FILE = Path(__file__).with_name("records.toml")
 
 @dataclass(frozen=True)
 class PublicCheckpoint:
-    """A checkpoint published elsewhere, which is never shipped.
+    """A checkpoint published elsewhere and not shipped.
 
     Attributes:
         name: what commands call it.
@@ -61,7 +61,7 @@ class PublicCheckpoint:
 
 @cache
 def records() -> Mapping[str, PublicCheckpoint]:
-    """All records by name, in the order of the file.
+    """Return all records by name, in file order.
 
     Raises:
         WrongUsage: a record lacks something, or has something that can't be.

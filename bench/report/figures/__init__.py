@@ -1,4 +1,4 @@
-"""Figures for papers, drawn by Matplotlib from plain data: PDF or PNG, in the width of a column.
+"""Figures for papers, drawn by Matplotlib as PDF or PNG in column width.
 
 `canvas` has what they share; the others draw, and know no file, store or command.
 """

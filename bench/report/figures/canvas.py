@@ -1,4 +1,4 @@
-"""Shared by all figures: style, colours, placement of labels, saving."""
+"""Shared parts of figures: style, colours, labels, saving."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 COLUMN = 3.25
-"""Inches: the width of one of two columns of a paper."""
+"""Width of one of two columns in inches."""
 
 FONT = 7.0
 SUBSCRIPTED = FONT / 0.7  # with this size Matplotlib's subscripts are not below the other
@@ -72,13 +72,13 @@ class Look:
 
     @classmethod
     def number(cls, index: int) -> Look:
-        """Return the look of a series; no two of the first 56 are alike."""
+        """Return the look of a series; the first 56 are distinct."""
         return cls(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Matplotlib with our style, and as it was before when this ends.
+    """Apply bench's Matplotlib style within a block.
 
     Raises:
         BenchError: it is not installed.
@@ -93,7 +93,7 @@ def drawing() -> Iterator[None]:
 
 
 def require() -> None:
-    """Make sure that figures can be drawn.
+    """Check that figures can be drawn.
 
     Raises:
         BenchError: a package is missing, with the command that installs it.
@@ -103,7 +103,7 @@ def require() -> None:
 
 
 def check_name(path: Path) -> None:
-    """Make sure that a figure can be saved under a name, before any work.
+    """Check that a figure can be saved under a name.
 
     Raises:
         WrongUsage: its suffix says neither PDF nor PNG.
@@ -113,7 +113,7 @@ def check_name(path: Path) -> None:
 
 
 def encode(figure: Figure, suffix: str) -> bytes:
-    """Encode a figure; the same figure always gives the same bytes."""
+    """Encode a figure deterministically."""
     undated: dict[str, dict[str, str | None]] = {
         ".pdf": {"CreationDate": None},
         ".png": {"Software": None},
@@ -125,7 +125,7 @@ def encode(figure: Figure, suffix: str) -> bytes:
 
 
 def blank(width: float, height: float) -> Figure:
-    """Return a white figure of a size in inches, without window or global state."""
+    """Return a white figure of a size in inches, without global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -135,7 +135,7 @@ def blank(width: float, height: float) -> Figure:
 
 
 def text_width(text: str, size: float = FONT) -> float:
-    """Inches that a line of text takes."""
+    """Return the width of a line of text in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
 
@@ -146,7 +146,7 @@ def text_width(text: str, size: float = FONT) -> float:
 
 
 def wrapped(label: str, width: float, lines: int = 3) -> str:
-    """Wrap a label into at most `lines` lines of `width` inches, ending in dots if cut."""
+    """Wrap a label to at most `lines` lines of `width` inches, with an ellipsis if cut."""
     label = one_line(label)
     for characters in range(max(len(label), 1), 1, -1):
         kept = textwrap.wrap(label, characters, max_lines=lines, placeholder=DOTS)
@@ -156,7 +156,7 @@ def wrapped(label: str, width: float, lines: int = 3) -> str:
 
 
 def fit(axes: Axes, left: float, bottom: float, right: float, top: float) -> None:
-    """Place axes so that they fill a part of the figure, in inches, their titles included.
+    """Fit axes with their titles into a rectangle in inches.
 
     How wide numbers are shows only when they are drawn, so the limits must be set before.
     """
@@ -176,7 +176,7 @@ def fit(axes: Axes, left: float, bottom: float, right: float, top: float) -> Non
 def label_points(
     axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str]
 ) -> list[Annotation]:
-    """Write a label beside each point that has room for one; returns those that were written.
+    """Label each point that has room; return the labelled ones.
 
     The places around a point are tried in turn, the nearest first, for one within the axes that
     hides no other point or label, nor the legend; and, unless a line leads to it, is not as near to

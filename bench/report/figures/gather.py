@@ -1,4 +1,4 @@
-"""Collect results from the store for figures; a run and its repetitions are one point."""
+"""Collect results for figures; a run and its repetitions are one point."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def results_of(
 def between(
     results: Sequence[Result], x: str, y: str
 ) -> tuple[list[tuple[Result, Point]], list[str]]:
-    """Results with their places between two columns, and sentences on those that have none."""
+    """Return results with their values in two columns, and sentences on those without."""
     placed = []
     absent: dict[str, list[str]] = {}
     for result in results:
@@ -71,7 +71,7 @@ def between(
 
 
 def _reason(result: Result, lacking: Sequence[str]) -> str:
-    """Why values are lacking; of metrics that nobody asked for yet, with the command that does."""
+    """Return why values are missing, with the command that computes them."""
     reason = result.reasons.get(lacking[0], "Its value is infinite.")
     costs = {column.name for column in COSTS}
     if reason != NOT_MEASURED or lacking[0] in costs:
@@ -81,7 +81,7 @@ def _reason(result: Result, lacking: Sequence[str]) -> str:
 
 
 def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
-    """Return pairs of a metric's values for each image that both results have.
+    """Return pairs of values for each image that both results have.
 
     Raises:
         WrongUsage: there are not two results, or the metric is not of single images.
@@ -101,7 +101,7 @@ def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, flo
 
 
 def swept_run(result: Result, place: Point, image: str) -> SweptRun:
-    """Return a result as a sweep's figure draws it, with one of its images if present."""
+    """Return a result for a sweep's figure, with one of its images if present."""
     run = result.run
     picture = read_image(run.picture(image)) if image in run.records() else None
     variant = ", ".join(run.variants)

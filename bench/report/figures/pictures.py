@@ -1,4 +1,4 @@
-"""Figures made of pictures: methods across, faces down, with a part of each face enlarged."""
+"""Image grids: methods across, faces down, with an enlarged region."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SIDE = 0.25  # of the part that is enlarged
 MIDDLE = (0.15, 0.85)  # of an aligned face, each way
 
 Columns = Sequence[tuple[str, "Sequence[Pixels | None]"]]
-"""A label, and a picture for each face, [S, S, 3], or None where there is none."""
+"""A label, and an image [S, S, 3] or None per face."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A square part of a picture, in fractions of its side."""
+    """A square region of an image, in fractions of its side."""
 
     left: float
     top: float
@@ -38,18 +38,18 @@ class Part:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom."""
+        """Return left, top, right, bottom."""
         return self.left, self.top, self.left + self.side, self.top + self.side
 
 
 Zoom = Part | Literal["different"] | None
-"""Enlarged part: the same of every face, the one where methods differ most, or none."""
+"""Enlarged region: fixed, where methods differ most, or none."""
 
 
 def picture_grid(
     columns: Columns, width: float | None = None, zoom: Zoom = None, math: bool = False
 ) -> Figure:
-    """Pictures under a row of labels; smaller ones of a row keep their pixels as squares.
+    """Draw images under a row of labels; smaller ones are enlarged without interpolation.
 
     `width` is in inches, else that of a column. With `math`, labels are in Matplotlib's notation of
     formulas.
@@ -87,7 +87,7 @@ def picture_grid(
 
 
 def most_different(pictures: Sequence[Pixels | None]) -> Part:
-    """Find the square in which pictures of one face differ most, by their variance.
+    """Find the square in which images of one face differ most, by variance.
 
     Only the largest of them count, which leaves the low-resolution input out, and only squares
     within `MIDDLE`, where the face is and not the background.
@@ -114,7 +114,7 @@ def _draw(
     row: Sequence[Pixels | None],
     zoom: Zoom,
 ) -> None:
-    """One picture with its enlarged part; `place` is left, top and side, in pixels from the top."""
+    """Draw an image with its enlarged region; `place` is left, top and side in pixels."""
     largest = max((len(other) for other in row if other is not None), default=0)
     left, top, side = place
     _paste(figure, size, place, scaled(picture, side, largest))

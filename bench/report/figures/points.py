@@ -1,4 +1,4 @@
-"""Figures made of points: quality against time, and one method against another, face by face."""
+"""Point figures: quality against cost, and per-image scatter of two methods."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from bench.report.tables.table import Column
 
 LINE = 1.4 * canvas.FONT / 72
-"""Inches: the height of a row of a legend."""
+"""Height of a legend row in inches."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A run between two measures."""
+    """A run as a point in a plot."""
 
     label: str
     x: float
@@ -37,7 +37,7 @@ def axis_title(column: Column) -> str:
 
 
 def pareto(points: Sequence[Point], quality: Column, width: float | None = None) -> Figure:
-    """Quality (y) against seconds per image (x, logarithmic), and the runs that nothing beats.
+    """Draw quality (y) against seconds per image (x, logarithmic) with the Pareto front.
 
     These are filled, and a line bounds what they reach. Labels stand beside the points, or in a
     legend below where there is no room for all.
@@ -118,7 +118,7 @@ def scatter(
     metric: Column,
     width: float | None = None,
 ) -> Figure:
-    """One metric of two methods, a point for each image, with the diagonal where they are equal.
+    """Draw a metric of two methods, one point per image, with the diagonal.
 
     On either side is counted on how many images that method is better; equal ones are named.
 
@@ -165,7 +165,7 @@ def scatter(
 
 
 def _plain_ticks(axes: Any) -> None:
-    """Numbers as 0.1 and 10 on a logarithmic axis of x, more of them where it is short."""
+    """Format a logarithmic x axis with plain numbers, denser on a short range."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis = axes.xaxis

@@ -1,4 +1,4 @@
-"""The figure of a sweep: what each setting does to two measures, and to one face.
+"""Figure of a sweep: effect of each setting on two metrics and on one face.
 
 As in Figure 7 of DPI's paper, which shows faces alone; the curve is ours.
 """
@@ -32,7 +32,7 @@ LINE = 1.25 * canvas.FONT / 72  # inches: from one line of text to the next
 
 @dataclass(frozen=True)
 class SweptRun:
-    """A run of a sweep: its settings, what it is named after, two measures, and one face.
+    """A run of a sweep: settings, variant, two metrics, and one face.
 
     `variant` is the name of the variant that it is, or "".
     """
@@ -46,7 +46,7 @@ class SweptRun:
 
 @dataclass(frozen=True)
 class Line:
-    """Runs that part from one in a single thing, and that one: how they are told apart, in order.
+    """Runs that differ from a central run in one setting, with their labels, in order.
 
     They are `joined` by a curve if that is one setting with a number; else these are variants.
     """
@@ -58,7 +58,7 @@ class Line:
 
 
 def centre(runs: Sequence[SweptRun]) -> SweptRun:
-    """Return the run at the centre of a sweep: most others differ from it in one setting."""
+    """Return the central run of a sweep, from which most others differ in one setting."""
 
     def neighbours(run: SweptRun) -> int:
         return sum(len(_apart(run, other)) == 1 for other in runs)
@@ -67,7 +67,7 @@ def centre(runs: Sequence[SweptRun]) -> SweptRun:
 
 
 def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
-    """Return a line per setting: the runs that differ from one in that setting alone, and that one.
+    """Return a line per setting: the central run and those that differ in that setting only.
 
     Settings that are no numbers have no order, and share a line: the variants.
     """
@@ -88,7 +88,7 @@ def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
 
 
 def tradeoff(runs: Sequence[SweptRun], x: Column, y: Column, width: float | None = None) -> Figure:
-    """Draw a curve per swept setting, and below it one face per value.
+    """Draw a curve per swept setting, with one face per value below.
 
     Curves cross in the run that the sweep is around, which is black, and its values bold. Runs that
     part from it in more than one setting, as those of a grid do, are grey. Points are labelled
@@ -161,7 +161,7 @@ def _draw_row(
     place: tuple[float, float, float],
     around: SweptRun,
 ) -> None:
-    """Faces under their titles; `place` is left and top of the first, and the side, in inches."""
+    """Draw faces under titles; `place` is left, top and side in inches."""
     left, top, side = place
     width, height = figure.get_size_inches()
     middle = 1 - (top + side / 2) / height

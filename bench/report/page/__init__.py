@@ -1,4 +1,4 @@
-"""The page: one folder that shows everything and opens from disk, without a network.
+"""HTML page: one folder that opens offline.
 
     index.html               tables, curves, provenance, and all that the gallery needs to know
     pictures/<hash>.png      every LR, restored and GT picture, named by its content
@@ -32,11 +32,11 @@ __all__ = ["Section", "write_page"]
 
 HERE = Path(__file__).parent
 MARK = b'<meta name="generator" content="bench">'
-"""Mark by which a page of ours is recognised before it is replaced."""
+"""Marker that identifies a page of bench before it is replaced."""
 
 
 def write_page(folder: Path, sections: Sequence[Section]) -> Path:
-    """Write the page of some test sets with their results, and give the path of its index.html.
+    """Write the page of test sets and results, and return the path of its index.html.
 
     A page that is there is replaced; of its pictures those that are still shown are kept. The same
     results give the same bytes.
@@ -88,7 +88,7 @@ def render(sections: Sequence[Section]) -> str:
 
 
 def _policy(scripts: Sequence[str], style: str) -> str:
-    """Return the content security policy: these scripts, this style, images of this folder.
+    """Return the content security policy: these scripts, this style, local images.
 
     A page from disk has no origin of its own in every browser; `file:` lets it show its pictures.
     """
@@ -105,6 +105,6 @@ def _source(text: str) -> str:
 
 
 def _json_in_html(value: Any) -> str:
-    """JSON that no text in it can end the element around, or begin a comment."""
+    """Return JSON that is safe inside an HTML element."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", r"\u003c")

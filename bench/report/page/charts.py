@@ -1,4 +1,4 @@
-"""Drawings of a table: quality against cost, distributions over images, pairs of methods. Pure."""
+"""Charts of a table: quality against cost, distributions, paired comparisons. Pure."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from bench.report.tables.layout import header, number
 from bench.report.tables.table import Column, Row, Table, common_images, mean
 
 DOTS = 120
-"""Images up to which every one is a dot; of more, the worst and the best `ENDS` are."""
+"""Most images drawn as dots; beyond, only the worst and best `ENDS` are."""
 
 ENDS = 12
 SECONDS, NFE, *_ = COSTS
@@ -31,7 +31,7 @@ WIDE = {"width": 620, "left": 150, "right": 16, "top": 8, "bottom": 30}
 
 @dataclass(frozen=True)
 class Dot:
-    """A place in a drawing, what it is in words, its colour's number, and where it leads."""
+    """A dot: position, tooltip, colour number, and link."""
 
     x: float
     y: float
@@ -42,7 +42,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """One metric against a cost on a logarithmic axis; the front is a polyline of the best."""
+    """A metric against a logarithmic cost, with the Pareto front as a polyline."""
 
     title: str
     cost: str
@@ -54,7 +54,7 @@ class Tradeoff:
 
 @dataclass(frozen=True)
 class Lane:
-    """The values of a method: outline of their density, dots of images, and the mean's place.
+    """Distribution of one method: density outline, dots, and mean.
 
     `y` is the lane's middle, `colour` a number.
     """
@@ -70,7 +70,7 @@ class Lane:
 
 @dataclass(frozen=True)
 class Distribution:
-    """One metric over the images, a lane for each method."""
+    """Distribution of a metric over the images, one lane per method."""
 
     title: str
     height: int
@@ -80,7 +80,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Pair:
-    """Comparison of a method with another: difference, interval and p-value as texts."""
+    """Paired comparison of two methods: difference, interval and p-value as text."""
 
     text: str
     details: str
@@ -98,7 +98,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class Charts:
-    """All drawings of a table."""
+    """All charts of a table."""
 
     testset: str
     protocol: str
@@ -109,7 +109,7 @@ class Charts:
 
 
 def charts_of(sections: Sequence[Section]) -> list[Charts]:
-    """Return the drawings of every table."""
+    """Return the charts of every table."""
     return [
         Charts(
             section.testset.name,
@@ -125,7 +125,7 @@ def charts_of(sections: Sequence[Section]) -> list[Charts]:
 
 
 def _tradeoffs(table: Table) -> list[Tradeoff]:
-    """Return a drawing per metric and cost, where two methods have both."""
+    """Return a chart per metric and cost with at least two methods."""
     found = []
     for cost in (NFE, SECONDS):
         costs = [_cost(row, cost.name) for row in table.rows]
@@ -244,14 +244,14 @@ def _distribution(
 
 
 def _spread(rank: int) -> float:
-    """Return an offset from the middle of a lane, so that near dots do not hide each other."""
+    """Return an offset from the lane's middle that separates close dots."""
     return ((rank * 7) % 11 - 5) * 0.16 * LANE / 2
 
 
 def _outline(
     values: Sequence[float], low: float, high: float, across: Callable[[float], float], y: float
 ) -> str:
-    """Return a polygon of the values' histogram, smoothed, on both sides of a lane's middle."""
+    """Return the smoothed histogram as a polygon around the lane's middle."""
     counts, edges = np.histogram(values, bins=BINS, range=(low, high))
     kernel = np.array([1, 4, 6, 4, 1]) / 16
     smooth = np.convolve(counts, kernel, mode="same")
@@ -263,7 +263,7 @@ def _outline(
 
 
 def _matrices(table: Table) -> list[Matrix]:
-    """Return a matrix per metric of images that at least two methods have."""
+    """Return a matrix per per-image metric that at least two methods have."""
     found = []
     for column in table.columns:
         if column.per != "image" or column in COSTS:

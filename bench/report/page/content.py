@@ -16,12 +16,12 @@ from bench.report.tables.runs import run_labels
 from bench.report.tables.table import Cell, Column, Table
 
 ROUNDING = 2
-"""Decimals of the gallery's values beyond those printed: enough to sort by."""
+"""Extra decimals of the gallery's values, for sorting."""
 
 
 @dataclass(frozen=True)
 class ShownCell:
-    """A cell: what is printed, what it is sorted by ("" where absent), and more about it."""
+    """A cell: text, sort key ("" if absent), and details."""
 
     text: str
     value: str
@@ -34,7 +34,7 @@ class ShownCell:
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A row: the method and the run that it is of, its label, its cells."""
+    """A row: method, run, label, cells."""
 
     method: str
     run: str
@@ -44,7 +44,7 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class ShownTable:
-    """A table by one protocol."""
+    """A table under one protocol."""
 
     testset: str
     protocol: str
@@ -66,7 +66,7 @@ class Facts:
 
 
 def tables_of(sections: Sequence[Section]) -> list[ShownTable]:
-    """Every table, ready for the template."""
+    """Return every table, ready for the template."""
     shown = []
     for section in sections:
         for table in section.tables:
@@ -92,7 +92,7 @@ def tables_of(sections: Sequence[Section]) -> list[ShownTable]:
 
 
 def methods_of(sections: Sequence[Section]) -> dict[str, str]:
-    """Name -> title of every method, as its first run calls it."""
+    """Return name -> title of every method."""
     titles: dict[str, str] = {}
     for run in (run for section in sections for run in section.runs):
         titles.setdefault(run.spec.method, str(run.description["title"]))
@@ -100,7 +100,7 @@ def methods_of(sections: Sequence[Section]) -> dict[str, str]:
 
 
 def shown_cell(cell: Cell, column: Column, table: Table) -> ShownCell:
-    """Return a cell as the page shows it; its details are ordered names and values."""
+    """Return a cell for the page, with details as ordered names and values."""
     details: dict[str, str] = {}
     if cell.value is None:
         details["No value"] = cell.reason
@@ -197,7 +197,7 @@ def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
 
 
 def json_number(value: float | None, digits: int | None = None) -> float | str | None:
-    """Return a JSON number, or "Infinity" with its sign; None is no value."""
+    """Return a JSON number, signed "Infinity", or None."""
     if value is None or math.isnan(value):
         return None
     if math.isinf(value):
@@ -206,7 +206,7 @@ def json_number(value: float | None, digits: int | None = None) -> float | str |
 
 
 def provenance_of(sections: Sequence[Section]) -> list[Facts]:
-    """Return what determines each test set and run, with hashes and machine."""
+    """Return the inputs of each test set and run, with hashes and machine."""
     return list(chain.from_iterable(_provenance(section) for section in sections))
 
 
@@ -243,7 +243,7 @@ def _provenance(section: Section) -> Iterator[Facts]:
 
 
 def flattened(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of nested tables; an inner name follows the outer one: "settings tau"."""
+    """Flatten nested tables to names and values, such as "settings tau"."""
     for name, value in values.items():
         words = f"{above}{name}".replace("_", " ")
         if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""The page's pictures: every one once, named by its hash, and smaller ones of the large."""
+"""Images of the page: each stored once under its hash, with thumbnails."""
 
 import io
 import os
@@ -13,11 +13,11 @@ from bench.core.progress import track
 from bench.report.page.section import Section
 
 THUMBNAIL = 160
-"""Side of a thumbnail in pixels; pictures up to this size are their own."""
+"""Side of a thumbnail in pixels; smaller images need none."""
 
 
 def place_pictures(folder: Path, sections: Sequence[Section]) -> None:
-    """Bring every picture into the page's folder, and remove those that it no longer shows.
+    """Copy every image into the page's folder and remove unused ones.
 
     A picture is linked where the disk allows, which takes no room, and copied elsewhere. What is
     there already is not made again, so that a stopped command goes on.

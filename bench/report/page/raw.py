@@ -1,4 +1,4 @@
-"""The page's numbers at full precision, as files for other programs."""
+"""Numbers of the page at full precision, as CSV files."""
 
 import csv
 import io
@@ -13,13 +13,13 @@ _FACTS = ("test_set", "protocol", "method", "title", "run", "image")
 
 
 def means_csv(sections: Sequence[Section]) -> str:
-    """Every cell of every table, in the form of `bench report --csv`."""
+    """Return every cell of every table, in the format of `bench report --csv`."""
     texts = [to_csv(table).splitlines(keepends=True) for s in sections for table in s.tables]
     return "".join([texts[0][0], *(line for lines in texts for line in lines[1:])])
 
 
 def images_csv(sections: Sequence[Section]) -> str:
-    """One line per test set, protocol, run and image, one column per metric.
+    """Return one line per test set, protocol, run and image, with one column per metric.
 
     A value that is not there is an empty cell, an infinite one is `Infinity`, as in `to_csv`.
     """

@@ -10,12 +10,12 @@ from bench.store.run import Run
 from bench.testsets.manifest import TestSet
 
 DIGITS = 20
-"""Digits of a hash in a file name, enough to tell all images apart."""
+"""Hash digits in a file name, enough to distinguish all images."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """The pictures of one origin: LR, GT (`key` "lr", "gt") or a run, by its folder's name.
+    """Images of one origin: LR, GT (`key` "lr", "gt") or a run (its folder's name).
 
     `size` is the pictures' side, `files` image id -> where the picture lies, and `names` image
     id -> what it is called on the page, the beginning of its hash.
@@ -29,7 +29,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Section:
-    """One test set, and for each protocol a table of its results.
+    """A test set with one table per protocol.
 
     `groups` are the runs that each row of the tables is made of.
     """
@@ -40,17 +40,17 @@ class Section:
 
     @property
     def runs(self) -> list[Run]:
-        """All runs, in the order of the rows."""
+        """Return all runs in row order."""
         return [run for group in self.groups for run in group]
 
     def rows(self, table: Table) -> Iterator[tuple[Run, Row]]:
-        """Each run with its row in a table, a repetition with its own."""
+        """Yield each run with its row in a table, repetitions included."""
         for group, row in zip(self.groups, table.rows, strict=True):
             yield from zip(group, row.repetitions or (row,), strict=True)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """LR, every run in its order, and GT where there is one; pictures that are intact."""
+        """Return the intact images of LR, every run, and GT if present."""
         return tuple(self._layers())
 
     def _layers(self) -> Iterator[Layer]:

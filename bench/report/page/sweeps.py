@@ -1,4 +1,4 @@
-"""Curves of a metric over a setting, where runs of a method differ in that number alone."""
+"""Curves of a metric over a setting in which runs differ."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +12,18 @@ from bench.report.tables.table import Cell, Column, Table
 from bench.store.run import Run
 
 FEWEST = 3
-"""Values of a setting that make a curve."""
+"""Least number of values for a curve."""
 
 SIZE = {"width": 300, "height": 190, "left": 52, "right": 14, "top": 12, "bottom": 34}
-"""Size of a drawing and margins of its plot, in pixels."""
+"""Size of a chart and margins of its plot, in pixels."""
 
 NEAREST = 21
-"""Room between two labels below the plot."""
+"""Space between two labels below the plot."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """A run's place in the drawing, and what is known of it in words."""
+    """Position of a run in the chart, and its description."""
 
     x: float
     y: float
@@ -32,7 +32,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Line:
-    """Runs that differ in the setting alone; the title says in what they differ from others."""
+    """Runs that differ in the setting only; the title distinguishes them from other lines."""
 
     title: str
     colour: int
@@ -46,7 +46,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """One metric over the setting; ticks are places along an axis and their labels."""
+    """A metric over the setting; ticks are positions and labels."""
 
     title: str
     lines: tuple[Line, ...]
@@ -56,7 +56,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The curves of a method over one of its settings, on a test set by a protocol.
+    """Curves of a method over one setting, on one test set and protocol.
 
     `lines` are the titles of all that its charts have, in the order of their colours.
     """
@@ -71,7 +71,7 @@ class Sweep:
 
 
 def sweeps_of(sections: Sequence[Section]) -> list[Sweep]:
-    """Every sweep there is in the results, whether or not it was run as one."""
+    """Return every sweep in the results, also those not run as one."""
     return [
         sweep
         for section in sections
@@ -81,11 +81,11 @@ def sweeps_of(sections: Sequence[Section]) -> list[Sweep]:
 
 
 Places = Mapping[float, int]
-"""A setting's value -> the place, among the runs, of the one that has it."""
+"""Value of a setting -> index of its run."""
 
 
 def families(runs: Sequence[Run]) -> Iterator[tuple[str, str, list[tuple[str, Places]]]]:
-    """Yield method, setting and lines; runs of a line differ in that setting alone.
+    """Yield method, setting and lines; runs of a line differ in that setting only.
 
     A line has at least `FEWEST` values of the setting.
     """
@@ -107,7 +107,7 @@ _SETTING = "settings "
 
 
 def _facts(run: Run) -> dict[str, str]:
-    """All that tells runs of a method apart, as words."""
+    """Return the facts that distinguish runs of a method, as text."""
     spec = run.spec
     return dict(
         flattened(
@@ -123,7 +123,7 @@ def _facts(run: Run) -> dict[str, str]:
 
 
 def _numeric(facts: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the settings that are numbers in all runs that have them."""
+    """Return the settings that are numeric in all runs."""
     names = dict.fromkeys(name for of in facts for name in of if name.startswith(_SETTING))
     return [name for name in names if all(_is_number(of[name]) for of in facts if name in of)]
 
@@ -136,7 +136,7 @@ def _is_number(text: str) -> bool:
 
 
 def _what_differs(facts: Sequence[Mapping[str, str]]) -> list[str]:
-    """Return the facts in which runs differ, as a text per run; "" for a single run."""
+    """Return the facts in which runs differ, one text per run; "" for a single run."""
     names = dict.fromkeys(name for of in facts for name in of)
     apart = [name for name in names if len({of.get(name) for of in facts}) > 1]
     return [
@@ -162,7 +162,7 @@ def _sweeps(testset: str, runs: Sequence[Run], table: Table) -> Iterator[Sweep]:
 
 
 def _curve(places: Places, column: Sequence[Cell]) -> dict[float, float]:
-    """Return the setting's value -> the metric's; empty if too few runs have one."""
+    """Return setting value -> metric; empty if too few runs have one."""
     found = {x: column[place].value for x, place in sorted(places.items())}
     finite = {x: y for x, y in found.items() if y is not None and math.isfinite(y)}
     return finite if len(finite) >= FEWEST else {}
@@ -171,7 +171,7 @@ def _curve(places: Places, column: Sequence[Cell]) -> dict[float, float]:
 def chart(
     column: Column, setting: str, curves: Sequence[tuple[str, Mapping[float, float]]]
 ) -> Chart:
-    """Draw titled curves of the metric over the setting, not all equal."""
+    """Draw titled curves of a metric over a setting."""
     xs = sorted({x for _, curve in curves for x in curve})
     ys = [y for _, curve in curves for y in curve.values()]
     steps = ticks(min(ys), max(ys))
@@ -207,7 +207,7 @@ def chart(
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Three to seven round numbers at equal steps around two different ones."""
+    """Return three to seven evenly spaced round numbers around a range."""
     rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough)

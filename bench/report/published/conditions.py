@@ -1,4 +1,4 @@
-"""Under which conditions a paper measured: `results/published/conditions.toml`."""
+"""Conditions of published measurements, read from `results/published/conditions.toml`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class Conditions:
 
 
 def read_conditions(folder: Path) -> dict[str, Conditions]:
-    """Paper -> conditions; none where the folder has no such file.
+    """Return paper -> conditions; empty without a file.
 
     Raises:
         BenchError: the file can't be read, or has a key that means nothing.

@@ -1,4 +1,4 @@
-"""Numbers that papers printed, kept as data in `results/published/*.toml`.
+"""Published values, read from `results/published/*.toml`.
 
 A file holds one printed table: where it is from, what its metrics, test sets and methods are
 called, and the numbers, digit for digit. `results/published/README.md` shows the form.
@@ -23,7 +23,7 @@ UNSCALED = "real"
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """One printed number: `printed` digit for digit, `source` such as "DPI (AAAI-25), Table 1".
+    """A published value: `printed` digit for digit, `source` such as "DPI (AAAI-25), Table 1".
 
     `method_label` is the method's name in print, `note` what a reader must know about it, or "".
     """
@@ -39,7 +39,7 @@ class PublishedValue:
 
     @property
     def value(self) -> float:
-        """The number, in the unit printed."""
+        """Return the number in its printed unit."""
         return float(self.printed)
 
 
@@ -55,7 +55,7 @@ class PublishedMetric:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which runs a printed row is about: those of a method with `settings`, and not `unlike`."""
+    """Runs that a published row refers to: a method's, with `settings` but not `unlike`."""
 
     method: str
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -63,11 +63,11 @@ class Selection:
 
     @property
     def about(self) -> set[str]:
-        """The settings by which runs are chosen."""
+        """Return the settings that select runs."""
         return {*self.settings, *self.unlike}
 
     def takes(self, method: str, settings: Mapping[str, Any]) -> bool:
-        """Return whether a run of a method with these settings is one of them."""
+        """Return True if a run with these settings is selected."""
         return (
             method == self.method
             and all(settings.get(name) == value for name, value in self.settings.items())
@@ -77,7 +77,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class PublishedTable:
-    """One printed table; the mappings' keys are our names, their values what is printed."""
+    """A published table; keys are our names, values are as printed."""
 
     paper: str
     title: str
@@ -94,13 +94,13 @@ class PublishedTable:
 
     @property
     def source(self) -> str:
-        """Name for notes: "DPI (AAAI-25), Table 1"."""
+        """Return the name for notes: "DPI (AAAI-25), Table 1"."""
         return f"{self.paper} ({self.venue}), {self.label}"
 
 
 @dataclass(frozen=True)
 class Published:
-    """All the published tables of a folder."""
+    """All published tables of a folder."""
 
     tables: tuple[PublishedTable, ...]
     _index: Mapping[tuple[str, int | None, str, str], PublishedValue] = field(repr=False)
@@ -113,7 +113,7 @@ class Published:
 
 
 def read_published(folder: Path) -> Published:
-    """Read every `*.toml` of a folder, in the order of their names.
+    """Read every `*.toml` of a folder, in name order.
 
     Raises:
         BenchError: the folder has no such file; one can't be read or has a key that means nothing;
@@ -139,7 +139,7 @@ def read_published(folder: Path) -> Published:
 
 
 def read_published_table(path: Path) -> PublishedTable:
-    """Read one printed table.
+    """Read one published table.
 
     Raises:
         BenchError: the file can't be read, lacks a key, or has one that means nothing.
@@ -256,7 +256,7 @@ def _metric(name: str, value: object, where: str) -> PublishedMetric:
 
 
 def _method(name: str, value: object, where: str) -> tuple[str, str, Selection]:
-    """Parse a published row: its name, a note, and which runs it is about.
+    """Parse a published row: name, note, and selected runs.
 
     `"ILVR"`, or `{ label = "ILVR", note = ..., method = ..., settings = ..., unlike = ... }`.
     """

@@ -1,1 +1,1 @@
-"""A laid-out table as text for the terminal, LaTeX, Markdown, CSV and JSON."""
+"""Renderers of tables: terminal, LaTeX, Markdown, CSV and JSON."""

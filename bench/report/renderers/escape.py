@@ -1,4 +1,4 @@
-"""Text from outside, made harmless for the places where it is printed.
+"""Escape external text for its destination.
 
 Method titles, test-set names and reasons come from configuration, plugins and error messages: none
 of them may switch a terminal's colours, read a file into LaTeX, or start a spreadsheet formula.
@@ -99,7 +99,7 @@ def markdown_text(text: str) -> str:
 
 
 def csv_text(text: str) -> str:
-    """Escape for a CSV cell; what a spreadsheet reads as a formula gets a leading quote."""
+    """Escape for a CSV cell; formulas get a leading quote."""
     line = one_line(text)
     return f"'{line}" if line.startswith(_FORMULA) else line
 

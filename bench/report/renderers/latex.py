@@ -1,4 +1,4 @@
-"""A table for a paper."""
+"""Render tables as LaTeX."""
 
 import re
 

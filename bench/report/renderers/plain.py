@@ -1,4 +1,4 @@
-"""A table as text for other programs and for pages: Markdown, CSV and JSON."""
+"""Render tables as Markdown, CSV and JSON."""
 
 import csv
 import io
@@ -79,7 +79,7 @@ def _markdown_number(layout: Layout, cell: Cell, number: str) -> str:
 
 
 def to_csv(tables: Table | Sequence[Table]) -> str:
-    """One line per method and metric at full precision.
+    """Render one CSV line per method and metric at full precision.
 
     `value` is the mean where `per` is "image". An absent one is an empty cell with its reason in
     `reason`; an infinite one is `Infinity`. What the others are is said at `Cell`.

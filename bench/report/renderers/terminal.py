@@ -1,4 +1,4 @@
-"""A table for the terminal."""
+"""Render tables for the terminal."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 def to_terminal(
     table: Table, *, intervals: bool = False, beside: bool = False, styled: bool = True
 ) -> RenderableType:
-    """Methods by metrics, the best and second best marked, reasons and notes underneath.
+    """Render methods by metrics with marks and notes.
 
     Args:
         table: what to draw; its text may hold anything, none of it is taken for markup.

@@ -1,4 +1,4 @@
-"""Published values beside ours, with the conditions in which the two differ."""
+"""Add published values to a table, with differing conditions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -51,7 +51,7 @@ def _row(
 def find_value(
     printed: PublishedTable, testset: TestSet, of: Run | str, metric: str
 ) -> PublishedValue | None:
-    """Return the published value for a run, or for a row's name, by one of our metrics."""
+    """Return the published value for a run or a row's name by a metric."""
     family = family_of(printed, testset)
     for value in printed.values if family else ():
         if (value.family, value.scale) == (family, _scale(testset)):
@@ -67,7 +67,7 @@ def find_value(
 
 
 def family_of(printed: PublishedTable, testset: TestSet) -> str | None:
-    """Return the published family of a test set: its own, or the only one of that kind.
+    """Return the published family of a test set: its own, or the only one of its kind.
 
     None where a table has nothing of the same degradation and scale, or several families.
     """
@@ -87,7 +87,7 @@ def _scale(testset: TestSet) -> int | None:
 
 @dataclass(frozen=True)
 class _Place:
-    """One cell and what is printed for it."""
+    """A cell and its published value."""
 
     printed: PublishedTable
     value: PublishedValue
@@ -98,7 +98,7 @@ class _Place:
     row: Row
 
     def departures(self) -> Iterator[Departure]:
-        """Sentences in an order from the widest to the narrowest."""
+        """Return the departures, from the most general to the most specific."""
         conditions = self.printed.conditions
         if conditions is None:
             yield UNKNOWN

@@ -1,4 +1,4 @@
-"""Which cells of a table claim to reproduce a published number, and whether they do. Pure.
+"""Find the cells that claim to reproduce a published value. Pure.
 
 A cell claims it where nothing in which the two measurements differ forbids the comparison: who
 measures under the paper's conditions says that the paper's number should come out.
@@ -14,7 +14,7 @@ from bench.report.verdict import Verdict
 
 @dataclass(frozen=True)
 class Claim:
-    """A cell with a verdict, and where it stands."""
+    """A cell with a verdict, and its position."""
 
     table: Table
     row: Row
@@ -26,7 +26,7 @@ class Claim:
         return self.cell.verdict is Verdict.OFF
 
     def __str__(self) -> str:
-        """Return a sentence for people."""
+        """Return a sentence about the claim."""
         assert self.cell.published is not None
         scale = "" if self.table.scale is None else f" at x{self.table.scale}"
         ours = number(self.cell.value, self.column)
@@ -38,7 +38,7 @@ class Claim:
 
 
 def claims(tables: Sequence[Table]) -> Iterator[Claim]:
-    """Yield the cells that claim to reproduce a published number."""
+    """Yield the cells that claim to reproduce a published value."""
     for table in tables:
         for row, line in zip(table.rows, table.cells, strict=True):
             for column, cell in zip(table.columns, line, strict=True):

@@ -1,4 +1,4 @@
-"""Collect results from the store into a table, a row per run and its repetitions, or a strip."""
+"""Collect results from the store into tables and strips."""
 
 import math
 from collections.abc import Sequence
@@ -28,14 +28,14 @@ COSTS = (
 """Recorded costs of runs: seconds and NFE per image, and peak memory."""
 
 EXACT = "infinite, since the result equals its reference,"
-"""Reason why PSNR leaves an image out of the mean."""
+"""Reason why an image is excluded from mean PSNR."""
 
 INCOMPLETE = "It is of the whole test set, which is not complete: `bench run` goes on."
 ONE_REPETITION = "It compares repetitions, and there is one: `bench run --repeat 2` makes another."
 
 
 def impossible(metric: Measure, testset: TestSet) -> str | None:
-    """Why a metric can't be computed on a test set here; None when it can."""
+    """Return why a metric cannot be computed on a test set; None if it can."""
     if metric.reference == "hr" and not testset.ground_truth:
         return NO_GROUND_TRUTH
     lacking = (reason for part in metric.parts if (reason := impossible(part, testset)))
@@ -49,7 +49,7 @@ def table_of(
     protocol: str = "",
     costs: bool = False,
 ) -> Table:
-    """Collect the table of runs by metrics, repetitions of a run in one row.
+    """Return the table of runs by metrics, with repetitions of a run in one row.
 
     `metrics` are as `protocol` measures them, and scores by others are left out; `costs` adds what
     runs say of themselves.
@@ -88,7 +88,7 @@ def table_of(
 
 
 def _reference_notes(metrics: Sequence[Measure]) -> list[str]:
-    """Return a sentence per reference set, which values are not comparable without."""
+    """Return a sentence per reference set."""
     titles: dict[str, list[str]] = {}
     for metric in metrics:
         if metric.reference_name:
@@ -100,14 +100,14 @@ def _reference_notes(metrics: Sequence[Measure]) -> list[str]:
 
 
 def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
-    """Draw the first faces of a test set: LR, every run, GT; a gap where a run lacks a face."""
+    """Draw the first faces of a test set: LR, every run, GT; missing ones stay blank."""
     return picture_strip(picture_columns(testset, runs, list(testset.entries)[:faces]))
 
 
 def picture_columns(
     testset: TestSet, runs: Sequence[Run], images: Sequence[str]
 ) -> list[tuple[str, list[Pixels | None]]]:
-    """Label and pictures of these images: LR, every run, GT; None where a run lacks one."""
+    """Return labels and images of LR, every run, and GT; None for missing ones."""
     columns: list[tuple[str, list[Pixels | None]]] = [("LR", [testset.lr(i) for i in images])]
     results = [_Results(run, testset) for run in runs]
     for result, label in zip(results, _labels(results), strict=True):
@@ -120,7 +120,7 @@ def picture_columns(
 
 
 def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
-    """Draw the first faces of a test set, `across` in a row: LR, and GT if there is one."""
+    """Draw the first faces of a test set, `across` per row: LR, and GT if present."""
     images = list(testset.entries)[:faces]
     columns: list[tuple[str, list[Pixels | None]]] = []
     for first in range(min(across, len(images))):
@@ -134,7 +134,7 @@ def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
 
 @dataclass(frozen=True)
 class _Results:
-    """Results of a run, read once."""
+    """Results of a run, cached."""
 
     run: Run
     testset: TestSet
@@ -154,7 +154,7 @@ class _Results:
 
     @property
     def is_input(self) -> bool:
-        """Return whether every input was given back as it was."""
+        """Return True if every result equals its input."""
         inputs = {entry.id: entry.lr_sha256 for entry in self.testset.manifest.images}
         return {image: record.sha256 for image, record in self.records.items()} == inputs
 
@@ -163,12 +163,12 @@ class _Results:
         return len(self.records) == len(self.testset.manifest.images)
 
     def of(self, metric: Measure) -> pd.DataFrame:
-        """Return the scores by a metric."""
+        """Return the scores of a metric."""
         return self.scores[self.scores["identity"] == metric.key]
 
 
 def _labels(results: Sequence[_Results]) -> list[str]:
-    """`run_labels`, but a run that gave back every input as it was is called Input."""
+    """Return `run_labels`, but call a run that returned all inputs unchanged Input."""
     labels = run_labels([result.run for result in results])
     return [
         "Input" if result.is_input else label for result, label in zip(results, labels, strict=True)
@@ -178,7 +178,7 @@ def _labels(results: Sequence[_Results]) -> list[str]:
 def _row(
     result: _Results, label: str, metrics: Sequence[Measure], siblings: Sequence[_Results]
 ) -> Row:
-    """One run; `siblings` are its repetitions, itself among them."""
+    """Return the row of a run; `siblings` are its repetitions, itself included."""
     missing = {m.name: reason for m in metrics if (reason := impossible(m, result.testset))}
     scores: dict[str, dict[str, float]] = {}
     undefined: dict[str, dict[str, str]] = {}
@@ -233,7 +233,7 @@ def _row(
 
 
 def _mean(metric: Measure, result: _Results) -> float | str:
-    """Return the value of a run for a derived column, or why there is none."""
+    """Return a run's value of a derived column, or why it has none."""
     if not result.whole:
         return INCOMPLETE
     found = result.of(metric)
@@ -259,7 +259,7 @@ def _lost(result: _Results, row: Row) -> list[str]:
 
 
 def _without_exact(found: pd.DataFrame) -> pd.DataFrame:
-    """Note infinite values, so that means are over the other images; if all are, they stay."""
+    """Exclude infinite values from means with a note, unless all are infinite."""
     infinite = found["value"].abs() == math.inf
     if infinite.all():
         return found
@@ -269,7 +269,7 @@ def _without_exact(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def _found(metric: Measure, result: _Results, siblings: Sequence[_Results]) -> pd.DataFrame:
-    """Scores per image; between repetitions, those of every pair whose both pictures are there."""
+    """Return scores per image; between repetitions, of every pair with both images present."""
     if metric.reference != "repetitions":
         return result.of(metric)
     current = [record.sha256 for sibling in siblings for record in sibling.records.values()]

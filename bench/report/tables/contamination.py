@@ -1,4 +1,4 @@
-"""Networks that saw the images of a test set in training, or may have."""
+"""Notes on networks that saw, or may have seen, a test set in training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -14,11 +14,11 @@ from bench.store.run import Run
 EMBEDDED: Mapping[str, str] = {
     "celeba": "trained on 20,941 faces of CelebA, which share people with this test set"
 }
-"""Recipe -> what is known of its images in the training data of the embedded networks."""
+"""Recipe -> overlap with the training data of the embedded networks."""
 
 
 def known_as(sha256: str) -> str:
-    """Return the name of a checkpoint by its hash: embedded, public, or the hash itself."""
+    """Return the name of an embedded or public checkpoint by hash, else the hash."""
     if embedded := _embedded(checkpoints()).get(sha256):
         return f"the embedded {embedded}"
     record = _public(sha256)
@@ -26,7 +26,7 @@ def known_as(sha256: str) -> str:
 
 
 def contamination_notes(rows: Sequence[Row], runs: Sequence[Run], recipe: str) -> Iterator[str]:
-    """Yield a sentence per network that saw images of this recipe, or may have.
+    """Yield a sentence per network that saw, or may have seen, images of this recipe.
 
     `runs` are the first ones of the rows. Of networks that are trained by the user nothing is
     known, and nothing is said.
@@ -55,5 +55,5 @@ def _public(sha256: str) -> PublicCheckpoint | None:
 
 @cache
 def _embedded(folder: Path) -> dict[str, str]:
-    """Hash -> name."""
+    """Return hash -> name of the embedded networks."""
     return {sha256_file(file): file.stem for file in sorted(folder.glob("*.safetensors"))}

@@ -56,7 +56,7 @@ def read_groups(file: Path, images: Sequence[str]) -> Groups:
 
 
 def group_tables(table: Table, groups: Groups) -> list[Table]:
-    """Return the table of each group, and that of the gaps between them.
+    """Return one table per group, and one of the gaps between groups.
 
     Metrics of whole sets have no value per group.
     """
@@ -74,7 +74,7 @@ def _of_group(table: Table, name: str, members: Sequence[str]) -> Table:
 
 
 def _narrowed(row: Row, columns: Sequence[Column], members: set[str]) -> Row:
-    """Return a row of some images; published values are of all, and left out."""
+    """Return a row restricted to some images, without published values."""
     of_sets = {column.name: _SET for column in columns if column.per == "set"}
     undefined = {
         metric: {image: why for image, why in of.items() if image in members}

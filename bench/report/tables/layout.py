@@ -1,4 +1,4 @@
-"""The words and numbers of a table, the same for every way to draw it."""
+"""Layout of a table: texts and numbers, shared by all renderers."""
 
 import math
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _NAMED = 10  # images named in a note
 
 @dataclass(frozen=True)
 class Extra:
-    """A column of texts, [rows], that stands behind the numbers of a metric."""
+    """A text column [rows] that follows a metric's numbers."""
 
     header: str
     texts: tuple[str, ...]
@@ -34,7 +34,7 @@ class Extra:
 
 @dataclass(frozen=True)
 class Layout:
-    """A table ready to be drawn; nothing is escaped yet.
+    """A table ready to render; nothing is escaped yet.
 
     `cells` and `numbers` are [rows][columns], `numbers` as printed. `extras` are, for each column,
     what stands behind its numbers: spreads, intervals, published values. `reasons` are the
@@ -52,21 +52,21 @@ class Layout:
 
     @property
     def tied(self) -> bool:
-        """Return whether any cell is a tie with the best, which the legend then explains."""
+        """Return True if any cell is tied with the best."""
         return any(cell.tied for row in self.cells for cell in row)
 
     @property
     def marked(self) -> bool:
-        """Return whether any cell is marked, so that a legend is worth its line."""
+        """Return True if any cell is marked, so that a legend is needed."""
         return any(cell.mark is not Mark.NONE for row in self.cells for cell in row)
 
     def note_number(self, cell: Cell) -> int | None:
-        """Return the number, from 1, of the note with the reason for an absent cell."""
+        """Return the number, from 1, of the note about an absent cell."""
         return self.reasons.index(cell.reason) + 1 if cell.value is None else None
 
 
 def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> Layout:
-    """Compute the cells and put every word of the table in place.
+    """Compute the cells and all texts of the table.
 
     `intervals` and `beside` are whether 95 % intervals and published values are shown.
     """
@@ -108,7 +108,7 @@ def _extras(column: Column, cells: list[Cell], intervals: bool, beside: bool) ->
 
 
 def interval_text(cell: Cell, column: Column) -> str:
-    """Return the interval as printed, "20.10 to 21.90"; empty if there is none."""
+    """Return the interval as printed, "20.10 to 21.90"; empty without one."""
     if cell.interval is None:
         return ""
     return f"{number(cell.interval.low, column)} to {number(cell.interval.high, column)}"
@@ -152,7 +152,7 @@ def _caption(table: Table) -> str:
 
 
 def _partial_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
-    """One sentence for each number of images, other than all, that columns are averaged over."""
+    """Return one sentence per partial image count that columns are averaged over."""
     titles: dict[int, list[str]] = {}
     for i, column in enumerate(table.columns):
         count = max((row[i].count for row in grid), default=0)
@@ -166,7 +166,7 @@ def _partial_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str
 
 
 def _undefined_notes(table: Table) -> list[str]:
-    """One sentence for each reason for which a row has images without a value, naming them."""
+    """Return one sentence per reason for images without a value, naming the images."""
     images: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for row in table.rows:
         for column in table.columns:
@@ -183,7 +183,7 @@ def _undefined_notes(table: Table) -> list[str]:
 
 
 def _repetition_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
-    """One sentence for each number of repetitions."""
+    """Return one sentence per number of repetitions."""
     titles: dict[int, list[str]] = {}
     for row in table.rows:
         titles.setdefault(len(row.repetitions), []).append(row.title)
@@ -227,7 +227,7 @@ def _published_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[s
 
 
 def _about(table: Table, where: list[tuple[int, int]], compared: list[tuple[int, int]]) -> str:
-    """Name the rows, columns or both that a sentence is about; empty if all."""
+    """Name the rows or columns that a sentence is about; empty if all."""
     if set(where) == set(compared):
         return ""
     names = []

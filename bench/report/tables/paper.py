@@ -1,4 +1,4 @@
-"""The tables of a paper by name: its methods in its order, its metrics, on test sets of ours."""
+"""Lay out published tables with our values: the paper's methods, order and metrics."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ def find_printed(published: Published, number: int) -> PublishedTable:
 
 
 def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[str]:
-    """Which of the test sets that are prepared, name -> plan, a table is laid out on.
+    """Choose the prepared test sets, name -> plan, that a table covers.
 
     Those of its own families; where there are none, those of its scales, which are other faces.
 
@@ -60,7 +60,7 @@ def paper_table(
     metrics: Sequence[Measure],
     protocol: str,
 ) -> Table:
-    """Return a published table with our values on one test set and its own beside them.
+    """Return a published table with our values on one test set beside the published ones.
 
     A method has the row of the run whose settings are the published ones, where there is one, and
     else of all its runs; without any, a row that says which command makes one. No run has two rows.
@@ -114,7 +114,7 @@ def _absent(
     testset: TestSet,
     metrics: Sequence[Measure],
 ) -> Row:
-    """Return a row without values, with the reason shared by all methods that were not run."""
+    """Return an empty row with the reason shared by all methods not run."""
     selection = printed.selections[name]
     if selection.method == name:
         plain = [n for n, s in printed.selections.items() if not chosen[n] and s.method == n]
@@ -136,7 +136,7 @@ def _absent(
 
 
 def _with_commands(row: Row, metrics: Sequence[Measure], testset: TestSet, protocol: str) -> Row:
-    """Add the command that measures what a row lacks."""
+    """Add the command that measures a row's missing values."""
     lacking = [
         metric.name
         for metric in metrics

@@ -8,7 +8,7 @@ from bench.report.tables.table import Row, common_images
 
 
 def fold(rows: Sequence[Row], between: Collection[str] = ()) -> Row:
-    """One row of all repetitions: the means of their values, with the rows of each inside.
+    """Return one row for all repetitions with mean values, keeping each repetition's row.
 
     An image counts where every repetition has a value for it, a value of the whole set likewise.
     Metrics `between` repetitions have one value for all, and none for a repetition by itself.

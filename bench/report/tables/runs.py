@@ -1,4 +1,4 @@
-"""Which runs there are on a test set, in which order, and what they are called."""
+"""Find runs on a test set, order them, and label them."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from bench.testsets.manifest import TestSet
 
 
 class Reading(Run):
-    """A run as a report finds it: its pictures are hashed, and its scores are read, once."""
+    """A run as read by a report: images hashed and scores read once."""
 
     @cached_property
     def _records(self) -> dict[str, Record]:
@@ -35,14 +35,14 @@ class Reading(Run):
 
 
 def runs_on(testset: TestSet, results: Path) -> list[Run]:
-    """All runs on a test set as it is, repetitions of a run behind each other."""
+    """Return all runs on a test set, with repetitions adjacent."""
     digest = testset.manifest.sha256
     runs = [Reading(run.folder) for run in list_runs(results, testset.name)]
     return sorted((run for run in runs if run.spec.testset == digest), key=_place)
 
 
 def repeated(runs: Sequence[Run]) -> list[list[Run]]:
-    """Repetitions of one run together, in the order of the first of each."""
+    """Group the repetitions of each run, ordered by the first."""
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(_repeated_identity(run), []).append(run)
@@ -54,7 +54,7 @@ def _repeated_identity(run: Run) -> str:
 
 
 def _place(run: Run) -> tuple[Any, ...]:
-    """Methods by name, then runs as they are before variants, by their settings, by repetition."""
+    """Return a sort key: method, plain runs before variants, settings, repetition."""
     first = replace(run.spec, repetition=0)
     order = list(run.variants), _by_size(first.settings), first.identity
     return first.method, *order, run.spec.repetition
@@ -104,7 +104,7 @@ def _by_size(settings: Mapping[str, Any]) -> list[tuple[str, float, str]]:
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
-    """Label each run by its method's title and what differs between runs of that method.
+    """Label each run by its method's title and the facts in which its runs differ.
 
     What the name of a variant stands for ("w/o CRT") is said by that name, in place of the setting.
     The seed is told if it differs between any runs: methods are to be compared on the same noise.
@@ -136,7 +136,7 @@ def _named(run: Run) -> set[str]:
 
 
 def facts(spec: RunSpec) -> dict[str, Any]:
-    """Return everything that may distinguish two runs of a method."""
+    """Return all facts that may distinguish two runs of a method."""
     settings = dict(_settings(spec.settings))
     weights = {need: digest[:8] for need, digest in spec.weights.items()}
     numbers = {"seed": spec.seed, "revision": spec.revision, "repetition": spec.repetition}
@@ -144,7 +144,7 @@ def facts(spec: RunSpec) -> dict[str, Any]:
 
 
 def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of settings; those of a method inside begin with its name and a space."""
+    """Return names and values of settings; inner settings are prefixed by their method's name."""
     for key, value in settings.items():
         if (
             isinstance(value, Mapping)
@@ -162,5 +162,5 @@ def _settings(settings: Mapping[str, Any], inside: str = "") -> Iterator[tuple[s
 
 
 def _sets_apart(key: str, value: Any, other: Mapping[str, Any]) -> bool:
-    """Return whether a fact tells a run from another; different inner methods differ by name."""
+    """Return True if a fact distinguishes two runs; different inner methods differ by name."""
     return other[key] != value if key in other else " " not in key

@@ -1,4 +1,4 @@
-"""Tables of results and the arithmetic of their cells. Pure: no rendering, no files."""
+"""Tables of results and the arithmetic of cells. Pure: no rendering, no files."""
 
 import math
 import statistics
@@ -92,7 +92,7 @@ class Table:
 
     @cached_property
     def cells(self) -> "tuple[tuple[Cell, ...], ...]":
-        """Every cell, [rows][columns], computed once: intervals and tests take long.
+        """Return every cell [rows][columns], cached because intervals and tests are slow.
 
         A mean is over the images that all rows with any value for its metric have a value for, so
         that no method looks better for having skipped the hard faces. Rows without any value for a
@@ -103,7 +103,7 @@ class Table:
 
 
 class Mark(Enum):
-    """Comparison of a cell with the others of its column."""
+    """Rank of a cell in its column."""
 
     BEST = "best"
     SECOND = "second"
@@ -112,7 +112,7 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Cell:
-    """A mean over `count` images, or the one value of all of them.
+    """A mean over `count` images, or a set's value.
 
     Where there is none (`value` None, `count` 0) `reason` says why.
 
@@ -175,7 +175,7 @@ def column_cells(column: Column, rows: Sequence[Row]) -> tuple[Cell, ...]:
 
 
 def _bare_cell(column: Column, row: Row, common: Sequence[str]) -> Cell:
-    """Return the value, or the reason why there is none."""
+    """Return the value, or why it is missing."""
     if column.per == "image":
         return _mean_cell(column.name, row, common)
     return _whole_cell(column.name, row)
@@ -184,7 +184,7 @@ def _bare_cell(column: Column, row: Row, common: Sequence[str]) -> Cell:
 def _standings(
     column: Column, rows: Sequence[Row], bare: Sequence[Cell], common: Sequence[str]
 ) -> list[Standing]:
-    """Return the statistics of each row; none without a finite value or its error."""
+    """Return the statistics of each row; None without a finite value and error."""
     metric = column.name
     found = [Standing()] * len(rows)
     finite = [
@@ -214,7 +214,7 @@ def _spread(column: Column, row: Row, common: Sequence[str]) -> float | None:
 
 
 def _beside(cell: Cell, row: Row, metric: str) -> Cell:
-    """Add the published value and the verdict to a cell."""
+    """Add published value and verdict to a cell."""
     published = row.published.get(metric)
     if published is None:
         return cell
@@ -230,13 +230,13 @@ def _beside(cell: Cell, row: Row, metric: str) -> Cell:
 
 
 def common_images(metric: str, rows: Sequence[Row]) -> tuple[str, ...]:
-    """Ids, sorted, of the images with a value in every row that has any value for the metric."""
+    """Return the sorted ids of images with a value in every row that has the metric."""
     sets = [set(row.scores[metric]) for row in rows if row.scores.get(metric)]
     return tuple(sorted(set.intersection(*sets))) if sets else ()
 
 
 def marks_of(means: Sequence[float | None], column: Column) -> tuple[Mark, ...]:
-    """Best and second best, one mark per mean.
+    """Return one mark per mean: best, second best, or none.
 
     Compared are the printed digits: values that look equal share a mark. Absent and infinite means
     are never marked, and nothing is where fewer than two finite ones can be compared.
@@ -273,7 +273,7 @@ def _mean_cell(metric: str, row: Row, common: Sequence[str]) -> Cell:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean of at least one value, independent of order; infinite if one is."""
+    """Return the order-independent mean of at least one value."""
     infinite = {value for value in values if math.isinf(value)}
     if infinite:
         return min(infinite)  # both at once have no mean: the sum would be refused
