@@ -134,8 +134,8 @@ def test_under_the_paper_s_conditions_there_is_a_verdict(
 @pytest.mark.parametrize(
     ("facts", "sentence"),
     [
-        ({"settings": {"steps": 9}}, "steps is 9, not 7."),
-        ({"weights": {"prior": "a" * 64}}, "The prior is another (aaaaaaaa), not prior-256."),
+        ({"settings": {"steps": 9}}, "steps: 9 (published: 7)."),
+        ({"weights": {"prior": "a" * 64}}, "Prior: sha256 aaaaaaaa (published: prior-256)."),
     ],
 )
 def test_each_fact_of_a_run_that_differs_is_a_sentence(
@@ -154,8 +154,8 @@ def test_an_embedded_network_is_called_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("size = 16", "size = 256", "Results are of 16 px, not of 256."),
-        ('"strict"', '"paper"', "It is by the strict protocol, not by the paper one."),
+        ("size = 16", "size = 256", "Resolution: 16 px (published: 256 px)."),
+        ('"strict"', '"paper"', "Protocol: strict (published: paper)."),
     ],
 )
 def test_each_condition_that_differs_is_a_sentence(
@@ -171,7 +171,7 @@ def test_other_faces_are_shown_beside_and_not_compared(
 ) -> None:
     tables = published(tmp_path, family="celeba")
     psnr, _ = first_row(beside(testset, [ilvr(store)], tables))
-    assert why(psnr) == ["The test set is tiny, not Tiny9."]
+    assert why(psnr) == ["Test set: tiny (published: Tiny9)."]
 
 
 def test_fewer_images_forbid_to_compare_sets_and_widen_the_interval_of_means(
@@ -180,8 +180,8 @@ def test_fewer_images_forbid_to_compare_sets_and_widen_the_interval_of_means(
     tables = published(tmp_path, CONDITIONS.replace("images = 4", "images = 9"))
     psnr, fid = first_row(beside(testset, [ilvr(store)], tables))
     assert psnr.verdict is Verdict.MATCH
-    assert "It is of 4 images, not of 9." in [departure.text for departure in psnr.departures]
-    assert (fid.verdict, why(fid)) == (Verdict.NOT_COMPARABLE, ["It is of 4 images, not of 9."])
+    assert "Images: 4 (published: 9)." in [departure.text for departure in psnr.departures]
+    assert (fid.verdict, why(fid)) == (Verdict.NOT_COMPARABLE, ["Images: 4 (published: 9)."])
 
 
 def test_without_conditions_nothing_is_compared(
@@ -200,7 +200,7 @@ def test_a_network_that_was_never_published_is_to_be_known(
     assert psnr.published is not None
     assert (psnr.published.method, psnr.published.printed) == ("dpi", "22.0")
     assert psnr.verdict is Verdict.MATCH
-    assert "The corrector is another: the paper's was not published." in [
+    assert "Corrector: another one, because the paper's was not published." in [
         departure.text for departure in psnr.departures
     ]
     assert fid.published is None

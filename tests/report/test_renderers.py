@@ -203,7 +203,7 @@ def test_what_can_not_be_compared_is_said_once_and_of_whom() -> None:
     rows = (row("a", small, known), row("b", small, other))
     text = terminal_text(Table("set", 4, 2, 0, (PSNR,), rows), beside=True)
     assert "Not comparable (n.c.): It is small. B: The prior is another." in text
-    assert "To be known: A: It is of 2 images." in text
+    assert "Note: A: It is of 2 images." in text
     assert "1.50 (+0.00, n.c.)" in text
     assert "A match is" not in text
 

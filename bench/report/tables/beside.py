@@ -106,7 +106,7 @@ class _Place:
         yield from self._of_testset(conditions)
         if conditions.protocol not in (None, self.protocol):
             theirs = conditions.protocol
-            yield Departure(f"It is by the {self.protocol} protocol, not by the {theirs} one.")
+            yield Departure(f"Protocol: {self.protocol} (published: {theirs}).")
         yield from self._of_weights(conditions)
         yield from self._of_settings(conditions)
         notes = (
@@ -120,12 +120,12 @@ class _Place:
         plan, images = self.testset.manifest.plan, self.row.images_done
         if plan.recipe != self.value.family:
             theirs = self.printed.test_sets[self.value.family]
-            yield Departure(f"The test set is {plan.recipe}, not {theirs}.")
+            yield Departure(f"Test set: {plan.recipe} (published: {theirs}).")
         if conditions.size not in (None, plan.size):
-            yield Departure(f"Results are of {plan.size} px, not of {conditions.size}.")
+            yield Departure(f"Resolution: {plan.size} px (published: {conditions.size} px).")
         if conditions.images not in (None, images):
             yield Departure(
-                f"It is of {images} images, not of {conditions.images}.",
+                f"Images: {images} (published: {conditions.images}).",
                 comparable=self.column.per == "image",  # of sets the value itself depends on it
             )
 
@@ -134,9 +134,12 @@ class _Place:
             if (ours := self.run.spec.weights.get(kind)) is None:
                 continue
             if not name:
-                yield Departure(f"The {kind} is another: the paper's was not published.", True)
+                yield Departure(
+                    f"{kind.capitalize()}: another one, because the paper's was not published.",
+                    True,
+                )
             elif ours != find_record(name).sha256:
-                yield Departure(f"The {kind} is {known_as(ours)}, not {name}.")
+                yield Departure(f"{kind.capitalize()}: {known_as(ours)} (published: {name}).")
 
     def _of_settings(self, conditions: Conditions) -> Iterator[Departure]:
         scale = UNSCALED if self.value.scale is None else f"x{self.value.scale}"
@@ -144,7 +147,7 @@ class _Place:
         for name, theirs in conditions.settings_of(selection.method, scale).items():
             ours = self.run.spec.settings.get(name)
             if name not in selection.about and ours != theirs:
-                yield Departure(f"{name} is {ours}, not {theirs}.")
+                yield Departure(f"{name}: {ours} (published: {theirs}).")
 
     @property
     def _selection(self) -> Selection:

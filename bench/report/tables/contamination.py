@@ -22,14 +22,13 @@ def known_as(sha256: str) -> str:
     if embedded := _embedded(checkpoints()).get(sha256):
         return f"the embedded {embedded}"
     record = _public(sha256)
-    return record.name if record else f"another ({sha256[:8]})"
+    return record.name if record else f"sha256 {sha256[:8]}"
 
 
 def contamination_notes(rows: Sequence[Row], runs: Sequence[Run], recipe: str) -> Iterator[str]:
     """Yield a sentence per network that saw, or may have seen, images of this recipe.
 
-    `runs` are the first ones of the rows. Of networks that are trained by the user nothing is
-    known, and nothing is said.
+    `runs` are the first repetitions of the rows. Networks trained by the user are not covered.
     """
     users: dict[tuple[str, str], list[str]] = {}
     for row, run in zip(rows, runs, strict=True):

@@ -215,7 +215,7 @@ def _published_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[s
             "A match is within the rounding of the printed number and our 95 % interval, near"
             " within twice of that."
         )
-    for comparable, heading in ((False, "Not comparable (n.c.)"), (True, "To be known")):
+    for comparable, heading in ((False, "Not comparable (n.c.)"), (True, "Note")):
         sentences = [
             _about(table, where, compared) + departure.text
             for departure, where in places.items()
