@@ -66,7 +66,7 @@ def prepare(
     here = workspace()
     recipe = find_recipe(dataset, here.datasets)
     if size is None and here.config.size is not None and (source or recipe.source):
-        say(f"HR size {here.config.size} px, as {here.config_file} says; --size sets another.")
+        say(f"HR size {here.config.size} px, from {here.config_file}; override it with --size.")
     if size is None and here.config_file is None:
         say(
             f"No bench.toml is here: HR size {recipe.size} px, the recipe's. `bench init` writes "
@@ -88,7 +88,7 @@ def prepare(
         plan, testset = item.testset.manifest.plan, item.testset
         noise_words = f" with noise of {plan.sigma:g} in [-1, 1]" if plan.noise else ""
         hr = f"HR {plan.size} px" if testset.ground_truth else "no ground truth"
-        verb = "was there already, and every file is intact" if item.was_there else "is ready"
+        verb = "already exists and is intact" if item.was_there else "is ready"
         say(
             f"{testset.name} {verb}: {len(testset.manifest.images)} images, "
             f"LR {plan.size // plan.scale} px{noise_words}, {hr}, in {testset.folder}"
@@ -170,7 +170,7 @@ def verify(
         say(line)
     if found:
         raise BenchError(f"{len(found)} files of {what} have changed or are missing.")
-    say(f"{what}: {count()} files are as they were written.")
+    say(f"{what}: {count()} files are intact.")
 
 
 def sheet(

@@ -55,7 +55,7 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
 
     console = Console(highlight=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left")
-    table.title = f"Methods, and whether they run here at {size} px, x{scale}"
+    table.title = f"Methods at {size} px, x{scale}"
     for heading in ("Method", "Type", "Needs", "Licence", "Runs"):
         table.add_column(heading, overflow="fold", no_wrap=heading in {"Method", "Type", "Runs"})
     for method in methods:
@@ -66,7 +66,7 @@ def _print(methods: list[Overview], size: int, scale: int) -> None:
     console.print(table)
     reasons = {method.name: method.reason for method in methods}
     papers = {method.name: method.paper for method in methods}
-    for heading, texts in (("What does not run, and why", reasons), ("Papers", papers)):
+    for heading, texts in (("Methods that do not run, and why", reasons), ("Papers", papers)):
         if any(texts.values()):
             console.print(f"\n{heading}", style="bold")
             _print_texts(console, texts)
@@ -101,7 +101,7 @@ def new_method(name: NewName) -> None:
 
     file = write(name, workspace().baselines)
     say(f"Wrote {file}")
-    say(f"`bench run {name}` runs it, `bench check-method {name}` puts it to the test.")
+    say(f"`bench run {name}` runs it, `bench check-method {name}` tests it.")
 
 
 def check_method(
@@ -120,7 +120,7 @@ def check_method(
         for sentence in broken:
             say(sentence)
         raise BenchError(f"{name} fails {len(broken)} conformance tests.")
-    say(f"{name} keeps all promises of a method.")
+    say(f"{name} passes all conformance tests.")
 
 
 def oracle(
@@ -181,7 +181,7 @@ def import_results(
     done = import_pictures(name, title or name, folder, testset, here.results, how)
     there = len(done.run.records())
     what = f"{done.restored} images imported" if done.restored else "was imported already"
-    say(f"{name}: {what}, {there} of {len(testset.entries)} are there, in {done.run.folder}")
+    say(f"{name}: {what}, {there} of {len(testset.entries)} images, in {done.run.folder}")
     say("`bench evaluate` scores them, `bench report` prints the table.")
 
 

@@ -94,11 +94,11 @@ def _print(forecasts: list[Forecast], device: str) -> None:
     disk = sum(item.disk for item in forecasts) / 2**20
     unit = "GPU hours" if device == "cuda" else "hours on the CPU"
     console.print(
-        f"Together {calls:,} NFE, {_duration(seconds)} ({seconds / 3600:.3g} {unit}), "
+        f"Total: {calls:,} NFE, {_duration(seconds)} ({seconds / 3600:.3g} {unit}), "
         f"{disk:,.1f} MiB, without scoring."
     )
     if unknown := [item.title for item in forecasts if item.seconds is None]:
-        console.print(f"Not known: {', '.join(unknown)}, which run programs of others.")
+        console.print(f"Unknown: {', '.join(unknown)} (external programs).")
 
 
 def _duration(seconds: float) -> str:

@@ -135,7 +135,7 @@ def run(
             done = f"{item.restored} images restored, {len(item.failed)} failed"
         say(f"{item.run.spec.method}: {done}, in {item.run.folder}")
         for reason in item.run.description["provenance"].get("not_promised", ()):
-            say(f"{item.run.spec.method}: run again it may differ. {reason}", err=True)
+            say(f"{item.run.spec.method}: repeated runs may differ. {reason}", err=True)
     score(here, experiment.testset, metrics, protocol)
     echo("`bench report` prints the table.")
     tell_failures(finished)

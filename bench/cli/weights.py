@@ -43,7 +43,7 @@ def _describe(record: PublicCheckpoint) -> None:
     from bench.networks.registry.places import place, remedy
 
     digest = expected(record)
-    note = " (of the first use; none is published)" if digest and not record.sha256 else ""
+    note = " (recorded at first use; none is published)" if digest and not record.sha256 else ""
     here = place(record)
     facts = {
         record.name: record.title,
@@ -51,7 +51,7 @@ def _describe(record: PublicCheckpoint) -> None:
         "sha256": f"{digest or 'not known'}{note}",
         "size": f"{record.size:,} bytes" if record.size else "not known",
         "licence": " ".join(filter(None, [record.licence, record.terms])),
-        "sources": " ".join(record.sources) or "none that a program can use",
+        "sources": " ".join(record.sources) or "no direct download",
         "by hand": record.by_hand,
         "here": str(here) if here.is_file() else f"no: {remedy(record)}",
     }
@@ -144,7 +144,7 @@ def convert(
     if out.suffix != ".safetensors":
         raise WrongUsage(f"--out {out} must end with .safetensors.")
     convert_prior(file, size, out)
-    say(f"Wrote {out}: give it with `--weights prior={out}`.")
+    say(f"Wrote {out}: use it with `--weights prior={out}`.")
 
 
 def _tell_first_use(record: PublicCheckpoint) -> None:
@@ -152,7 +152,7 @@ def _tell_first_use(record: PublicCheckpoint) -> None:
 
     if record.sha256 is None:
         say(
-            f"Nobody has published a hash of {record.file}: it is trusted as it came. From now on "
+            f"No published hash exists for {record.file}: it is trusted as it came. From now on "
             f"it must have the sha256 {expected(record)}."
         )
 
@@ -169,4 +169,4 @@ def verify() -> None:
         say(line)
     if found:
         raise BenchError(f"{len(found)} weight files do not match their hashes.")
-    say(f"{hashed} files are what they should be.")
+    say(f"{hashed} files match their hashes.")

@@ -348,7 +348,7 @@ def _raise_cause(error: Any) -> NoReturn:
 def tell_to_wait(resources: Mapping[str, float]) -> None:
     """Notify that no worker could be placed yet; `resources` is the request."""
     wanted = " and ".join(f"{n:g} {name[4:].upper()}" for name, n in resources.items() if n)
-    notice(f"Waiting for the cluster to have room for a worker, which asks for {wanted}.")
+    notice(f"Waiting for the cluster to provide a worker, which needs {wanted}.")
 
 
 def answer(ray: Any, reference: Any) -> Any:

@@ -98,7 +98,7 @@ def _through(
         yield from in_order(lambda item: pool.submit(function, item), items, in_advance)
     except BrokenProcessPool:
         raise BenchError(
-            "A worker process was killed, perhaps because memory ran out: "
+            "A worker process was killed, perhaps out of memory: "
             "run the same command again to continue."
         ) from None
 

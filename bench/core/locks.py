@@ -65,10 +65,13 @@ def hold(handle: int, path: Path, say: Say) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         who = f"Process {holder}" if (holder := _holder(handle)) else "Another process"
-        say(f"{who} is at work in {path}: waiting until it is done.")
+        say(f"{who} is working in {path}: waiting for it to finish.")
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError as error:
-        say(f"{path} can't be locked ({error.strerror}): let no other process work in it.")
+        say(
+            f"{path} can't be locked ({error.strerror}): make sure that no other process works in "
+            "it."
+        )
 
 
 def _holder(handle: int) -> int | None:

@@ -14,7 +14,7 @@ def invalid_filename_reason(name: str) -> str | None:
     if not name.strip() or name in (".", ".."):
         return "is blank or means a folder"
     if "/" in name or "\\" in name:
-        return "has a separator of folders"
+        return "contains a path separator"
     # A line break would make one name two lines wherever names are listed, or hashed by line.
     if any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
         return "has a control character"

@@ -40,7 +40,7 @@ def all_methods(
     `settings` is method -> setting -> value, `weights` what was chosen for each kind of network.
     """
     methods = [_overview(name, size, scale, settings, weights) for name in method_names()]
-    reason = "its results were imported, and `bench report` has them: there is nothing to run."
+    reason = "its results were imported; there is nothing to run."
     imported = [Overview(name, type="imported", reason=reason) for name in imported_names(results)]
     return [*methods, *imported]
 
@@ -65,7 +65,7 @@ def _overview(
     except BenchError as error:
         return Overview(name, reason=str(error))
     except Exception as error:  # noqa: BLE001 - a file that is wrong must not hide the others
-        return Overview(name, reason=f"its file is wrong: {type(error).__name__}: {error}.")
+        return Overview(name, reason=f"its file is invalid: {type(error).__name__}: {error}.")
     reason = ""
     try:
         check_prerequisites(configure(method, scale, size, settings), size, weights)

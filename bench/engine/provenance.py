@@ -11,7 +11,7 @@ import torch
 
 from bench.core.paths import DISTRIBUTION
 
-OUTSIDE = "A program outside of bench may draw noise of its own."
+OUTSIDE = "An external program may draw its own noise."
 
 PACKAGES = ("torch", "numpy", "pillow", "pandas", "lpips", "scikit-image", "spandrel")
 
@@ -42,11 +42,11 @@ def not_promised(device: torch.device) -> list[str]:
     """
     reasons = []
     if device.type != "cpu" and not torch.are_deterministic_algorithms_enabled():
-        reasons.append("The GPU may add up in another order each time.")
+        reasons.append("The GPU may sum in a different order each time.")
     if device.type == "cuda" and (
         torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
     ):
-        reasons.append("The GPU may multiply with 10 bits (TF32), which another one does not have.")
+        reasons.append("The GPU may multiply with 10 bits (TF32), which other GPUs lack.")
     return reasons
 
 

@@ -102,7 +102,7 @@ def _run(method: ResolvedMethod, spec: RunSpec, executor: Executor, strict: bool
         if run.finished:
             run.reopen()
         if assignment.compiled and pending:
-            notice(f"{title}: the first batch takes longer, as networks are compiled.")
+            notice(f"{title}: the first batch takes longer because networks are compiled.")
         failed: dict[str, str] = {}
         peak_memory = 0
         with (

@@ -68,7 +68,7 @@ def run_sweep(
         raise BenchError(" ".join(dict.fromkeys(filter(None, reasons.values()))))
     for words, reason in reasons.items():
         if reason:
-            notice(f"{words} is left out: {reason}")
+            notice(f"Skipped {words}: {reason}")
     possible = [words for words in planned if not reasons[words]]
     finished: list[Finished] = []
     for number, words in enumerate(possible, start=1):

@@ -139,7 +139,7 @@ def external_method(program: Program) -> Method[Any]:
         restored, delivery = exchange.run_program(program, pictures, problem.scale, settings)
         if wrong := str(delivery):
             log = Installation(program).log
-            message = f"{program.name} did not give every image back. {wrong} Its log: {log}."
+            message = f"{program.name} did not return every image. {wrong} Its log: {log}."
             raise Incomplete(program.name, message, restored)
         return to_model([restored[name] for name in names]).to(problem.lr.device)
 

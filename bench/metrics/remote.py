@@ -71,7 +71,7 @@ def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
 def _check(measure: Measure, identity: str) -> None:
     reason = measure.unavailable()
     if reason is None and measure.key != identity:
-        reason = "its packages or weights are others there"
+        reason = "its packages or weights differ there"
     if reason is not None:
         raise BenchError(f"No {measure.title} on a machine of the cluster: {reason.rstrip('.')}.")
 

@@ -63,7 +63,7 @@ class Distribution(SetMetric):
 
     def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
         if len(sr) < self.least:
-            return f"{self.title} needs at least {self.least} images, and there are {len(sr)}."
+            return f"{self.title} needs at least {self.least} images, but there are {len(sr)}."
         return self._value(sr, hr)
 
     @abstractmethod
@@ -165,7 +165,7 @@ class StandardError(SetMetric):
 
         least = 2 * self.of.least  # for a half of them
         if not least <= len(sr) <= _RESAMPLED:
-            return f"It is computed of {least} to {_RESAMPLED} images, and there are {len(sr)}."
+            return f"It needs {least} to {_RESAMPLED} images, but there are {len(sr)}."
         return standard_error(self._statistic(sr, hr), len(sr))
 
     def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> "Statistic":

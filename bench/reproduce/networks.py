@@ -51,7 +51,7 @@ def _public(name: str, embedded: bool) -> Step:
     if path.is_file():
         return Step(what, "done", digest=sha256_unchanged(path))
     if embedded:
-        return Step(what, "left out", "it does not ship with bench")
+        return Step(what, "left out", "it is not shipped with bench")
     size = f"{record.size / 1e6:.0f} MB, {record.licence}" if record.size else record.licence
     if not record.sources:
         action = f"download {record.file} from {record.by_hand}, then `bench weights add {name}`"

@@ -50,7 +50,7 @@ def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
         if (folder / FILE_NAME).is_file():
             found |= dict.fromkeys(of_testset(folder))
             if read_manifest(folder).sha256 != run.spec.testset:
-                found[f"{folder} is another test set than the one of {run.folder}."] = None
+                found[f"{folder} is a different test set than that of {run.folder}."] = None
         found |= dict.fromkeys(_changed_weights(run))
     return Audit(tuple(origins), tuple(found))
 
@@ -65,7 +65,7 @@ def differences_of(run: Run) -> list[str]:
     tables = [path for name in names if (path := run.folder / name).exists()]
     lines = broken_seals(run.folder / "run.json", *tables)
     if run.description.get("identity") != run.spec.identity:
-        lines.append(f"{run.folder}/run.json does not describe the run of its identity.")
+        lines.append(f"{run.folder}/run.json does not match its identity.")
     if any(is_sealed(path.read_bytes()) is False for path in tables):
         return lines  # what they say of the pictures is not to be relied on
     written, there = run.written(), run.records()
@@ -84,7 +84,7 @@ def differences_of(run: Run) -> list[str]:
     hashes = {record.sha256 for record in written.values()}
     stale = 0 if scores is None else int((~scores["sr_sha256"].isin(hashes)).sum())
     if stale:
-        lines.append(f"{run.folder}/scores.parquet has {stale} scores of other pictures.")
+        lines.append(f"{run.folder}/scores.parquet has {stale} scores of other images.")
     return lines
 
 
@@ -115,7 +115,7 @@ def _weights_parts(run: Run) -> Iterator[str]:
 def _changed_weights(run: Run) -> Iterator[str]:
     for name, path in _weights_files(run).items():
         if path.is_file() and sha256_file(path) != run.spec.weights[name]:
-            yield f"{path} has changed since {run.folder} was made with it."
+            yield f"{path} has changed since {run.folder} used it."
 
 
 def _weights_files(run: Run) -> dict[str, Path]:
@@ -128,5 +128,5 @@ def code_part(spec: RunSpec, facts: Mapping[str, Any]) -> str:
     """Return the code of a run: method revision and commit."""
     commit = facts.get("commit")
     code = "no commit known" if commit is None else f"commit {str(commit)[:12]}"
-    changed = " with changes that were not committed" if facts.get("dirty") else ""
+    changed = " with uncommitted changes" if facts.get("dirty") else ""
     return f"revision {spec.revision} at {code}{changed}"

@@ -114,7 +114,7 @@ class Bundle:
             digest.update(piece)
             left -= len(piece)
         around &= not any(file.read(_padding(member.size)))
-        lines = [] if around else [f"{self.path}: what is around {member.name} has changed."]
+        lines = [] if around else [f"{self.path}: the bytes around {member.name} have changed."]
         if digest.hexdigest() != member.sha256:
             lines.append(f"{self.path}: {member.name} has changed.")
         return lines

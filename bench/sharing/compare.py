@@ -154,20 +154,20 @@ def _common(one: Result, other: Result) -> dict[str, str]:
     """
     if one.spec.testset == other.spec.testset:
         images = {image: image for image in one.records if image in other.records}
-        why = "have no picture of the same image"
+        why = "have no image in common"
     elif one.manifest is None or other.manifest is None:
         lacking = one if one.manifest is None else other
         images = {}
         why = (
             f"are of different test sets, and that of {lacking.name}, {lacking.testset} "
-            f"({lacking.spec.testset[:12]}), is missing to look for images in common"
+            f"({lacking.spec.testset[:12]}), is missing, so common images cannot be found"
         )
     else:
         theirs = {files: image for image, files in _files(other.manifest).items()}
         mine = _files(one.manifest)
         same = {image: theirs[mine[image]] for image in one.records if mine[image] in theirs}
         images = {image: theirs for image, theirs in same.items() if theirs in other.records}
-        why = "are of different test sets without a common image of the same HR and LR files"
+        why = "are on different test sets without a common image (equal HR and LR files)"
     if not images:
         raise BenchError(f"{one.name} and {other.name} {why}: there is nothing to compare.")
     return images
@@ -305,17 +305,17 @@ def _notes(
     meant = [found for found in differences if found.identity]
     if identical == len(images):
         notes.append(
-            "Every picture is the same, byte for byte: what differs changed none of them."
+            "All images are byte-identical despite the differences."
             if differences
-            else "Every picture is the same, byte for byte."
+            else "All images are byte-identical."
         )
     elif not meant:
         notes.append(
             f"Both are runs of the same identity, but {len(images) - identical} pictures differ: "
             + (
-                "look at what differs in code, packages and machine."
+                "see the differences in code, packages and machine."
                 if differences
-                else "nothing that was recorded says why."
+                else "the recorded facts do not explain it."
             )
         )
     for made in measurements:
@@ -331,5 +331,5 @@ def _notes(
                 "of means and tests."
             )
     if not measurements:
-        notes.append("No metric has values for both: `bench evaluate` measures them.")
+        notes.append("No metric has values for both: run `bench evaluate`.")
     return notes

@@ -92,7 +92,7 @@ def audit_bundle(bundle: Bundle) -> Audit:
         found += lines
         known |= {name, *_pictures(bundle, inside), *(f"{inside}/{table}" for table in TABLES)}
     found += [
-        f"{bundle.path}: {name} is nothing that an export holds."
+        f"{bundle.path}: {name} is not part of an export."
         for name in bundle.members
         if name not in known
     ]
@@ -110,9 +110,9 @@ def _audit_run(
     description = parse_description(parse_json(data, where, "a run's description"), where)
     spec = read_back(RunSpec, description["spec"], where)
     if folder != f"{spec.method}-{spec.identity[:12]}":
-        found.append(f"{where} holds another run than its name says.")
+        found.append(f"{where} holds a different run than its name states.")
     if testset not in manifests or manifests[testset].sha256 != spec.testset:
-        found.append(f"{where} is of another test set than the one that is packed with it.")
+        found.append(f"{where} belongs to a different test set than the packed one.")
     written, pictures = _written(bundle, inside), _pictures(bundle, inside)
     found += _differing_pictures(bundle, inside, written)
     what = f"{len(pictures)} pictures" if pictures else "no pictures"

@@ -109,7 +109,7 @@ def _words(comparison: Comparison) -> _Words:
             f"B {MINUS} A: the mean difference by image with its 95 % interval (bootstrap over "
             f"images). p: Wilcoxon's signed-rank test, corrected by Holm for {corrected} metrics."
         )
-    equal = [] if facts else ["Nothing that was recorded of how they were made differs."]
+    equal = [] if facts else ["No recorded fact of how they were made differs."]
     notes = (*equal, *most, *comparison.notes, *legend)
     return _Words(tuple(sides), differences, _measurements(comparison), notes)
 

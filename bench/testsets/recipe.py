@@ -198,13 +198,13 @@ def selection_notes(recipe: Recipe, manifest: Manifest, count: int | None = None
         notes.append(f"{recipe.title} has {recipe.count} images, this test set {len(taken)}.")
     elif len(taken) == recipe.count:
         if recipe.names_sha256 not in (None, names_sha256(taken)):
-            notes.append(f"These are not the images of {recipe.title}'s list, by their names.")
+            notes.append(f"The image names differ from {recipe.title}'s list.")
         lines = "".join(f"{entry.id} {entry.source_sha256}\n" for entry in entries)
         if recipe.files_sha256 not in (None, sha256(lines.encode())):
-            notes.append(f"The files are another release than the one known of {recipe.title}.")
+            notes.append(f"The files differ from the known release of {recipe.title}.")
     if manifest.without_face:
         names = ", ".join(manifest.without_face)
-        notes.append(f"No face was found in {len(manifest.without_face)} images, left out: {names}")
+        notes.append(f"No face was found in {len(manifest.without_face)} images, which were skipped: {names}")
     return notes
 
 

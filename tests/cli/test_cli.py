@@ -59,7 +59,7 @@ def test_prepare_builds_and_then_confirms(home: Path) -> None:
         f"HR size 16 px, as {home / 'bench.toml'} says; --size sets another.",
         f"celeba-16-x4 is ready: 3 images, LR 4 px, HR 16 px, in {folder}",
     ]
-    assert "was there already, and every file is intact: 3 images" in good(*options).out
+    assert "already exists and is intact: 3 images" in good(*options).out
     assert read_image(folder / "lr" / "face-2.png").shape == (4, 4, 3)
 
 
@@ -145,7 +145,7 @@ def test_a_metric_that_cannot_be_computed_is_told_and_the_rest_is_scored(home: P
 
 
 def test_verify_lists_every_difference(prepared: Path) -> None:
-    assert "celeba-16-x4: 8 files are as they were written." in good("verify", prepared.name).out
+    assert "celeba-16-x4: 8 files are intact." in good("verify", prepared.name).out
     (prepared / "hr" / "face-1.png").unlink()
     (prepared / "lr" / "face-2.png").write_bytes(b"")
     (prepared / "lr" / "stranger.png").write_bytes(b"")

@@ -50,7 +50,7 @@ def test_one_of_several_scales_that_is_there_is_kept() -> None:
     prepare("--scale", 8)
     out = prepare("--scale", 4, "--scale", 8)
     assert "ffhq-32-x4 is ready" in out
-    assert "ffhq-32-x8 was there already, and every file is intact" in out
+    assert "ffhq-32-x8 already exists and is intact" in out
     refused = command("prepare", "ffhq", "--source", "photos", "--scale", 4, 8, "--name", "x")
     assert (refused.code, "--name names one test set" in refused.err) == (2, True)
 
@@ -115,7 +115,7 @@ def test_photographs_of_the_world_run_and_are_reported_without_a_truth(home: Pat
         good("report", kind)
     good("report", "--strip", "strip.png")
     good("sheet", "sheet.png")
-    assert "6 files are as they were written" in good("verify", "webphoto-32-real").out
+    assert "6 files are intact" in good("verify", "webphoto-32-real").out
 
 
 def test_without_a_truth_metrics_work_that_need_none(home: Path) -> None:
@@ -206,7 +206,7 @@ def test_verify_reports_every_difference_of_results(home: Path) -> None:
     prepare("--scale", 8)
     good("run", "--testset", "ffhq-32-x4")
     good("run", "--testset", "ffhq-32-x8")
-    assert "2 runs in results: 10 files are as they were written." in good("verify", "results").out
+    assert "2 runs in results: 10 files are intact." in good("verify", "results").out
     (run,) = (home / "results" / "ffhq-32-x4").iterdir()
     (run / "images" / "face-0.png").write_bytes(encode_png(picture(0, 32)))
     (run / "images" / "face-1.png").unlink()

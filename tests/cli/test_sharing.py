@@ -78,7 +78,7 @@ def test_an_archive_is_verified_and_says_what_it_holds(home: Path) -> None:
     outcome = good("verify", "one.tar")
     assert "Bicubic on ffhq-16-x4" in outcome.out
     assert "2 images, 2 pictures, revision 1 at" in outcome.out
-    assert "one.tar: 9 files are as they were written." in outcome.out
+    assert "one.tar: 9 files are intact." in outcome.out
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
     data = bytearray(Path("one.tar").read_bytes())
     place = data.rindex(b"IEND")
@@ -147,8 +147,8 @@ def test_what_a_stranger_made_up_is_found(home: Path) -> None:
         ({f"{inside}/images/face-0.png": other}, "face-0.png is not in the records."),
         ({f"{inside}/images/face-0.png": None}, "face-0.png is missing."),
         ({f"{inside}/images/face-9.png": other}, "face-9.png is not in the records."),
-        ({"run-me.sh": b"#!"}, "run-me.sh is nothing that an export holds."),
-        ({manifest: None}, "is of another test set than the one that is packed with it."),
+        ({"run-me.sh": b"#!"}, "run-me.sh is not part of an export."),
+        ({manifest: None}, "belongs to a different test set than the packed one."),
         (dict([described(home, spec={**spec, "seed": 9})]), "holds another run than its name says"),
         ({f"{inside}/run.json": described(home)[1].replace(b"Bicubic", b"Best")}, "has changed"),
     ]
@@ -201,15 +201,15 @@ def test_results_are_compared_wherever_they_lie(home: Path) -> None:
 def test_an_archive_without_results_is_said_to_be_one(home: Path) -> None:
     write_bundle(home / "empty.tar", {"table.md": b"nothing"})
     assert "empty.tar holds no results" in command("compare", "empty.tar", "bicubic").err
-    assert "empty.tar: 1 files are as they were written." in good("verify", "empty.tar").out
+    assert "empty.tar: 1 files are intact." in good("verify", "empty.tar").out
 
 
 def test_two_archives_are_compared_run_by_run(home: Path) -> None:
     good("export", "--out", "all.tar")
     good("export", "bicubic", "--out", "one.tar")
     out = good("compare", "all.tar", "one.tar").out
-    assert "2 of 2 pictures are the same, byte for byte." in out
-    assert "Nothing that was recorded of how they were made differs." in out
+    assert "2 of 2 images are byte-identical." in out
+    assert "No recorded fact of how they were made differs." in out
     assert f"Without a counterpart: {run_of(home, 'theirs').name} of all.tar." in out
     markdown = good("compare", "all.tar", "one.tar", "--markdown").out
     assert markdown.startswith("### Bicubic, Bicubic\n")

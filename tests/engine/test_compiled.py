@@ -62,7 +62,7 @@ def test_networks_are_compiled_where_it_is_asked_for_and_it_is_told(
     assert capsys.readouterr().err == ""
     made = run(testset, "ddrm", compiled=True)
     assert compiled == [{"dynamic": False}]
-    told = "DDRM: the first batch takes longer, as networks are compiled.\n"
+    told = "DDRM: the first batch takes longer because networks are compiled.\n"
     assert capsys.readouterr().err == told
     assert made.description["provenance"]["compiled"] is True
 

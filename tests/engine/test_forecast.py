@@ -159,6 +159,6 @@ def test_the_command_prints_a_table_and_sums(
     out = good("plan", "bicubic").out
     row = next(line for line in out.splitlines() if "Bicubic" in line)
     assert row.split()[1:3] == ["3", "0"]
-    assert "Together 0 NFE, 0.0 s" in out
+    assert "Total: 0 NFE, 0.0 s" in out
     assert "without scoring" in out
     assert not (tmp_path / "results").exists()

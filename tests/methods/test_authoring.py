@@ -76,7 +76,7 @@ RANDOM = {
     ),
 }
 
-OTHER_RESULT = "The same call has another result: it draws from more than problem.noise."
+OTHER_RESULT = "Repeating a call changes the result: it uses randomness besides problem.noise."
 
 
 @pytest.mark.parametrize("source", RANDOM)
@@ -101,8 +101,8 @@ def test_global_randomness_is_noticed_where_its_state_is_put_back() -> None:
         (lambda p, x: x.numpy(), "It returns ndarray, not a tensor of shape [3, 3, 32, 32]."),
         (lambda p, x: x.double(), "It returns torch.float64, not torch.float32."),
         (lambda p, x: x / 0, "It returns values that are not finite."),
-        (lambda p, x: x / 2 + 0.5, "Its values reach from 0 to 1, where [-1, 1] is expected."),
-        (lambda p, x: x * 255, "Its values reach from -255 to 255, where [-1, 1] is expected."),
+        (lambda p, x: x / 2 + 0.5, "Its values reach from 0 to 1, but [-1, 1] is expected."),
+        (lambda p, x: x * 255, "Its values reach from -255 to 255, but [-1, 1] is expected."),
         (lambda p, x: p.lr.mul_(0.5) and None, "It raised RuntimeError: Boolean value of Tensor"),
         (lambda p, x: 1 / 0, "It raised ZeroDivisionError: division by zero"),
     ],
@@ -120,7 +120,7 @@ def test_a_changed_input_is_noticed() -> None:
     assert broken(darken_input) == ["It changes its input."]
 
 
-ON_THE_BATCH = "An image's result depends on the others of its batch."
+ON_THE_BATCH = "An image's result depends on the other images in its batch."
 ON_THE_ORDER = "An image's result depends on the order of its batch."
 
 
@@ -231,10 +231,10 @@ def test_a_new_method_runs_at_once(home: Path) -> None:
     file = home / "baselines" / "my_own_net.py"
     assert out.splitlines() == [
         f"Wrote {file}",
-        "`bench run my-own-net` runs it, `bench check-method my-own-net` puts it to the test.",
+        "`bench run my-own-net` runs it, `bench check-method my-own-net` tests it.",
     ]
     assert len(file.read_text().splitlines()) < 60
-    assert good("check-method", "my-own-net").out == "my-own-net keeps all promises of a method.\n"
+    assert good("check-method", "my-own-net").out == "my-own-net passes all conformance tests.\n"
     assert good("run", "my-own-net").out.startswith("my-own-net: 4 images restored, in ")
     assert "My Own Net" in good("report").out
     outcome = command("run", "my-own-net", "--set", "my-own-net.sharpness=-1")
@@ -345,7 +345,7 @@ def test_a_file_that_is_wrong_hides_no_other(home: Path) -> None:
     copied.write_text(Path(str(starter.__file__)).read_text())
     lines = good("methods").out.splitlines()
     assert any(line.split()[:4] == ["bicubic", "plain", "-", "-"] for line in lines)
-    said = "its file is wrong: ModuleNotFoundError: No module named 'no_such_package'."
+    said = "its file is invalid: ModuleNotFoundError: No module named 'no_such_package'."
     assert f"  broken: {said}" in lines
     assert f"  copied: {copied} names its method 'my-method': it must be 'copied'." in lines
     assert any(line.endswith("must define METHOD as a bench.methods.Method.") for line in lines)

@@ -137,7 +137,7 @@ def test_a_failure_shows_the_end_of_the_log(installed: Installation) -> None:
     with pytest.raises(BenchError) as failure:
         restore(installed.program, mischief="crash")
     first, *_, last, where = str(failure.value).splitlines()
-    assert first == "enlarger: python failed with exit code 1. The end of what it printed:"
+    assert first == "enlarger: python failed with exit code 1. The end of its output:"
     assert last == "    RuntimeError: out of memory, says the program"
     assert where == f"Full output: {installed.log}"
     assert "faces face-0.png face-1.png face-2.png" in installed.log.read_text()
@@ -340,7 +340,7 @@ def test_what_came_back_is_kept_and_the_rest_handed_over_again(
 ) -> None:
     first = run(testset, mischief="missing")  # leaves out the second picture of a call
     assert (first.restored, list(first.failed)) == (4, ["face-1"])
-    broken = "enlarger did not give every image back. Missing: face-1. Its log: "
+    broken = "enlarger did not return every image. Missing: face-1. Its log: "
     assert first.failed["face-1"].startswith(broken)
     finished = run(testset, mischief="missing")
     assert finished.restored == 1

@@ -119,8 +119,11 @@ def test_a_repository_out_of_reach_is_a_sentence(home: Path, repository: Path) -
     gone = describe(home, "http://127.0.0.1:9/nowhere")
     outcome = command("external", "setup", "bare")
     assert outcome.code == 1
-    assert "bare: http://127.0.0.1:9/nowhere can't be fetched. Is there a network?" in outcome.err
-    assert "The end of what it printed:" in outcome.err
+    assert (
+        "bare: http://127.0.0.1:9/nowhere could not be fetched: check the network connection."
+        in outcome.err
+    )
+    assert "The end of its output:" in outcome.err
     with pytest.raises(BenchError, match="bare is not installed"):
         gone.fingerprint()
 

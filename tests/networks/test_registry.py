@@ -155,7 +155,7 @@ def test_verify_hashes_everything_again(
     coming += [DATA, b"first"]
     get_weights("net")
     get_weights("free")
-    assert good("weights", "verify").out == "3 files are what they should be.\n"
+    assert good("weights", "verify").out == "3 files match their hashes.\n"
     for path in (cache / "net.pth", cache / "free.pth", embedded / "prior.safetensors"):
         path.write_bytes(path.read_bytes() + b"x")
         outcome = bench("weights", "verify")

@@ -66,7 +66,7 @@ def test_what_has_no_published_hash_is_held_to_its_first_use(
     coming += [b"first", b"second", b"second"]
     digest = hashlib.sha256(b"first").hexdigest()
     out = good("weights", "get", "net").out
-    assert "Nobody has published a hash of net.pth: it is trusted as it came." in out
+    assert "No published hash exists for net.pth: it is trusted as it came." in out
     assert digest in out
     assert (cache / "net.pth.sha256").read_text() == f"{digest}  net.pth\n"
     (cache / "net.pth").unlink()
@@ -87,7 +87,7 @@ def test_add_takes_the_known_file_and_no_other(
     with pytest.raises(BenchError, match=rf"is not net\.pth: its sha256 is {digest}, not {DIGEST}"):
         add_weights("net", file)
     assert not cache.exists()
-    assert "Nobody has published a hash of free.pth" in good("weights", "add", "free", file).out
+    assert "No published hash exists for free.pth" in good("weights", "add", "free", file).out
     file.write_bytes(DATA)
     assert good("weights", "add", "net", file).out == f"Added {cache / 'net.pth'}\n"
     assert find_public("net").read_bytes() == DATA

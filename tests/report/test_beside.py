@@ -188,7 +188,7 @@ def test_without_conditions_nothing_is_compared(
     testset: TestSet, store: Store, tmp_path: Path
 ) -> None:
     psnr, _ = first_row(beside(testset, [ilvr(store)], published(tmp_path, None)))
-    assert why(psnr) == ["Under which conditions it was measured is not known here."]
+    assert why(psnr) == ["The conditions of the published measurement are unknown."]
 
 
 def test_a_network_that_was_never_published_is_to_be_known(
@@ -290,7 +290,7 @@ def test_what_was_not_measured_names_the_command(
     store.run("ilvr")
     reasons = {cell.reason for cell in first_row(paper(testset, store, published(tmp_path)))}
     command = "bench evaluate --testset tiny-16-x4 --protocol strict --metric psnr --metric fid"
-    assert reasons == {f"It was not measured: `{command}`."}
+    assert reasons == {f"Not measured: run `{command}`."}
 
 
 def test_a_table_of_no_results_is_one_of_dashes(

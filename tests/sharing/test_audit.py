@@ -87,7 +87,7 @@ def test_an_untouched_workspace_leads_back_to_its_bytes(home: Path) -> None:
         f"{run.relative_to(home)}: test set ffhq-16-x4 ({manifest.sha256[:12]}), "
         f"prior ({sha256_file(prior)[:12]} of {prior.resolve()}), revision 1 at "
     )
-    assert outcome[1:] == ["1 runs in results: 2 files are as they were written."]
+    assert outcome[1:] == ["1 runs in results: 2 files are intact."]
     (row,) = json.loads(good("report", "--json").out)["methods"]
     origin = row["origin"]
     assert run.name == f"ddnm-{origin['run'][:12]}"

@@ -217,9 +217,9 @@ def test_of_other_test_sets_images_of_the_same_files_are_compared() -> None:
 def test_test_sets_without_anything_in_common_are_refused() -> None:
     with pytest.raises(BenchError, match="without a common image of the same HR and LR files"):
         compare(result(), result(manifest=manifest("x", "y"), values="xy"), [])
-    with pytest.raises(BenchError, match="is missing to look for images in common"):
+    with pytest.raises(BenchError, match="is missing, so common images cannot be found"):
         compare(result(), result(manifest=None), [])
-    with pytest.raises(BenchError, match="have no picture of the same image"):
+    with pytest.raises(BenchError, match="have no image in common"):
         compare(result(values="a"), result(values="b"), [])
 
 

@@ -74,7 +74,7 @@ class _Helper:
 
     def _gone(self) -> BenchError:
         return BenchError(
-            f"The process for {self.device} was killed, perhaps because memory ran out: "
+            f"The process for {self.device} was killed, perhaps out of memory: "
             "run the same command again to continue."
         )
 

@@ -75,7 +75,9 @@ def _of_results(trial: _Trial) -> list[str]:
     if not torch.equal(given, to_model(lr)):
         broken.append("It changes its input.")
     if not torch.equal(first, trial.restore(to_model(lr), names, seed=1)):
-        broken.append("The same call has another result: it draws from more than problem.noise.")
+        broken.append(
+            "Repeating a call changes the result: it uses randomness besides problem.noise."
+        )
     expected = to_pixels(first)
     turned = to_pixels(trial.restore(to_model(lr[::-1]), names[::-1]))[::-1]
     if not _alike(expected, turned):
@@ -85,7 +87,7 @@ def _of_results(trial: _Trial) -> list[str]:
         for picture, name in zip(lr, names, strict=True)
     ]
     if not _alike(expected, alone):
-        broken.append("An image's result depends on the others of its batch.")
+        broken.append("An image's result depends on the other images in its batch.")
     return broken
 
 
@@ -131,7 +133,7 @@ def _of_tensor(restored: Any, shape: tuple[int, ...]) -> list[str]:
         return ["It returns values that are not finite."]
     low, high = float(restored.min()), float(restored.max())
     if max(-low, high) > OVERSHOOT or low >= 0:
-        return [f"Its values reach from {low:.3g} to {high:.3g}, where [-1, 1] is expected."]
+        return [f"Its values reach from {low:.3g} to {high:.3g}, but [-1, 1] is expected."]
     return []
 
 

@@ -112,11 +112,13 @@ class Installation:
         say(f"Environment: {interpreter}")
         venv = [interpreter, "-m", "venv", "--clear"]
         pip = [] if environment.install else ["--without-pip"]
-        self._step("The environment can't be made.", [*venv, *pip, str(self.python.parents[1])])
+        self._step(
+            "The environment could not be created.", [*venv, *pip, str(self.python.parents[1])]
+        )
         for arguments in environment.install:
             say(f"Installing {' '.join(arguments)}")
             self._step(
-                f"{' '.join(arguments)} can't be installed. Is there a network?",
+                f"{' '.join(arguments)} could not be installed: check the network connection.",
                 [str(self.python), "-m", "pip", "install", "--no-input", *arguments],
             )
         write_json(self._record, {"wanted": self._wanted, "commit": commit})
@@ -125,8 +127,8 @@ class Installation:
         """Check out the commit and return it; untracked files stay."""
         description = self.program.description
         self.repository.mkdir(exist_ok=True)
-        trouble = f"{description.repository} can't be fetched. Is there a network?"
-        self._step("A repository can't be made.", ["git", "init", "--quiet"])
+        trouble = f"{description.repository} could not be fetched: check the network connection."
+        self._step("The repository could not be created.", ["git", "init", "--quiet"])
         fetch = ["git", "fetch", "--depth", "1", description.repository]
         self._step(trouble, [*fetch, description.commit or "HEAD"])
         self._step(trouble, ["git", "checkout", "--quiet", "--force", "FETCH_HEAD"])

@@ -133,4 +133,4 @@ def _tail(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_SHOWN:]
     if not lines:
         return ", and printed nothing."
-    return ". The end of what it printed:\n" + "\n".join(f"    {line[:300]}" for line in lines)
+    return ". The end of its output:\n" + "\n".join(f"    {line[:300]}" for line in lines)

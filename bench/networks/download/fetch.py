@@ -126,7 +126,7 @@ def _from(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadL
             partial.finish()
             return digest
         partial.discard()
-        reason = f"what it gives has the sha256 {digest}, not {wanted.sha256}: refused."
+        reason = f"the file has sha256 {digest}, not {wanted.sha256}: refused."
         if not resumed:
             raise UnusableSource(reason)
     raise UnusableSource(f"{reason} Gave up after {limits.tries} tries.")

@@ -59,7 +59,7 @@ def _embedded_differences() -> Iterator[str]:
         if name not in there:
             yield f"{checkpoints() / name} is missing: install bench again."
         elif name not in known:
-            yield f"{there[name]} is not among the checkpoints that ship: remove it."
+            yield f"{there[name]} is not an embedded checkpoint: remove it."
         elif (digest := sha256_file(there[name])) != known[name]:
             yield f"{there[name]} has the sha256 {digest}, not {known[name]}: install bench again."
 
@@ -70,9 +70,7 @@ def _public_differences() -> Iterator[str]:
             continue
         digest, wanted = sha256_file(path), expected(record)
         if wanted is None:
-            yield (
-                f"{path} came without a record of its hash: remove it and run `{remedy(record)}`."
-            )
+            yield (f"{path} has no recorded hash: remove it and run `{remedy(record)}`.")
         elif digest != wanted:
             yield (
                 f"{path} has the sha256 {digest}, not {wanted}: remove it and run "

@@ -42,7 +42,7 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
         ways_out = []
         if wanted != record.sha256 and str(wanted) in str(error):
             ways_out.append(
-                "Its hash is that of the first download; to trust another file, remove "
+                "Its hash was recorded at the first download; to accept another file, remove "
                 f"{first_use(record)}."
             )
         if record.by_hand:

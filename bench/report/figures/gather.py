@@ -67,7 +67,7 @@ def between(
             absent.setdefault(_reason(result, lacking), []).append(result.label)
         else:
             placed.append((result, Point(result.label, result.values[x], result.values[y])))
-    return placed, [f"Left out: {'; '.join(of)}. {reason}" for reason, of in absent.items()]
+    return placed, [f"Skipped: {'; '.join(of)}. {reason}" for reason, of in absent.items()]
 
 
 def _reason(result: Result, lacking: Sequence[str]) -> str:
@@ -77,7 +77,7 @@ def _reason(result: Result, lacking: Sequence[str]) -> str:
     if reason != NOT_MEASURED or lacking[0] in costs:
         return reason
     options = " ".join(f"--metric {name}" for name in lacking if name not in costs)
-    return f"{reason} `bench evaluate {options}` does that."
+    return f"{reason} Run `bench evaluate {options}`."
 
 
 def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:

@@ -12,7 +12,7 @@ from bench.report.verdict import Departure
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
 
-UNKNOWN = Departure("Under which conditions it was measured is not known here.")
+UNKNOWN = Departure("The conditions of the published measurement are unknown.")
 
 
 def with_published(

@@ -30,8 +30,8 @@ COSTS = (
 EXACT = "infinite, since the result equals its reference,"
 """Reason why an image is excluded from mean PSNR."""
 
-INCOMPLETE = "It is of the whole test set, which is not complete: `bench run` goes on."
-ONE_REPETITION = "It compares repetitions, and there is one: `bench run --repeat 2` makes another."
+INCOMPLETE = "It needs the whole test set, which is incomplete: run `bench run`."
+ONE_REPETITION = "It compares repetitions, but there is one: run `bench run --repeat 2`."
 
 
 def impossible(metric: Measure, testset: TestSet) -> str | None:
@@ -243,7 +243,7 @@ def _mean(metric: Measure, result: _Results) -> float | str:
     values = found["value"].dropna()
     if values.empty:
         notes = [note for note in found["note"] if note]
-        return notes[0] if notes else f"Its part {metric.title} is not computed: `bench evaluate`."
+        return notes[0] if notes else f"Its part {metric.title} is missing: run `bench evaluate`."
     return float(values.mean())
 
 

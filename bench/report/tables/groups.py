@@ -15,7 +15,7 @@ FIELDS = ("image", "group")
 Groups = Mapping[str, tuple[str, ...]]
 """Name of a group -> image ids, in the file's order."""
 
-_SET = "It is of the whole test set, which has no value per group."
+_SET = "It is computed over the whole test set, not per group."
 _GAP = (
     "Gap: the largest difference between the means of two groups. It is above 0 by chance too: see "
     "its interval (--intervals), which takes the two groups' images for independent."

@@ -147,7 +147,7 @@ def _with_commands(row: Row, metrics: Sequence[Measure], testset: TestSet, proto
         return row
     options = "".join(f" --metric {name}" for name in lacking)
     command = f"bench evaluate --testset {testset.name} --protocol {protocol}{options}"
-    reason = f"It was not measured: `{command}`."
+    reason = f"Not measured: run `{command}`."
     return replace(row, missing={**row.missing, **dict.fromkeys(lacking, reason)})
 
 

@@ -21,7 +21,7 @@ from bench.report.statistics import (
 from bench.report.verdict import Departure, Verdict, judge
 
 NOT_MEASURED = "It was not measured."
-NOTHING_IN_COMMON = "No image has a value for every method, so there is nothing to compare on."
+NOTHING_IN_COMMON = "No image has a value for every method."
 
 
 @dataclass(frozen=True)
