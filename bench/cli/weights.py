@@ -152,8 +152,8 @@ def _tell_first_use(record: PublicCheckpoint) -> None:
 
     if record.sha256 is None:
         say(
-            f"No published hash exists for {record.file}: it is trusted as it came. From now on "
-            f"it must have the sha256 {expected(record)}."
+            f"No published hash exists for {record.file}; this one was accepted. From now on "
+            f"its sha256 must be {expected(record)}."
         )
 
 

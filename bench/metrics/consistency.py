@@ -37,7 +37,7 @@ class LrConsistency(Metric):
     def unavailable(self) -> str | None:
         if self.degradation != "bicubic":
             return (
-                f"The degradation {self.degradation!r} can't be repeated on results: "
+                f"Degradation {self.degradation!r} cannot be applied to results: "
                 "prepare a test set with `--degradation bicubic`."
             )
         return None

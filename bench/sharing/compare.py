@@ -327,8 +327,8 @@ def _notes(
             )
         if made.left_out:
             notes.append(
-                f"{made.column.title}: {made.left_out} images with an infinite value are left out "
-                "of means and tests."
+                f"{made.column.title}: {made.left_out} images with an infinite value are excluded "
+                "from means and tests."
             )
     if not measurements:
         notes.append("No metric has values for both: run `bench evaluate`.")

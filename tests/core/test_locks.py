@@ -135,8 +135,7 @@ def test_a_disk_without_locks_is_told_of_and_used(
     with locked(tmp_path, said.append):
         write_bytes(tmp_path / "file", b"new")
     assert said == [
-        f"{tmp_path} can't be locked (Bad file descriptor): make sure that no other process works "
-        "in it."
+        f"{tmp_path} cannot be locked (Bad file descriptor): do not run another process in it."
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -66,7 +66,7 @@ def test_what_has_no_published_hash_is_held_to_its_first_use(
     coming += [b"first", b"second", b"second"]
     digest = hashlib.sha256(b"first").hexdigest()
     out = good("weights", "get", "net").out
-    assert "No published hash exists for net.pth: it is trusted as it came." in out
+    assert "No published hash exists for net.pth; this one was accepted." in out
     assert digest in out
     assert (cache / "net.pth.sha256").read_text() == f"{digest}  net.pth\n"
     (cache / "net.pth").unlink()

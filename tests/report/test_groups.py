@@ -95,5 +95,5 @@ def test_the_command_prints_every_group(tmp_path: Path, monkeypatch: pytest.Monk
     out = good("report", "--groups", "groups.csv").out
     assert "sample, 64 px, even, " in out
     assert "gap between even, odd" in out
-    assert "It is above 0 by chance too" in " ".join(out.split())
+    assert "It is above 0 by chance, too" in " ".join(out.split())
     assert "--groups out" in command("report", "--table", "1", "--groups", "groups.csv").err

@@ -170,7 +170,7 @@ def test_published_values_stand_beside_ours_when_asked() -> None:
     assert header == ["Method", "PSNR (dB) ↑", "LPIPS ↓", "published", "FID ↓"]
     assert (bicubic[3], dpi[3]) == ("", f"0.1927 ({MINUS}0.0427, match)")
     assert "Published: DPI (AAAI-25), Table 1." in text
-    assert "A match is within the rounding" in text
+    assert "Match: within the rounding" in text
     assert "0.1927" not in terminal_text(TABLE)
     assert "Published" not in terminal_text(TABLE)
     assert markdown_rows(to_markdown(TABLE, beside=True))[3][3] == f"0.1927 ({MINUS}0.0427, match)"

@@ -136,9 +136,7 @@ def test_a_partly_done_method_narrows_the_others_to_its_images() -> None:
         Cell(32.0, 1, Mark.BEST),
     ]
     notes = lay_out(table(easy, full)).notes
-    assert notes == (
-        "PSNR: means over 1 of the 3 images, the ones that all methods with a value share.",
-    )
+    assert notes == ("PSNR: means over the 1 of 3 images for which all methods have a value.",)
     assert lay_out(table(easy, full)).labels == ("EASY (1/3)", "FULL")
 
 

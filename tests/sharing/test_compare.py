@@ -155,7 +155,7 @@ def test_infinite_values_are_counted_and_in_no_mean() -> None:
     psnr = comparison.measurements[0]
     assert (psnr.one, psnr.other, psnr.left_out) == (21, 22, 2)
     assert (psnr.better, psnr.worse, psnr.equal) == (2, 1, 1)
-    assert "2 images with an infinite value are left out" in " ".join(comparison.notes)
+    assert "2 images with an infinite value are excluded" in " ".join(comparison.notes)
     (whole,) = json.loads(comparisons_to_json([comparison], []))["comparisons"]
     assert whole["metrics"][0]["images"]["id-c"] == ["Infinity", 30]
 

@@ -24,8 +24,7 @@ from bench.engine.provenance import provenance
 from bench.methods import look_in, method_folders
 
 ENDED_WORKERS = (
-    "the workers that tried it were ended, perhaps out of memory; "
-    "their log is with Ray, on the machines that they ran on"
+    "the workers that tried it died, perhaps out of memory; see Ray's logs on their machines"
 )
 
 

@@ -159,8 +159,8 @@ def _partial_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str
         if column.per == "image" and count not in (0, table.images):
             titles.setdefault(count, []).append(column.title)
     return [
-        f"{', '.join(names)}: means over {count} of the {table.images} images, the ones that all"
-        " methods with a value share."
+        f"{', '.join(names)}: means over the {count} of {table.images} images for which all methods"
+        " have a value."
         for count, names in titles.items()
     ]
 
@@ -212,8 +212,8 @@ def _published_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[s
     notes = [f"Published: {'; '.join(sources)}."] if sources else []
     if known & {Verdict.MATCH, Verdict.NEAR, Verdict.OFF}:
         notes.append(
-            "A match is within the rounding of the printed number and our 95 % interval, near"
-            " within twice of that."
+            "Match: within the rounding of the published number plus our 95 % interval. Near:"
+            " within twice that."
         )
     for comparable, heading in ((False, "Not comparable (n.c.)"), (True, "Note")):
         sentences = [
