@@ -68,10 +68,7 @@ def hold(handle: int, path: Path, say: Say) -> None:
         say(f"{who} is working in {path}: waiting for it to finish.")
         fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError as error:
-        say(
-            f"{path} can't be locked ({error.strerror}): make sure that no other process works in "
-            "it."
-        )
+        say(f"{path} cannot be locked ({error.strerror}): run no other process there.")
 
 
 def _holder(handle: int) -> int | None:

@@ -135,7 +135,7 @@ def test_a_disk_without_locks_is_told_of_and_used(
     with locked(tmp_path, said.append):
         write_bytes(tmp_path / "file", b"new")
     assert said == [
-        f"{tmp_path} cannot be locked (Bad file descriptor): do not run another process in it."
+        f"{tmp_path} cannot be locked (Bad file descriptor): run no other process there."
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

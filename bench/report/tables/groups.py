@@ -17,8 +17,8 @@ Groups = Mapping[str, tuple[str, ...]]
 
 _SET = "It is computed over the whole test set, not per group."
 _GAP = (
-    "Gap: the largest difference between the means of two groups. It is above 0 by chance, too: see "
-    "its interval (--intervals), which assumes that the groups' images are independent."
+    "Gap: the largest difference between the means of two groups. It is above 0 by chance, too: "
+    "see its interval (--intervals), which assumes that the groups' images are independent."
 )
 
 
