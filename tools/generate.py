@@ -20,8 +20,8 @@ WIDTH = 80
 HEAD = """\
 # Commands
 
-What `--help` says of every command. Written by `python -m tools.generate`; a test compares it with
-the code, so change the code and run that.
+The output of `--help` of every command, written by `python -m tools.generate`. A test compares it
+with the code: change the code and run that command.
 """
 
 

@@ -58,7 +58,10 @@ def prepare(
     place: PlaceOption = None,
     workers: WorkersOption = None,
 ) -> None:
-    """Build test sets: HR and LR images with a manifest of their hashes."""
+    """Build test sets of HR and LR images.
+
+    A manifest records how each was made, with the hash of every file.
+    """
     from bench.api.testsets import prepare_scales
     from bench.testsets.recipe import find_recipe, selection_notes, small_input_notes
 
@@ -96,7 +99,7 @@ def prepare(
 
 
 def datasets(context: typer.Context) -> None:
-    """List dataset recipes, their availability, and the prepared test sets."""
+    """List dataset recipes and prepared test sets."""
     if context.invoked_subcommand is not None:
         return
     from bench.api.testsets import prepared_testsets
@@ -132,7 +135,7 @@ def datasets_add(
 def verify(
     target: Annotated[str, typer.Argument(help="Test set, results folder or archive.")],
 ) -> None:
-    """Verify the hashes of a test set, an archive, or results and their inputs.
+    """Verify the hashes of a test set, an archive or results.
 
     For results, trace each run to its test set, weights and code.
     """
@@ -178,7 +181,10 @@ def sheet(
     testset_name: TestsetOption = None,
     faces: Annotated[int, typer.Option(help="Number of faces.", min=1)] = 24,
 ) -> None:
-    """Save a contact sheet of a test set: LR beside HR, four faces per row."""
+    """Save a contact sheet of a test set.
+
+    It shows LR beside HR, four faces per row.
+    """
     from bench.core.files import write_bytes
     from bench.images import encode_png
     from bench.report.tables import collect

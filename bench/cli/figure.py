@@ -59,7 +59,10 @@ def grid(
     ] = "different",
     width: WidthOption = None,
 ) -> None:
-    """Draw a grid of faces: input, methods and original, with an enlarged region."""
+    """Draw a grid of faces with an enlarged region.
+
+    Columns are the input, the methods and the original.
+    """
     from bench.report.figures.gather import first_repetitions
     from bench.report.figures.pictures import picture_grid
     from bench.report.tables.collect import picture_columns
@@ -82,7 +85,7 @@ def pareto(
     protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
-    """Draw quality against seconds per image, and the methods that no other one beats in both."""
+    """Draw quality against cost, with the Pareto front."""
     from bench.report.figures.gather import between
     from bench.report.figures.points import pareto
 
@@ -104,7 +107,10 @@ def scatter(
     protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
-    """Draw a per-image scatter plot of two methods and count the wins of each."""
+    """Draw two methods against each other, image by image.
+
+    The figure counts on how many images each is better.
+    """
     from bench.report.figures.gather import pairs_of
     from bench.report.figures.points import scatter
 
@@ -130,7 +136,10 @@ def tradeoff(
     protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
-    """Draw the trade-off of a sweep: consistency against diversity, with one example face."""
+    """Draw two metrics of a sweep against each other.
+
+    Below the curves, one face is shown for each value.
+    """
     from bench.report.figures.gather import between, swept_run
     from bench.report.figures.tradeoff import tradeoff
 
@@ -162,7 +171,7 @@ def conditions(
     corrector: CorrectorOption = None,
     width: WidthOption = None,
 ) -> None:
-    """Run DPI and draw its condition at several timesteps, with the result."""
+    """Run DPI and draw its condition at several timesteps."""
     from bench.engine.dpi_trace import trace_conditions
     from bench.report.figures.pictures import picture_grid
 

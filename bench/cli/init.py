@@ -27,7 +27,10 @@ def init(
         bool, typer.Option("--blind", help="Real-world images at 256 px, as in Table 2.")
     ] = False,
 ) -> None:
-    """Create a workspace: a commented bench.toml and folders for your methods and datasets."""
+    """Create a workspace with a commented bench.toml.
+
+    It also gets folders for your own methods and datasets.
+    """
     from bench.core.presets import init_workspace
 
     flags: dict[Preset, bool] = {"embedded": embedded, "paper": paper, "blind": blind}

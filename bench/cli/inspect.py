@@ -12,7 +12,10 @@ from bench.core.errors import BenchError
 
 
 def doctor() -> None:
-    """Check packages, weights and datasets, and print the command that gets what is missing."""
+    """Check the installation: packages, weights and datasets.
+
+    Each missing item is printed with the command that gets it.
+    """
     from importlib.metadata import PackageNotFoundError, version
 
     from bench import metrics

@@ -29,7 +29,10 @@ def methods(
     testset_name: TestsetOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List methods with type, requirements, licence, paper and availability."""
+    """List methods and whether they can run.
+
+    Columns are type, requirements, licence, paper and availability.
+    """
     from bench.engine.availability import all_methods
 
     here = workspace()
@@ -130,9 +133,9 @@ def oracle(
         bool, typer.Option("--check", help="Exit with 1 unless the method samples the posterior.")
     ] = False,
 ) -> None:
-    """Calibrate a sampler on Gaussian images, whose posterior is known exactly.
+    """Calibrate a sampler on an exactly known posterior.
 
-    Print five ratios to an exact posterior sampler: the posterior mean's slope, variance, coverage
+    Restore Gaussian images and print five ratios to an exact posterior sampler: the posterior mean's slope, variance, coverage
     of 90% intervals, error of one sample, and measurement consistency. All are 1 for an exact
     sampler; methods that do not target the posterior deviate.
     """
@@ -188,7 +191,7 @@ def import_results(
 def external_setup(
     name: Annotated[str, typer.Argument(help="Method described by a .toml file in baselines/.")],
 ) -> None:
-    """Clone a program at its pinned commit and install it into its own environment."""
+    """Install a program at its commit into its own environment."""
     from bench.methods import find_program
     from bench.methods.external.installation import Installation
 

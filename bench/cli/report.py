@@ -80,7 +80,10 @@ def report(
         ),
     ] = False,
 ) -> None:
-    """Print the results of a test set as a table with best, second best and ties marked."""
+    """Print the results of a test set as a table.
+
+    Best, second best and ties are marked; a missing value is a dash with its reason.
+    """
     here = workspace()
     names = named_metrics(names, preset)
     flags = dict(zip(get_args(Format), (latex, csv, markdown, json), strict=True))

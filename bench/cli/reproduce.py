@@ -47,7 +47,9 @@ def reproduce(
     ] = None,
     changes: ChangesOption = None,
 ) -> None:
-    """Reproduce a table or figure of a paper: weights, training, test sets, runs, metrics, table.
+    """Reproduce a table or figure of a paper.
+
+    The steps are weights, training, test sets, runs, metrics and the table.
 
     Finished steps are kept, so the same command resumes. Steps that need you, such as accepting a
     licence, are listed, and methods that depend on them are skipped until then.

@@ -27,9 +27,9 @@ def export(
         bool, typer.Option("--pictures", help="Include the restored images.")
     ] = False,
 ) -> None:
-    """Pack results into one archive: table, scores, provenance and hashes.
+    """Pack results into one archive.
 
-    The images of the test set are not included.
+    It holds the table, scores, provenance and hashes, but not the images of the test set.
     """
     from bench.report import to_csv, to_json, to_markdown
     from bench.report.tables.runs import find_runs
