@@ -102,7 +102,7 @@ def image_bytes(path: Path) -> bytes:
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise Refused(f"{path} is which is too large for an image: remove it.")
+            raise Refused(f"{path} is too large for an image: remove it.")
         return path.read_bytes()
     except OSError as error:
         raise BenchError(f"{path} can't be read: {error.strerror}.") from None

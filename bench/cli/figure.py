@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -82,20 +82,30 @@ def pareto(
     methods: MethodsArgument = None,
     testset_name: TestsetOption = None,
     metric: Annotated[str, typer.Option(help="Quality metric.")] = "lpips-alex",
+    cost: Annotated[
+        Literal["seconds", "nfe"], typer.Option(help="Cost on the x axis: seconds or nfe.")
+    ] = "seconds",
+    join: Annotated[
+        bool, typer.Option("--join", help="Join the runs of each method, such as a sweep's.")
+    ] = False,
     protocol: ShownOption = "strict",
     width: WidthOption = None,
 ) -> None:
     """Draw quality against cost, with the Pareto front."""
-    from bench.report.figures.gather import between
-    from bench.report.figures.points import pareto
+    from bench.report.figures.gather import between, by_method
+    from bench.report.figures.points import curves, pareto
 
     here = _ready(out)
     testset = open_testset_named(here, testset_name)
     results, columns = _results(here, testset, methods or (), [metric], protocol)
-    placed, absent = between(results, "seconds", metric)
+    name = {"seconds": "seconds", "nfe": "evaluations"}[cost]
+    placed, absent = between(results, name, metric, positive=True)
     _tell(absent)
-    points = [point for _, point in placed]
-    _save(out, lambda: pareto(points, columns[metric], width))
+    quality, paid = columns[metric], columns[name]
+    if join:
+        _save(out, lambda: curves(by_method(placed), quality, paid, width))
+    else:
+        _save(out, lambda: pareto([point for _, point in placed], quality, paid, width))
 
 
 def scatter(

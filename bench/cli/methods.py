@@ -184,7 +184,7 @@ def import_results(
     done = import_pictures(name, title or name, folder, testset, here.results, how)
     there = len(done.run.records())
     what = f"{done.restored} images imported" if done.restored else "was imported already"
-    say(f"{name}: {what}, {there} of {len(testset.entries)} images, in {done.run.folder}")
+    say(f"{name}: {what}, {there} of {len(testset.entries)} present, in {done.run.folder}")
     say("`bench evaluate` scores them, `bench report` prints the table.")
 
 

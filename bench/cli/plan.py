@@ -42,7 +42,7 @@ def plan(
 ) -> None:
     """Estimate the cost of `bench run`: NFE, time and disk space. Finished work costs nothing.
 
-    NFE is exact. Times are extrapolated from a few network calls on this machine and exclude
+    NFE is exact. Times are extrapolated from a few evaluations on this machine and exclude
     scoring and compilation. With several GPUs, the time is that of one.
     """
     from bench.engine.forecast import forecast_suite

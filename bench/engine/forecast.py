@@ -28,7 +28,7 @@ from bench.methods import Method, Problem
 from bench.testsets.manifest import TestSet
 
 COMPUTED = 5
-"""Network calls per batch size that a rehearsal computes."""
+"""Evaluations per batch size that a rehearsal computes."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Rehearsal:
 
 
 class _Clock:
-    """Start times of network calls, and which of them were computed."""
+    """Start times of evaluations, and which of them were computed."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device

@@ -87,8 +87,8 @@ def _words(comparison: Comparison) -> _Words:
         f"{letter}: {result.title}, {result.name} of {result.place}" for letter, result in named
     ]
     sides.append(
-        f"{comparison.one.testset}, N = {images}; {comparison.identical} of {images} pictures are "
-        "the same, byte for byte."
+        f"{comparison.one.testset}, N = {images}; {comparison.identical} of {images} images are "
+        "byte-identical."
     )
     facts = comparison.differences
     differences = [

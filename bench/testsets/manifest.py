@@ -213,7 +213,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
 def _parsed(values: Any, where: str) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise BenchError(f"{where} is not a manifest of format {FORMAT}: prepare the set again.")
+        raise BenchError(f"{where} is not a manifest of format {FORMAT}: prepare the test set again.")
     values.pop(SEAL, None)
     manifest = read_back(Manifest, values, where)
     plan = manifest.plan
@@ -244,7 +244,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     ids = [entry.id for entry in manifest.images]
     if not ids or len(set(ids)) < len(ids):
         what = "an image twice" if ids else "no image"
-        raise BenchError(f"{file} has {what}: prepare the set again.")
+        raise BenchError(f"{file} has {what}: prepare the test set again.")
 
 
 def _resolve(place: Path, parents: dict[Path, Path]) -> Path:

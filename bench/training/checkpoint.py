@@ -89,7 +89,7 @@ class TrainingCheckpoint:
         if free < needed:
             raise BenchError(
                 f"{self.path.parent} has {free / 2**20:.0f} MiB free, but the training's state "
-                f"needs {needed / 2**20:.0f}: make room, or give another --out."
+                f"needs {needed / 2**20:.0f}: free some space, or give another --out."
             )
 
 

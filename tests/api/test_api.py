@@ -133,5 +133,5 @@ def test_a_wrong_image_is_refused(image: Any, said: str) -> None:
 def test_a_metric_with_a_reference_wants_one() -> None:
     with pytest.raises(WrongUsage, match="PSNR compares with a reference"):
         bench.metric("psnr")(FACE)
-    with pytest.raises(BenchError, match="FID has no value for two"):
+    with pytest.raises(BenchError, match="FID has no value for a single pair"):
         bench.metric("fid")

@@ -53,7 +53,7 @@ def flipped(data: bytes) -> bytes:
 
 
 TRUST = "do not use this archive"
-CHANGED = ("1 files of odd.tar are not as they were written",)
+CHANGED = ("1 files of odd.tar have changed or are missing",)
 HASH = "0" * 64
 
 REFUSED = {
@@ -65,13 +65,13 @@ REFUSED = {
     "half an archive": refused(exported(half), *CHANGED),
     "an archive with something behind it": refused(exported(lambda data: data + b"x"), *CHANGED),
     "an archive with changed scores": refused(exported(flipped), *CHANGED),
-    "an archive of another version": refused(listing(format=2), "of another version of bench"),
+    "an archive of another version": refused(listing(format=2), "by another version of bench"),
     "an archive that leads out": refused(listing(Member("../x", 1, HASH)), "points outside", TRUST),
     "an archive from the root": refused(listing(Member("/x", 1, HASH)), "points outside", TRUST),
     "an archive with a name twice": refused(
         listing(Member("x", 1, HASH), Member("x", 1, HASH)), "names x twice", TRUST
     ),
-    "an archive of terabytes": refused(listing(Member("x", 2**50, HASH)), "which can't be"),
+    "an archive of terabytes": refused(listing(Member("x", 2**50, HASH)), "which is impossible"),
     "compare: half an archive": refused(
         exported(half), "has changed since it was packed", command=f"compare {ARCHIVE} bicubic"
     ),

@@ -51,10 +51,12 @@ REFUSED = {
     "a negative scale": typed(f"{NEW} --scale -4", "Scale -4", *UNDIVIDED),
     "a scale that leaves nothing": typed(f"{NEW} --scale 32", "Scale 32", *UNDIVIDED),
     "a scale for what has none": typed(
-        f"{NEW} --degradation blind --scale 4", "--scale is for bicubic alone"
+        f"{NEW} --degradation blind --scale 4", "--scale applies to bicubic only"
     ),
     "no size": typed(f"{NEW} --size 0", "0 px"),
-    "a size beyond any photograph": failed(f"{NEW} --size 1000000000", "MiB are free", "make room"),
+    "a size beyond any photograph": failed(
+        f"{NEW} --size 1000000000", "MiB are free", "free some space"
+    ),
     "no images": typed(f"{NEW} --count 0", "--count is 0", "at least 1"),
     "a negative count": typed(f"{NEW} --count -5", "--count is -5", "at least 1"),
     "an unknown degradation": typed(
@@ -117,12 +119,12 @@ REFUSED = {
     "datasets add: a name that is taken": typed("datasets add celeba photos", "choose another"),
     "datasets add: no folder": failed("datasets add odd nothing", "nothing does not exist"),
     "weights get: an unknown name": typed("weights get prior-265", "did you mean 'prior-256' or"),
-    "weights get: a way out": typed("weights get ../x", "no public weights '../x'"),
+    "weights get: a way out": typed("weights get ../x", "Unknown weights '../x'"),
     "weights add: no file": failed("weights add prior-256 x.pt", "There is no file x.pt"),
-    "external setup: no program": typed("external setup dpi", "runs no program of others"),
+    "external setup: no program": typed("external setup dpi", "is not an external program"),
     "compare: no such run": failed("compare bicubic dppi", "no results of dppi", "`bench run`"),
     "compare: an archive that is not there": typed("compare bicubic x.tar", "x.tar"),
-    "export: no archive's name": typed("export --out photos", "call it photos.tar"),
+    "export: no archive's name": typed("export --out photos", "use photos.tar"),
     "export: what did not run": failed("export ddnm --out x.tar", "no results of ddnm"),
     "figure: another format": typed("figure grid --out x.docx", "x.docx", ".pdf"),
     "figure: no such face": typed(

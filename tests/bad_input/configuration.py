@@ -112,7 +112,7 @@ REFUSED = {
         '[[weights]]\nsource = "x"\nfiles = ["../../w.pt"]', *BELOW
     ),
     "a program's commit that is an option": program(
-        'commit = "--upload-pack=x"', "names '--upload-pack=x'", "no repository or commit"
+        'commit = "--upload-pack=x"', "names '--upload-pack=x'", "not a repository or commit"
     ),
     "a program's command without a place": Refused(
         "run odd",

@@ -123,10 +123,12 @@ REFUSED = {
     "a folder of texts": Refused(f"{FROM} odd", ("odd holds no images", ".png"), named("a.txt")),
     "hidden files alone": Refused(f"{FROM} odd", ("odd holds no images",), named(".a.png")),
     "two files of one name": Refused(
-        f"{FROM} odd", ("a.jpg and a.png would share a name", "rename one"), named("a.jpg", "a.png")
+        f"{FROM} odd",
+        ("a.jpg and a.png would get the same name", "rename one"),
+        named("a.jpg", "a.png"),
     ),
     "a folder and a file that meet": Refused(
-        f"{FROM} odd", ("a/b.png and a__b.png would share", "rename"), named("a/b.png", "a__b.png")
+        f"{FROM} odd", ("a/b.png and a__b.png would get", "rename"), named("a/b.png", "a__b.png")
     ),
     "a line break in a name": Refused(
         f"{FROM} odd", ("'a\\nb.png'", "control character", "rename it"), named("a\nb.png")
@@ -148,7 +150,7 @@ REFUSED = {
         f"{FROM} odd", ("odd/b.png is a broken link", "remove it"), linked("none")
     ),
     "fewer than --count": Refused(
-        f"{PREPARE} --count 3", ("photos holds 2 images, but 3 are asked for",)
+        f"{PREPARE} --count 3", ("photos holds 2 images, but --count is 3",)
     ),
     "a zip that leads out": Refused(f"{FROM} odd.zip", ("../a.png", OUT), zipped("../a.png")),
     "a zip from the root": Refused(f"{FROM} odd.zip", ("/a.png", OUT), zipped("/a.png")),

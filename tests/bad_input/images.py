@@ -69,7 +69,7 @@ def refused(data: Callable[[], bytes], *says: str, name: str = "odd.png") -> Ref
 
 
 NO_IMAGE = ("can't be read as an image", "remove it")
-TOO_LARGE = ("has more pixels than a face image can", "remove it")
+TOO_LARGE = ("has too many pixels for a face image", "remove it")
 STILL = ("holds 3 frames or pages", "give a still image")
 DEEP = ("has more than 8 bits per channel", "convert it to 8 bits")
 SMALL = ("less than the 16 px of the test set", "remove it, or give a smaller --size")
@@ -96,7 +96,7 @@ REFUSED = {
         *NO_IMAGE,
     ),
     "a file of 256 MiB": Refused(
-        PREPARE, ("photos/odd.png is larger than an image file can be", "remove it"), sparse
+        PREPARE, ("photos/odd.png is too large for an image", "remove it"), sparse
     ),
     "an animated GIF": refused(lambda: frames("GIF"), *STILL, name="odd.gif"),
     "an animated WebP": refused(lambda: frames("WEBP"), *STILL, name="odd.webp"),

@@ -81,7 +81,7 @@ REFUSED = {
     ),
     "run.json of another run": refused(
         described(lambda value: value["spec"].update(seed=5)),
-        "run.json is not what was run there",
+        "run.json does not match the run in its folder",
         "remove",
         command="run",
     ),
@@ -99,10 +99,10 @@ REFUSED = {
         "do not use it",
     ),
     "a record from the root": refused(
-        table(RECORDS, lambda rows: rows.assign(image="/etc/passwd")), "'/etc/passwd'", "trust"
+        table(RECORDS, lambda rows: rows.assign(image="/etc/passwd")), "'/etc/passwd'", "do not use"
     ),
     "a record with NUL": refused(
-        table(RECORDS, lambda rows: rows.assign(image="a\0b")), "'a\\x00b'", "trust"
+        table(RECORDS, lambda rows: rows.assign(image="a\0b")), "'a\\x00b'", "do not use"
     ),
     "scores that are torn": refused(written(SCORES, b"PAR1" + bytes(50)), SCORES, *AGAIN),
     "scores that are a bomb": refused(
@@ -133,7 +133,7 @@ REFUSED = {
     "verify: a picture that was replaced": refused(
         written("images/face-0.png", b"x"),
         "1 files",
-        "not as they were written",
+        "have changed or are missing",
         command="verify results",
     ),
     "verify: a picture more": refused(

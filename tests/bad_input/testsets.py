@@ -58,7 +58,7 @@ def refused(make: Arrange, *says: str, command: str = "run", code: int = 1) -> R
 
 MANIFEST = "testsets/tiny/manifest.json"
 DAMAGED = (f"{MANIFEST} is damaged",)
-AGAIN = "prepare the set again"
+AGAIN = "prepare the test set again"
 CHANGED = ("Test set tiny has changed", "prepare it again")
 TRUST = "do not use it"
 
@@ -114,7 +114,7 @@ REFUSED = {
     ),
     "verify: a picture more": refused(
         lambda home: write_bytes(home / FOLDER / "lr" / "odd.png", b""),
-        "1 files of tiny are not as they were written",
+        "1 files of tiny have changed or are missing",
         command="verify tiny",
     ),
     "no test set any more": Refused(

@@ -128,7 +128,7 @@ REFUSED = {
     "a card of no channels": safetensors(lambda: network(channels=0), "odd.safetensors"),
     "a card of negative channels": safetensors(lambda: network(channels=-32)),
     "a card of a billion channels": safetensors(
-        lambda: network(channels=2**30), "describes a network that can't be"
+        lambda: network(channels=2**30), "describes an impossible network"
     ),
     "a card of no levels": safetensors(lambda: network(channel_mult=[])),
     "a card of no heads": safetensors(lambda: network(head_channels=0)),

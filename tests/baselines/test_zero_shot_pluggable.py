@@ -272,10 +272,10 @@ def test_a_method_is_not_put_inside_of_itself() -> None:
         {"dr2": {"enhancer": "dr2"}},
         {"dr2": {"enhancer": "difface"}, "difface": {"estimator": "dr2"}},
     ):
-        with pytest.raises(WrongUsage, match=r"'dr2', inside of which \w+ itself is at work"):
+        with pytest.raises(WrongUsage, match=r"'dr2', which contains \w+ itself"):
             configure(find_method("dr2"), SCALE, SIZE, chosen)
 
 
 def test_without_its_method_inside_none_can_restore() -> None:
-    with pytest.raises(BenchError, match=r"no method inside: restore by way of `bench\.method"):
+    with pytest.raises(BenchError, match=r"No inner method is set: call `bench\.method"):
         difface.restore(problem(), difface.Settings(steps=20))

@@ -56,7 +56,7 @@ def test_prepare_builds_and_then_confirms(home: Path) -> None:
     first = good(*options).out
     folder = home / "testsets" / "celeba-16-x4"
     assert first.splitlines() == [
-        f"HR size 16 px, as {home / 'bench.toml'} says; --size sets another.",
+        f"HR size 16 px, from {home / 'bench.toml'}; override it with --size.",
         f"celeba-16-x4 is ready: 3 images, LR 4 px, HR 16 px, in {folder}",
     ]
     assert "already exists and is intact: 3 images" in good(*options).out
@@ -156,7 +156,7 @@ def test_verify_lists_every_difference(prepared: Path) -> None:
         f"{prepared / 'lr' / 'face-2.png'} has changed.",
         f"{prepared / 'lr' / 'stranger.png'} is not in the manifest.",
     ]
-    assert "error: 3 files of celeba-16-x4 are not as they were written." in outcome.err
+    assert "error: 3 files of celeba-16-x4 have changed or are missing." in outcome.err
     assert command("run").code == 1  # no results on a test set that is not what it was
 
 

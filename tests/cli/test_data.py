@@ -126,7 +126,7 @@ def test_without_a_truth_metrics_work_that_need_none(home: Path) -> None:
     assert "No PSNR: The test set has no ground truth to compare with." in told
     assert "No FID: inception-2015" in told  # compared with FFHQ, not with originals
     assert "No IS: weights-inception" in told
-    assert "No LR-PSNR: The degradation 'real' can't be repeated" in told
+    assert "No LR-PSNR: Degradation 'real' cannot be applied" in told
     (row,) = json.loads(good("report", "--json").out)["methods"]
     assert row["scores"]["faces-dlib"]["value"] == 0.0  # there are none in noise
     assert row["scores"]["psnr"]["reason"].startswith("The test set has no ground truth")
@@ -137,8 +137,11 @@ def test_without_a_truth_metrics_work_that_need_none(home: Path) -> None:
     ("options", "message"),
     [
         (("webphoto", "--degradation", "blind"), "since WebPhoto has no ground truth to degrade"),
-        (("webphoto", "--scale", 4), "--scale is for bicubic alone: real inputs have the size"),
-        (("ffhq", "--degradation", "blind", "--scale", 4), "--scale is for bicubic alone: blind"),
+        (("webphoto", "--scale", 4), "--scale applies to bicubic only: real inputs have the size"),
+        (
+            ("ffhq", "--degradation", "blind", "--scale", 4),
+            "--scale applies to bicubic only: blind",
+        ),
         (("ffhq", "--degradation", "real"), "There is no degradation 'real' here: choose bicubic"),
         (("ffhq", "--scale", 4, 5), "Scale 5 does not divide 32 px"),
     ],
@@ -164,7 +167,7 @@ def test_a_folder_of_ones_own_becomes_a_recipe(home: Path) -> None:
     changed = home / "elsewhere" / 'of "mine"' / "face-4.png"
     changed.rename(changed.with_name("another.png"))
     out = good("prepare", "my-faces", "--scale", 8).out
-    assert "Note: These are not the images of my-faces's list, by their names." in out
+    assert "Note: The image names differ from my-faces's list." in out
 
 
 @pytest.mark.parametrize(
@@ -227,7 +230,7 @@ def test_verify_reports_every_difference_of_results(home: Path) -> None:
     description = json.loads((run / "run.json").read_text())
     description["spec"]["seed"] = 99
     (run / "run.json").write_text(json.dumps(description))
-    assert "run.json does not describe the run of its identity" in command("verify", str(run)).out
+    assert "run.json does not match its identity" in command("verify", str(run)).out
     good("verify", "results/ffhq-32-x8")
 
 

@@ -15,6 +15,7 @@ from bench.images import read_image
 from bench.report.figures.gather import (
     Result,
     between,
+    by_method,
     first_repetitions,
     pairs_of,
     results_of,
@@ -74,6 +75,21 @@ def test_every_figure_is_drawn_from_the_store(home: Path) -> None:
     assert read_image(home / "wide.png").shape[1] == 1500
 
 
+def test_quality_against_nfe_joins_runs_and_skips_those_without_a_network(home: Path) -> None:
+    options = ("--metric", "psnr", "--cost", "nfe", "--join", "--out", home / "nfe.png")
+    outcome = bench("figure", "pareto", *options)
+    assert "Skipped: Bicubic" in outcome.err
+    assert "A logarithmic axis has no 0." in outcome.err
+    assert outcome.code == 1  # no method here calls a network
+    assert "No run has both a value and NFE." in outcome.err
+    testset = open_testset(home / "testsets" / "tiny-16-x4")
+    runs = find_runs(testset, home / "results", [], ())
+    results, _ = results_of(testset, runs, [], "strict")
+    placed, _ = between(results, "seconds", "seconds")
+    series = by_method(placed)
+    assert {name: len(points) for name, points in series.items()} == {"Bicubic": 1, "Shade": 6}
+
+
 def test_repetitions_are_one_result_and_its_values_their_mean(home: Path) -> None:
     from bench.metrics import find_measure
 
@@ -104,9 +120,9 @@ def test_repetitions_are_one_result_and_its_values_their_mean(home: Path) -> Non
 def test_a_result_without_a_value_is_left_out_with_the_reason(home: Path) -> None:
     outcome = bench("figure", "tradeoff", "shade", "--out", home / "x.pdf", "--x", "psnr")
     assert outcome.code == 1
-    assert "Left out: Shade (dark 0.25, level 2); Shade (dark 0.5, level 1); " in outcome.err
-    assert "It was not measured. `bench evaluate --metric diversity` does that." in outcome.err
-    assert "there is no curve" in outcome.err
+    assert "Skipped: Shade (dark 0.25, level 2); Shade (dark 0.5, level 1); " in outcome.err
+    assert "It was not measured. Run `bench evaluate --metric diversity`." in outcome.err
+    assert "run `bench sweep` first" in outcome.err
 
 
 def test_only_what_can_be_measured_is_told_to_be_measured() -> None:
@@ -117,9 +133,9 @@ def test_only_what_can_be_measured_is_told_to_be_measured() -> None:
     placed, absent = between([imported, perfect, unscored], "seconds", "psnr")
     assert placed == []
     assert absent == [
-        f"Left out: A. {NOT_MEASURED}",
-        "Left out: B. Its value is infinite.",
-        f"Left out: C. {NOT_MEASURED} `bench evaluate --metric psnr` does that.",
+        f"Skipped: A. {NOT_MEASURED}",
+        "Skipped: B. Its value is infinite.",
+        f"Skipped: C. {NOT_MEASURED} Run `bench evaluate --metric psnr`.",
     ]
 
 
@@ -132,7 +148,7 @@ def test_pairs_are_of_two_runs_and_of_images_that_both_have(home: Path) -> None:
     bicubic, shade = results
     pairs = [(bicubic.scores["psnr"][i], shade.scores["psnr"][i]) for i in ("face-0", "face-1")]
     assert pairs_of(results, columns["psnr"]) == pairs
-    with pytest.raises(BenchError, match="FID is of all images together"):
+    with pytest.raises(BenchError, match="FID is computed over the whole set"):
         pairs_of(results, Column("fid", "FID", False, 2, per="set"))
 
 
@@ -143,7 +159,7 @@ def test_pairs_are_of_two_runs_and_of_images_that_both_have(home: Path) -> None:
         (["grid", "--out", "x.pdf", "--zoom", "eyes"], "--zoom eyes is neither different, none"),
         (["grid", "--out", "x.pdf", "--zoom", "0.9,0,0.2"], "--zoom 0.9,0,0.2 is neither"),
         (["grid", "--out", "x.pdf", "--image", "face-9"], "no image 'face-9': did you mean 'face-"),
-        (["scatter", "bicubic", "shade", "--out", "x.pdf", "--metric", "psnr"], "Named are 7: bi"),
+        (["scatter", "bicubic", "shade", "--out", "x.pdf", "--metric", "psnr"], "You named 7: bi"),
         (["pareto", "--out", "x.pdf", "--metric", "prsn"], "did you mean"),
     ],
 )

@@ -50,7 +50,7 @@ def test_whether_they_run_depends_on_the_test_set(home: Path) -> None:
     assert "There is no prior for 16 px" in rows["ddnm"]["reason"]
     assert "no test set 'tiny'" in command("methods", "--testset", "tiny").err
     (home / "testsets" / ".last").write_text("removed")
-    assert "whether they run here at 64 px, x8" in good("methods").out
+    assert "Methods at 64 px, x8" in good("methods").out
 
 
 @pytest.mark.parametrize("width", [80, 60])

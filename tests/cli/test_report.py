@@ -113,7 +113,7 @@ def test_published_values_and_intervals_are_shown_when_asked() -> None:
 def test_a_table_of_the_paper_takes_no_choice_of_ones_own(options: tuple[str, ...]) -> None:
     outcome = command("report", *options, "--table", 1)
     assert outcome.code == 2
-    assert "--table has methods and metrics of its own" in outcome.err
+    assert "--table defines its own methods and metrics" in outcome.err
 
 
 def test_a_table_that_the_paper_lacks_is_wrong_usage() -> None:

@@ -107,7 +107,7 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
     [
         ("prepare celebba", 2, "There is no dataset 'celebba': did you mean 'celeba'?"),
         ("prepare ffhq", 2, "FFHQ1000 does not ship with bench: give its images with --source"),
-        ("prepare sample --scale 7", 2, "Scale 7 does not divide 256 px into an image of its own"),
+        ("prepare sample --scale 7", 2, "Scale 7 does not divide 256 px into whole pixels"),
         ("prepare sample --size 0", 2, "Scale 8 does not divide 0 px"),
         ("prepare sample --count 0", 2, "--count is 0, but must be at least 1"),
         (
@@ -139,12 +139,12 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
         (
             "weights get vggface",
             2,
-            "There are no public weights 'vggface': did you mean 'vgg-face' or",
+            "Unknown weights 'vggface': did you mean 'vgg-face' or",
         ),
         (
             "weights add prior-512 x.pt",
             2,
-            "There are no public weights 'prior-512': did you mean 'prior-256' or",
+            "Unknown weights 'prior-512': did you mean 'prior-256' or",
         ),
         ("weights add prior-256 x.pt", 1, "There is no file x.pt."),
         ("train prior --data x --out y --size 9", 2, "Size 9 does not fit the network"),

@@ -62,7 +62,7 @@ def test_a_lock_makes_others_wait_names_its_holder_and_dies_with_it(tmp_path: Pa
 
         with locked(tmp_path, say):
             assert said == [
-                f"Process {holder.pid} is at work in {tmp_path}: waiting until it is done."
+                f"Process {holder.pid} is working in {tmp_path}: waiting for it to finish."
             ]
             handle = os.open(tmp_path, os.O_RDONLY)
             with pytest.raises(BlockingIOError):
@@ -78,7 +78,7 @@ def test_who_does_not_want_to_wait_can_say_so(tmp_path: Path) -> None:
 
     with (
         elsewhere(HOLD, tmp_path),
-        pytest.raises(BenchError, match="is at work in"),
+        pytest.raises(BenchError, match="is working in"),
         locked(tmp_path, refuse),
     ):
         pass
@@ -116,7 +116,7 @@ def test_where_the_kernel_does_not_tell_the_holder_is_another_process(
 
         def say(sentence: str) -> None:
             assert (
-                sentence == f"Another process is at work in {tmp_path}: waiting until it is done."
+                sentence == f"Another process is working in {tmp_path}: waiting for it to finish."
             )
             holder.kill()
 

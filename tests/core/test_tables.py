@@ -72,7 +72,7 @@ def test_rows_of_nothing_are_refused_by_what_the_footer_says() -> None:
 
 def test_pages_that_are_packed_more_tightly_than_ours_are_refused() -> None:
     data = parquet(pa.table({"image": ["x" * 10**7]}), compression="zstd", use_dictionary=False)
-    with pytest.raises(BenchError, match=r"odd is damaged \(it is compressed by ZSTD, as bench"):
+    with pytest.raises(BenchError, match=r"odd is damaged \(it uses ZSTD compression, which bench"):
         parse_table(data, "odd")
 
 

@@ -185,7 +185,7 @@ def test_workers_that_end_again_and_again_end_the_work() -> None:
     def work(item: int) -> int:
         raise Unusable("the GPU is gone")
 
-    with pytest.raises(BenchError, match=r"end as soon as they begin \(the GPU is gone\)"):
+    with pytest.raises(BenchError, match=r"die as soon as they start \(the GPU is gone\)"):
         list(crew_of(work).map(range(4)))
 
 
@@ -193,7 +193,7 @@ def test_an_item_that_may_not_be_lost_says_so() -> None:
     def work(item: int) -> int:
         raise Killed
 
-    with pytest.raises(BenchError, match="ended twice at the same work"):
+    with pytest.raises(BenchError, match="died twice on the same batch"):
         list(crew_of(work).map([1]))
 
 
@@ -272,4 +272,4 @@ def test_an_address_where_nothing_answers_is_told_at_once(address: str) -> None:
 @pytest.mark.parametrize("arguments", [["run"], ["evaluate"], ["prepare", "sample"]])
 def test_options_of_workers_need_a_cluster(arguments: list[str]) -> None:
     outcome = command(*arguments, "--workers", "2")
-    assert (outcome.code, "--workers is for a cluster" in outcome.err) == (2, True), outcome
+    assert (outcome.code, "--workers needs a cluster" in outcome.err) == (2, True), outcome

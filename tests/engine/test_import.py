@@ -40,7 +40,7 @@ def refused(*arguments: str, code: int = 1) -> str:
 def test_imported_pictures_are_a_run_like_any_other(home: Path) -> None:
     lines = good("import", "theirs", "made", "--title", "Their method").out.splitlines()
     (run,) = runs(home)
-    assert lines[0] == f"theirs: 4 images imported, 4 of 4 are there, in {run.folder}"
+    assert lines[0] == f"theirs: 4 images imported, 4 of 4 present, in {run.folder}"
     for seed in range(4):
         assert np.array_equal(read_image(run.picture(f"face-{seed}")), picture(seed))
     assert run.finished
@@ -56,7 +56,7 @@ def test_imported_pictures_are_a_run_like_any_other(home: Path) -> None:
 
 def test_the_same_files_are_the_same_run_and_others_another(home: Path) -> None:
     good("import", "theirs", "made")
-    assert "theirs: was imported already, 4 of 4 are there" in good("import", "theirs", "made").out
+    assert "theirs: was imported already, 4 of 4 present" in good("import", "theirs", "made").out
     shutil.copytree("made", "copy")
     good("import", "theirs", "copy")
     assert len(runs(home)) == 1, "the files count, not the folder"
@@ -101,7 +101,7 @@ def test_missing_ones_can_be_allowed(home: Path) -> None:
         "Nothing was imported from made. Missing: face-0. --partial imports the others."
     )
     out = good("import", "theirs", "made", "--partial").out
-    assert out.startswith("theirs: 3 images imported, 3 of 4 are there, in ")
+    assert out.startswith("theirs: 3 images imported, 3 of 4 present, in ")
     good("evaluate")
     (row,) = json.loads(good("report", "--json").out)["methods"]
     assert row["images_done"] == 3
@@ -121,7 +121,7 @@ def test_the_pattern_of_restoration_programs_is_proposed_and_works(home: Path) -
     assert said.endswith("add --pattern 'cmp/{image}_00' --ignore-extra."), said
     chosen = ("--pattern", "restored_faces/{image}_00")
     assert "To accept that, add --ignore-extra." in refused("theirs", "out", *chosen)
-    assert "4 of 4 are there" in good("import", "theirs", "out", *chosen, "--ignore-extra").out
+    assert "4 of 4 present" in good("import", "theirs", "out", *chosen, "--ignore-extra").out
 
 
 def test_grey_and_opaque_images_become_rgb(home: Path) -> None:
@@ -172,7 +172,7 @@ def test_two_files_of_one_image_are_refused(home: Path) -> None:
     assert "Missing: face-0" in said
     (home / "made" / "face-0_00.png").write_bytes((home / "made" / "face-0.png").read_bytes())
     (home / "made" / "face-0_00.jpg").write_bytes((home / "made" / "face-0.png").read_bytes())
-    assert "would share a name" in refused("theirs", "made", "--pattern", "{image}_00")
+    assert "would get the same name" in refused("theirs", "made", "--pattern", "{image}_00")
 
 
 @pytest.mark.parametrize(

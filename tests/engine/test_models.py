@@ -161,7 +161,7 @@ def test_a_run_says_when_it_cannot_promise_the_same_bytes(monkeypatch: pytest.Mo
     cuda = torch.device("cuda")
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     order, digits = not_promised(cuda)
-    assert "add up in another order" in order
+    assert "sum in a different order" in order
     assert "TF32" in digits
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)

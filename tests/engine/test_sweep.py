@@ -115,7 +115,7 @@ def test_repetitions_are_of_every_run(home: Path) -> None:
         (["--drak", "1"], "shade has no setting 'drak': did you mean '--dark'?"),
         (["--sed", "1"], "shade has no setting 'sed': did you mean '--seed' or"),
         (["--zzz"], "it has --dark, --level, --hour"),
-        (["--dark"], "--dark needs values behind it, such as --dark 1 2."),
+        (["--dark"], "--dark needs values, such as --dark 1 2."),
         ([], "Nothing to sweep: give a setting with its values"),
         (["--level", "1.5"], "settings.shade.level is 1.5, but must be a whole number."),
         (["--hour", "dawn"], "settings.shade.hour is 'dawn': choose 'noon' or 'dusk'."),
@@ -162,7 +162,7 @@ class TestWithTheEmbeddedNetworks:
         assert [item.run.spec.settings["k"] for item in finished] == [2]
         assert finished[0].run.variants == {"w/o Stage II": ["tau"]}
         said = " ".join(capsys.readouterr().err.split())
-        assert "DPI, k 4 is left out:" in said
+        assert "Skipped DPI, k 4:" in said
         assert "was trained for k 2, but the settings have k 4" in said
         same = replace(experiment, settings={"dpi": {"steps": 1, "tau": 0}})
         (again,) = run_suite(("dpi",), same)

@@ -323,17 +323,17 @@ def test_a_broken_promise_is_said_by_the_command(home: Path) -> None:
     outcome = command("check-method", "broken")
     assert outcome.code == 1
     assert outcome.out == "It returns [1, 3, 32, 32], not a tensor of shape [3, 3, 32, 32].\n"
-    assert outcome.err == "error: broken breaks 1 of the promises of a method.\n"
+    assert outcome.err == "error: broken fails 1 conformance tests.\n"
 
 
 def test_what_cannot_be_put_to_the_test_is_an_error() -> None:
     outcome = command("check-method", "ctcnet")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == "error: ctcnet is made for x8 only, not for x4.\n"
+    assert outcome.err == "error: ctcnet supports x8 only, not x4.\n"
     outcome = command("check-method", "bicubic", "--scale", 5)
     assert outcome.err == "error: Scale 5 does not divide 32 px: choose one that does.\n"
     assert good("check-method", "bicubic", "--size", 48, "--scale", 8).out.startswith(
-        "bicubic keeps"
+        "bicubic passes"
     )
 
 

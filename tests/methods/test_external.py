@@ -125,7 +125,7 @@ def test_what_is_right_is_taken_and_the_rest_is_listed(
 
 
 def test_other_pictures_make_all_of_them_doubtful(program: Program) -> None:
-    with pytest.raises(BenchError, match=r"none is taken\. Not asked for: another\.png\."):
+    with pytest.raises(BenchError, match=r"no result was accepted\. Not asked for: another\.png\."):
         restore(program, mischief="extra")
     elsewhere = changed(program, result="{image}-large.png")
     missing = r"Missing: face-0, face-1, face-2\. Not asked for: face-0\.png, face-1\.png, face-2"
@@ -281,11 +281,11 @@ def test_larger_results_are_reduced_where_the_description_allows_it(program: Pro
     assert wrong == ""
     for image, lr in LR.items():
         assert np.array_equal(results[image], resize_bicubic(enlarged(lr, 5, 8), 16))
-    with pytest.raises(WrongUsage, match=r"makes images of 32 px, but 16 px are wanted: prepare"):
+    with pytest.raises(WrongUsage, match=r"produces 32 px images, but 16 px are needed: prepare"):
         restore(changed(large, reduced=False))
-    with pytest.raises(WrongUsage, match=r"makes images of 8 px.* of at most 8 px with --size"):
+    with pytest.raises(WrongUsage, match=r"produces 8 px images.* of at most 8 px with --size"):
         restore(changed(large, size=8))
-    with pytest.raises(WrongUsage, match=r"is made for x8 and x16 only, not for x4\."):
+    with pytest.raises(WrongUsage, match=r"supports x8 and x16 only, not x4\."):
         restore(changed(program, scales=(8, 16)))
 
 
@@ -399,7 +399,7 @@ def test_a_changed_repository_is_refused(installed: Installation) -> None:
     before = file.read_bytes()
     try:
         file.write_bytes(before + b"\n")
-        with pytest.raises(BenchError, match=r"was changed since it was set up: run `bench exter"):
+        with pytest.raises(BenchError, match=r"has changed since installation: run `bench exter"):
             restore(installed.program)
     finally:
         file.write_bytes(before)

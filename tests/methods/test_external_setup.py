@@ -78,7 +78,7 @@ def test_while_another_process_sets_it_up_it_waits(home: Path, repository: Path)
 
     with (
         locked(installation.folder, pytest.fail),
-        pytest.raises(Waits, match=f"is at work in {installation.folder}: waiting"),
+        pytest.raises(Waits, match=f"is working in {installation.folder}: waiting"),
     ):
         installation.set_up(stop)
 
@@ -153,7 +153,7 @@ def test_a_python_of_the_version_that_is_needed(
     assert find_interpreter("3.2") == str(tmp_path / "python3.2")
     for version in ("3.1", "3.3"):
         with pytest.raises(
-            BenchError, match=rf"Python {version} is needed, and no python{version}"
+            BenchError, match=rf"Python {version} is needed, but no working python{version}"
         ):
             find_interpreter(version)
 

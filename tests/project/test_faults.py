@@ -130,7 +130,7 @@ def test_on_a_full_disk_every_command_says_so_and_goes_on_when_there_is_room(dis
             with filler.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free - free)
             error = refused(name).lower()
-            assert "make room" in error, (name, free)
+            assert "free some space" in error, (name, free)
             assert "the disk is full" in error or "free" in error, (name, free)
             filler.unlink()
         goes_on(name, disk)
@@ -178,8 +178,8 @@ def flip(path: Path) -> None:
 
 SET, RESULTS = "testsets/celeba-16-x4", "results/celeba-16-x4"
 FLIPPED = {
-    "LR": (f"{SET}/lr/face-1.png", "run", "face-1.png has changed. The test set"),
-    "HR": (f"{SET}/hr/face-1.png", "evaluate", "face-1.png has changed. The test set"),
+    "LR": (f"{SET}/lr/face-1.png", "run", "face-1.png has changed. Test set"),
+    "HR": (f"{SET}/hr/face-1.png", "evaluate", "face-1.png has changed. Test set"),
     "scores": (f"{RESULTS}/bicubic-*/scores.parquet", "evaluate", "has changed since it was"),
     "records": (f"{RESULTS}/bicubic-*/records.parquet", "run", "has changed since it was"),
     "state": ("prior/prior-16.checkpoint.pt", "train", "checkpoint.pt is damaged"),

@@ -20,7 +20,7 @@ def test_what_ships_is_found_in_the_package_before_the_checkout(
 ) -> None:
     package = tmp_path / "bench"
     monkeypatch.setattr(bench.core.paths, "_PACKAGE", package)
-    with pytest.raises(BenchError, match="The folder datasets of the project is missing: install"):
+    with pytest.raises(BenchError, match="The project's folder datasets is missing: reinstall"):
         resource("datasets")
     (tmp_path / "datasets").mkdir()
     assert resource("datasets") == tmp_path / "datasets"

@@ -113,7 +113,7 @@ def test_the_second_of_two_runs_waits_and_finds_all_done(
     assert restored == Counter(list(testset.entries))  # each of them once
     assert sorted(item.restored for item in finished) == [0, 4]
     assert len(said) == 1
-    assert said[0].endswith(f"is at work in {finished[0].run.folder}: waiting until it is done.")
+    assert said[0].endswith(f"is working in {finished[0].run.folder}: waiting for it to finish.")
     assert differences_of(finished[0].run) == []
     assert "resumed" not in finished[0].run.description
 
@@ -219,7 +219,7 @@ def test_trainings_that_share_their_work_do_not_wait_for_another(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with locked(tmp_path / "log", pytest.fail):
         with (
-            pytest.raises(BenchError, match=r"is at work in .*: give another --out"),
+            pytest.raises(BenchError, match=r"is working in .*: give another --out"),
             alone(tmp_path / "log"),
         ):
             pass

@@ -356,7 +356,7 @@ def test_a_derived_column_is_a_dash_without_a_part(testset: TestSet, store: Stor
     score(run)
     (row,) = table_of(testset, [run], [SUM]).rows
     assert row.whole == {}
-    assert row.missing == {"sum": "Its part FID is not computed: `bench evaluate`."}
+    assert row.missing == {"sum": "Its part FID is missing: run `bench evaluate`."}
     lacking = replace(SUM, of=(PSNR, measure("fid", "fid 1", reason="no weights")))
     assert table_of(testset, [run], [lacking]).rows[0].missing == {"sum": "no weights"}
     incomplete = store.run("ilvr", images=3)
@@ -413,7 +413,7 @@ def test_scores_of_another_version_are_refused(testset: TestSet, store: Store) -
     run = store.run("dpi")
     run.write_scores(pd.DataFrame({"image": [], "sr_sha256": [], "identity": [], "value": []}))
     with pytest.raises(
-        BenchError, match=r"scores\.parquet lacks reference_sha256, note, as another"
+        BenchError, match=r"scores\.parquet lacks reference_sha256, note, as written by another"
     ):
         table_of(testset, [run], [PSNR])
 

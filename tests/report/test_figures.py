@@ -24,13 +24,15 @@ from bench.core.files import sha256
 from bench.images import Pixels
 from bench.report.figures import canvas
 from bench.report.figures.pictures import GAP, Part, most_different, picture_grid
-from bench.report.figures.points import Point, pareto, pareto_front, scatter
+from bench.report.figures.points import Point, curves, pareto, pareto_front, scatter
 from bench.report.figures.tradeoff import SweptRun, centre, lines, tradeoff
 from bench.report.tables.table import Column
 from tests.small import picture
 
 LPIPS = Column("lpips", "LPIPS", higher_is_better=False, digits=4)
 PSNR = Column("psnr", "PSNR", higher_is_better=True, digits=2, unit="dB")
+SECONDS = Column("seconds", "Time", higher_is_better=False, digits=2, unit="s/image")
+NFE = Column("evaluations", "NFE", higher_is_better=False, digits=0)
 POINTS = [
     Point("Bicubic", 0.002, 0.56),
     Point("A method of $5 {with} a_name that is long", 1.0, 0.1),
@@ -73,7 +75,9 @@ def drawn(name: str) -> Any:
     if name == "conditions":
         return picture_grid([("$y_{500}$", [picture()]), ("GT", [picture()])], math=True)
     if name == "pareto":
-        return pareto(POINTS, LPIPS)
+        return pareto(POINTS, LPIPS, SECONDS)
+    if name == "curves":
+        return curves({"DDNM": POINTS[:2], "DPI": POINTS[2:]}, LPIPS, NFE)
     if name == "scatter":
         return scatter([(20.0, 21.0), (22.0, 21.5), (23.0, 23.0)], ("DDNM", "DPI"), PSNR)
     return tradeoff(sweep(), PSNR, LPIPS)
@@ -84,7 +88,7 @@ def encoded(name: str, suffix: str) -> bytes:
     return canvas.encode(drawn(name), suffix)
 
 
-ALL = ("grid", "conditions", "pareto", "scatter", "tradeoff")
+ALL = ("grid", "conditions", "pareto", "curves", "scatter", "tradeoff")
 
 
 def pixels_of(figure: Any) -> Pixels:
@@ -204,7 +208,7 @@ def test_where_nothing_differs_the_middle_is_shown() -> None:
 
 def test_too_many_pictures_are_refused_with_the_width_that_they_need() -> None:
     made = [(str(i), [picture()]) for i in range(14)]
-    with pytest.raises(BenchError, match=r"14 pictures across have no room.*--width 4\.5"):
+    with pytest.raises(BenchError, match=r"14 columns do not fit.*--width 4\.5"):
         picture_grid(made)
     picture_grid(made, width=4.6)
 
@@ -219,8 +223,8 @@ def test_labels_are_broken_to_fit(label: str) -> None:
 
 
 def test_dollars_are_dollars() -> None:
-    with_dollars = pixels_of(pareto([Point("a $x$ b", 1, 1), Point("c", 2, 2)], PSNR))
-    without = pixels_of(pareto([Point("a x b", 1, 1), Point("c", 2, 2)], PSNR))
+    with_dollars = pixels_of(pareto([Point("a $x$ b", 1, 1), Point("c", 2, 2)], PSNR, SECONDS))
+    without = pixels_of(pareto([Point("a x b", 1, 1), Point("c", 2, 2)], PSNR, SECONDS))
     assert (with_dollars != without).any()
 
 
@@ -273,7 +277,7 @@ def test_a_curve_for_each_setting_through_the_middle() -> None:
 
 
 def test_labels_stand_within_the_axes_and_not_on_each_other() -> None:
-    figure = pareto([Point(f"method {i}", 2.0**i, 0.5 + i % 2) for i in range(5)], PSNR)
+    figure = pareto([Point(f"method {i}", 2.0**i, 0.5 + i % 2) for i in range(5)], PSNR, SECONDS)
     (axes,) = figure.axes
     frame = axes.get_window_extent()
     boxes = [Text.get_window_extent(text) for text in axes.texts]
@@ -307,7 +311,7 @@ def test_a_label_without_a_line_is_nearest_to_its_own_point() -> None:
 
 def test_where_labels_have_no_room_they_are_a_legend() -> None:
     crowd = [Point(f"method {i} with a long name", 1 + i / 100, 0.5) for i in range(12)]
-    plot, legend = pareto(crowd, PSNR).axes
+    plot, legend = pareto(crowd, PSNR, SECONDS).axes
     assert not plot.texts
     assert [text.get_text() for text in legend.texts] == [point.label for point in crowd]
     looks = [(line.get_color(), line.get_marker()) for line in legend.lines]
@@ -315,13 +319,28 @@ def test_where_labels_have_no_room_they_are_a_legend() -> None:
     assert len(set(looks)) == 12
 
 
+def test_a_curve_joins_the_runs_of_a_method_in_order_of_cost() -> None:
+    series = {"B": [Point("b2", 20, 0.2), Point("b1", 10, 0.3)], "A": [Point("a", 15, 0.1)]}
+    plot, legend = curves(series, LPIPS, NFE).axes
+    assert [np.asarray(line.get_xdata()).tolist() for line in plot.lines] == [[10, 20], [15]]
+    assert [np.asarray(line.get_ydata()).tolist() for line in plot.lines] == [[0.3, 0.2], [0.1]]
+    assert [text.get_text() for text in legend.texts] == ["B", "A"]
+    looks = [(line.get_color(), line.get_marker()) for line in plot.lines]
+    assert looks == [(line.get_color(), line.get_marker()) for line in legend.lines]
+    assert len(set(looks)) == 2
+    assert plot.get_xlabel() == "NFE \N{DOWNWARDS ARROW}"
+    assert plot.get_xscale() == "log"
+
+
 def test_nothing_to_draw_is_an_error() -> None:
-    with pytest.raises(BenchError, match="nothing to draw"):
-        pareto([], PSNR)
-    with pytest.raises(BenchError, match="nothing to draw"):
+    with pytest.raises(BenchError, match="No run has both a value and Time"):
+        pareto([], PSNR, SECONDS)
+    with pytest.raises(BenchError, match="No run has both a value and NFE"):
+        curves({"DDNM": []}, PSNR, NFE)
+    with pytest.raises(BenchError, match="no scored image in common"):
         scatter([(math.nan, 1.0)], ("A", "B"), PSNR)
     for runs in ([], sweep()[:1]):
-        with pytest.raises(BenchError, match="`bench sweep` makes some"):
+        with pytest.raises(BenchError, match="run `bench sweep` first"):
             tradeoff(runs, PSNR, LPIPS)
 
 

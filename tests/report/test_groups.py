@@ -34,7 +34,7 @@ def test_a_group_has_the_mean_of_its_images() -> None:
     assert old.cells[0][0].value == 21
     assert young.cells[0][0].value == 31
     assert old.cells[0][1].value is None
-    assert "no value per group" in old.cells[0][1].reason
+    assert "not per group" in old.cells[0][1].reason
 
 
 def test_the_gap_is_the_largest_difference_with_its_error() -> None:
@@ -69,7 +69,7 @@ def test_a_group_of_one_image_has_no_gap() -> None:
         ("image,group\nz,x\n", "line 2: the test set has no image 'z'"),
         ("image,group\na,x\na,y\n", "line 3: a is in a group already"),
         ("image,group\na,\n", "line 2: a has no group"),
-        ("image,group\na,x\nb,x\n", "names 1 group: two are needed"),
+        ("image,group\na,x\nb,x\n", "names 1 group: give at least two"),
         ("", "lacks the columns"),
     ],
 )
@@ -96,4 +96,4 @@ def test_the_command_prints_every_group(tmp_path: Path, monkeypatch: pytest.Monk
     assert "sample, 64 px, even, " in out
     assert "gap between even, odd" in out
     assert "It is above 0 by chance, too" in " ".join(out.split())
-    assert "--groups out" in command("report", "--table", "1", "--groups", "groups.csv").err
+    assert "--strip and --groups" in command("report", "--table", "1", "--groups", "groups.csv").err

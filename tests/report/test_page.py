@@ -253,7 +253,7 @@ def test_large_pictures_have_thumbnails(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_is_no_page_of_ours_is_not_replaced(tmp_path: Path, large: Section) -> None:
     index = tmp_path / "index.html"
     index.write_text("<h1>Mine</h1>")
-    with pytest.raises(BenchError, match=r"index\.html is there and no page of bench"):
+    with pytest.raises(BenchError, match=r"index\.html exists and is not a page of bench"):
         write_page(tmp_path, [large])
     assert in_folder(tmp_path) == {"index.html": b"<h1>Mine</h1>"}
 

@@ -96,8 +96,8 @@ def test_pictures_given_are_not_changed_and_the_result_is_repeatable() -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ([], "no pictures"),
-        ([("A", [])], "no pictures"),
+        ([], "no images"),
+        ([("A", [])], "no images"),
         ([("A", [picture(8)]), ("B", [])], "B has 0 pictures and A has 1"),
         ([("A", [np.zeros((8, 9, 3), np.uint8)])], r"\(8, 9, 3\) uint8"),
         ([("A", [np.zeros((8, 8), np.uint8)])], r"\(8, 8\) uint8"),

@@ -147,14 +147,14 @@ def test_nothing_is_noted_where_every_image_counts() -> None:
 
 def test_a_metric_lacking_the_same_images_everywhere_is_noted() -> None:
     done = Row("a", "A", {"psnr": {"1": 30.0, "2": 31.0}}, images_done=3)
-    assert "over 2 of the 3 images" in lay_out(table(done)).notes[0]
+    assert "over the 2 of 3 images" in lay_out(table(done)).notes[0]
 
 
 def test_columns_over_the_same_number_of_images_share_a_note() -> None:
     measured = Row("a", "A", {"psnr": {"1": 30.0}, "lpips": {"1": 0.1}}, images_done=1)
     made = Table("set", 8, 3, 0, (PSNR, LPIPS), (measured,), notes=("Paper protocol.",))
     first, second = lay_out(made).notes
-    assert first.startswith("PSNR, LPIPS: means over 1 of the 3 images")
+    assert first.startswith("PSNR, LPIPS: means over the 1 of 3 images")
     assert second == "Paper protocol."
 
 

@@ -140,7 +140,7 @@ def test_another_test_set_of_the_name_and_one_that_is_not_here_are_told(home: Pa
     values[SEAL] = BLANK
     manifest.write_bytes(seal((json.dumps(values) + "\n").encode()))
     outcome = command("verify", "results")
-    assert "ffhq-16-x4 is another test set than the one of results" in outcome.out
+    assert "ffhq-16-x4 is a different test set than that of results" in outcome.out
     manifest.write_bytes(before)
     manifest.rename(home / "elsewhere.json")
     out = good("verify", "results").out

@@ -183,13 +183,13 @@ def test_identical_pictures_are_counted() -> None:
     one, other = result(), result(provenance={"device": "cuda"})
     same = compare(one, other, [])
     assert same.identical == 4
-    assert "what differs changed none of them" in same.notes[0]
+    assert "byte-identical despite the differences" in same.notes[0]
     records = {**other.records, "id-a": replace(other.records["id-a"], sha256="0")}
     apart = compare(one, replace(other, records=records), [])
     assert apart.identical == 3
-    assert "same identity, but 1 pictures differ: look at what differs in code" in apart.notes[0]
+    assert "same identity, but 1 pictures differ: see the differences in code" in apart.notes[0]
     unexplained = compare(one, replace(one, records=records), [])
-    assert "nothing that was recorded says why" in unexplained.notes[0]
+    assert "the recorded facts do not explain it" in unexplained.notes[0]
 
 
 def test_of_an_unfinished_result_the_images_in_common_count() -> None:
@@ -215,7 +215,7 @@ def test_of_other_test_sets_images_of_the_same_files_are_compared() -> None:
 
 
 def test_test_sets_without_anything_in_common_are_refused() -> None:
-    with pytest.raises(BenchError, match="without a common image of the same HR and LR files"):
+    with pytest.raises(BenchError, match="without a common image"):
         compare(result(), result(manifest=manifest("x", "y"), values="xy"), [])
     with pytest.raises(BenchError, match="is missing, so common images cannot be found"):
         compare(result(), result(manifest=None), [])
@@ -264,7 +264,7 @@ def test_pairs_are_of_one_identity_or_the_only_ones_of_a_method() -> None:
     assert pairs([a5, a10], [a10, b]) == ([(a10, a10)], [a5, b])
     newer = [result("a", settings={"steps": steps}, revision=2) for steps in (10, 5)]
     assert pairs([a5, a10], newer) == ([(a5, newer[1]), (a10, newer[0])], [])
-    with pytest.raises(BenchError, match=f"name one of {b.name}, and one of {a5.name}, {a10.name}"):
+    with pytest.raises(BenchError, match=f"name one of {b.name} and one of {a5.name}, {a10.name}"):
         pairs([b], [a5, a10])
 
 

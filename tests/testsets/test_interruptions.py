@@ -28,7 +28,7 @@ def test_without_room_on_the_disk_nothing_is_begun(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=11_000))
     with pytest.raises(
-        BenchError, match=r"set needs up to 0 MiB of disk, but 0 MiB are free: make"
+        BenchError, match=r"set needs up to 0 MiB of disk, but 0 MiB are free: free"
     ):
         prepared(PLAN, source, tmp_path / "set")
     assert contents(tmp_path / "set") == {}

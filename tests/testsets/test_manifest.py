@@ -57,7 +57,7 @@ def test_a_hash_that_was_edited_is_noticed(folder: Path) -> None:
         value["images"][2]["lr_sha256"] = "0" * 64
 
     edit(folder, change)
-    with pytest.raises(BenchError, match=r"lr/face-2\.png has changed\. The test set"):
+    with pytest.raises(BenchError, match=r"lr/face-2\.png has changed\. Test set"):
         open_testset(folder)
 
 
@@ -70,7 +70,7 @@ def test_a_path_out_of_the_folder_is_refused(folder: Path, field: str, name: str
         value["images"][0][field] = name
 
     edit(folder, change)
-    reason = "whose name has a separator" if field == "id" else "which lies outside its folder"
+    reason = "whose name contains a path separator" if field == "id" else "which lies outside its folder"
     with pytest.raises(BenchError, match=f"names {name!r}, {reason}"):
         read_manifest(folder)
 
@@ -88,7 +88,7 @@ def test_a_link_out_of_the_folder_is_refused(folder: Path) -> None:
     [
         (None, r"manifest\.json is missing: it should hold a test set's manifest"),
         ("{", r"manifest\.json is damaged .* it should hold a test set's manifest"),
-        ("[]", r"manifest\.json is not a manifest of format 1: prepare the set again"),
+        ("[]", r"manifest\.json is not a manifest of format 1: prepare the test set again"),
         ('{"format": 2}', r"manifest\.json is not a manifest of format 1"),
         ('{"format": 1}', r"manifest\.json is damaged, or another version's: .* lacks 'plan'"),
     ],

@@ -101,7 +101,7 @@ def test_a_noisy_test_set_is_prepared_verified_and_run(
     assert testset.measurement(first).dtype == np.float32
     shown = np.clip(np.floor((testset.measurement(first) + 1) * 127.5 + 0.5), 0, 255)
     assert np.abs(shown - testset.lr(first)).max() <= 1
-    assert "was there already" in good(*prepare).out
+    assert "already exists" in good(*prepare).out
     assert "noise 0.05 (unit)" in good("run", "bicubic").out + good("report").out
     (run,) = list_runs(tmp_path / "results", testset.name)
     assert run.spec.testset == testset.manifest.sha256

@@ -59,7 +59,7 @@ def test_ids_tell_nested_folders_apart_and_leave_out_what_is_no_image(tmp_path: 
 def test_files_that_would_share_an_id_are_refused(tmp_path: Path, names: tuple[str, str]) -> None:
     for name in names:
         write_bytes(tmp_path / name, b"")
-    with pytest.raises(BenchError, match="would share a name: rename one of them"):
+    with pytest.raises(BenchError, match="would get the same name: rename one of them"):
         FolderSource(tmp_path).ids(None)
 
 
@@ -144,8 +144,8 @@ def test_other_names_and_another_release_are_told(tmp_path: Path) -> None:
     assert selection_notes(known, testset.manifest) == []
     other = replace(known, files_sha256="0")
     (note,) = selection_notes(other, testset.manifest)
-    assert note == "The files are another release than the one known of Tiny."
+    assert note == "The files differ from the known release of Tiny."
     (note,) = selection_notes(replace(known, names_sha256="0"), testset.manifest)
-    assert note == "These are not the images of Tiny's list, by their names."
+    assert note == "The image names differ from Tiny's list."
     (note,) = selection_notes(replace(known, count=5), testset.manifest)
     assert note == "Tiny has 5 images, this test set 4."

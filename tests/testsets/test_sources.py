@@ -87,7 +87,7 @@ def test_a_test_set_is_the_same_from_an_archive(tmp_path: Path, make: Maker) -> 
 @pytest.mark.parametrize("make", [folder, zipped, tarred])
 def test_two_files_of_one_id_are_refused(tmp_path: Path, make: Maker) -> None:
     source = open_source(str(make(tmp_path, {"a.png": b"1", "a.jpg": b"2"})))
-    with pytest.raises(BenchError, match=r"a\.jpg and (\./)?a\.png would share a name: rename one"):
+    with pytest.raises(BenchError, match=r"a\.jpg and (\./)?a\.png would get the same name: rename one"):
         source.ids(None)
 
 
@@ -206,7 +206,7 @@ def test_there_are_limits_of_count_and_of_size(
             source.ids(None)
     for module in (bench.images, bench.testsets.archives):
         monkeypatch.setattr(module, "MAX_BYTES", len(FILES["b.png"]) - 1)
-    with pytest.raises(BenchError, match="larger than an image file can be: remove it"):
+    with pytest.raises(BenchError, match="too large for an image: remove it"):
         list(source.photographs({"b"}))
 
 
@@ -319,7 +319,7 @@ def test_a_network_that_fails_half_way_is_said_in_a_sentence(
     assert next(taken).id == "000001"
     monkeypatch.setattr("tests.testsets.test_sources.encode_png", broken)
     with pytest.raises(
-        BenchError, match=r"hf:owner/faces:test can't be read on \(the line is dead"
+        BenchError, match=r"hf:owner/faces:test cannot be read further \(the line is dead"
     ):
         next(taken)
 

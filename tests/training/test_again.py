@@ -49,7 +49,7 @@ def test_a_start_is_found_by_its_hash_or_asked_for(tmp_path: Path) -> None:
     again = train_again(made, data, tmp_path / "again", start)
     assert again is not None
     assert sha256_file(again) == sha256_file(made)
-    with pytest.raises(BenchError, match="began with random weights: leave out --start-from"):
+    with pytest.raises(BenchError, match="started from random weights: remove --start-from"):
         train_again(start, data, tmp_path / "other", made)
 
 

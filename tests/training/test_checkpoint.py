@@ -45,7 +45,7 @@ def test_a_checkpoint_of_another_training_is_refused_by_what_differs(tmp_path: P
 def test_other_images_are_refused_unless_told(tmp_path: Path) -> None:
     checkpoint(tmp_path).save({"step": 3})
     other = checkpoint(tmp_path, data_sha256="two")
-    with pytest.raises(BenchError, match=r"The images are not those .* --changed-data if"):
+    with pytest.raises(BenchError, match=r"The images are not those .* --changed-data to continue"):
         other.load()
     state = other.load(changed_data=True)
     assert state is not None
@@ -67,7 +67,7 @@ def test_facts_are_kept_as_plain_values_whatever_type_they_came_in(tmp_path: Pat
 @pytest.mark.parametrize("data", [b"", b"torn", b"PK\x03\x04"])
 def test_a_damaged_checkpoint_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x.pt").write_bytes(data)
-    with pytest.raises(BenchError, match=r"x\.pt is damaged \(\w+\): remove it to start anew\."):
+    with pytest.raises(BenchError, match=r"x\.pt is damaged \(\w+\): remove it to start again\."):
         checkpoint(tmp_path).load()
 
 

@@ -210,7 +210,7 @@ def test_every_image_is_seen_once_per_epoch_flipped_or_not(tmp_path: Path) -> No
 
 
 def test_too_few_images_for_a_batch_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match="2 images don't fill a batch of 3: give more images or"):
+    with pytest.raises(BenchError, match="2 images do not fill a batch of 3: give more images or"):
         trained(tmp_path, data=images(2))
 
 
@@ -236,7 +236,7 @@ def test_a_batch_in_parts_is_shared_evenly_and_moves_the_weights_as_often(tmp_pa
     assert parts == [2, 2, 2, 2]
     moments = state_of(tmp_path)["optimizer"]["state"][0]
     assert moments["step"] == 2
-    with pytest.raises(BenchError, match="A batch of 4 can't be shared evenly by 3 passes"):
+    with pytest.raises(BenchError, match="A batch of 4 does not split evenly into 3 passes"):
         trained(tmp_path / "odd", replace(settings, accumulate=3))
 
 

@@ -231,7 +231,7 @@ def _check_disk(partial: Partial, missing: int) -> None:
     if missing > free:
         raise BenchError(
             f"{partial.target.name} needs {missing:,} bytes more in {partial.path.parent}, where "
-            f"{free:,} are free: make room, or set BENCH_CACHE to another folder."
+            f"{free:,} are free: free some space, or set BENCH_CACHE to another folder."
         )
 
 

@@ -56,18 +56,31 @@ def results_of(
 
 
 def between(
-    results: Sequence[Result], x: str, y: str
+    results: Sequence[Result], x: str, y: str, *, positive: bool = False
 ) -> tuple[list[tuple[Result, Point]], list[str]]:
-    """Return results with their values in two columns, and sentences on those without."""
+    """Return results with their values in two columns, and sentences on those without.
+
+    `positive` also leaves out results whose x is 0, which a logarithmic axis cannot show.
+    """
     placed = []
     absent: dict[str, list[str]] = {}
     for result in results:
         lacking = [n for n in (x, y) if not math.isfinite(result.values.get(n, math.nan))]
         if lacking:
             absent.setdefault(_reason(result, lacking), []).append(result.label)
+        elif positive and result.values[x] <= 0:
+            absent.setdefault("A logarithmic axis has no 0.", []).append(result.label)
         else:
             placed.append((result, Point(result.label, result.values[x], result.values[y])))
     return placed, [f"Skipped: {'; '.join(of)}. {reason}" for reason, of in absent.items()]
+
+
+def by_method(placed: Sequence[tuple[Result, Point]]) -> dict[str, list[Point]]:
+    """Group points by the title of their method."""
+    series: dict[str, list[Point]] = {}
+    for result, point in placed:
+        series.setdefault(str(result.run.description["title"]), []).append(point)
+    return series
 
 
 def _reason(result: Result, lacking: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,43 +36,88 @@ def axis_title(column: Column) -> str:
     return one_line(f"{column.title}{unit} {UP if column.higher_is_better else DOWN}")
 
 
-def pareto(points: Sequence[Point], quality: Column, width: float | None = None) -> Figure:
-    """Draw quality (y) against seconds per image (x, logarithmic) with the Pareto front.
+def pareto(
+    points: Sequence[Point], quality: Column, cost: Column, width: float | None = None
+) -> Figure:
+    """Draw quality (y) against cost (x, logarithmic) with the Pareto front.
 
-    These are filled, and a line bounds what they reach. Labels stand beside the points, or in a
-    legend below where there is no room for all.
+    Points on the front are filled, and a line bounds what they reach. Labels stand beside the
+    points, or in a legend below if there is no room for all.
 
     Raises:
         BenchError: there are no points.
     """
     if not points:
-        raise BenchError("No run has both a value and a time.")
+        raise BenchError(f"No run has both a value and {cost.title}.")
+    front = pareto_front(points, quality.higher_is_better)
+    marks = [_mark(number, point in front) for number, point in enumerate(points)]
+    labels = [point.label for point in points]
+
+    def draw(axes: Any) -> None:
+        xs, ys = [p.x for p in front], [p.y for p in front]
+        axes.plot(xs, ys, color="0.6", linestyle="--", drawstyle="steps-post", zorder=1)
+        for point, mark in zip(points, marks, strict=True):
+            axes.plot(point.x, point.y, **mark)
+
     width = width or canvas.COLUMN
     plot = 0.72 * width
     figure = canvas.blank(width, plot)
-    axes = _pareto_axes(figure, points, quality)
+    axes = _axes(figure, draw, quality, cost)
     canvas.fit(axes, 0.02, 0.02, width - 0.05, plot - 0.03)
     places = [(point.x, point.y) for point in points]
-    if len(canvas.label_points(axes, places, [p.label for p in points])) == len(points):
+    if len(canvas.label_points(axes, places, labels)) == len(points):
         return figure
-    longest = max(canvas.text_width(point.label) for point in points)
+    return _with_legend(draw, quality, cost, labels, marks, width)
+
+
+def curves(
+    series: Mapping[str, Sequence[Point]],
+    quality: Column,
+    cost: Column,
+    width: float | None = None,
+) -> Figure:
+    """Draw quality (y) against cost (x, logarithmic) with one line per named series.
+
+    Raises:
+        BenchError: there are no points.
+    """
+    if not any(series.values()):
+        raise BenchError(f"No run has both a value and {cost.title}.")
+    marks = [_mark(number, filled=True) for number in range(len(series))]
+
+    def draw(axes: Any) -> None:
+        for points, mark in zip(series.values(), marks, strict=True):
+            ordered = sorted(points, key=lambda point: point.x)
+            line = mark | {"linestyle": "-", "linewidth": 0.9}
+            axes.plot([p.x for p in ordered], [p.y for p in ordered], **line)
+
+    return _with_legend(draw, quality, cost, list(series), marks, width or canvas.COLUMN)
+
+
+def _with_legend(
+    draw: Callable[[Any], None],
+    quality: Column,
+    cost: Column,
+    labels: Sequence[str],
+    marks: Sequence[dict[str, Any]],
+    width: float,
+) -> Figure:
+    """Return a plot with a legend below it."""
+    plot = 0.72 * width
+    longest = max(canvas.text_width(label) for label in labels)
     columns = max(1, int(width / (longest + 0.35)))
-    legend = math.ceil(len(points) / columns) * LINE
+    legend = math.ceil(len(labels) / columns) * LINE
     figure = canvas.blank(width, plot + legend + 0.05)
-    axes = _pareto_axes(figure, points, quality)
+    axes = _axes(figure, draw, quality, cost)
     canvas.fit(axes, 0.02, legend + 0.07, width - 0.05, plot + legend + 0.02)
-    _legend(figure, points, pareto_front(points, quality.higher_is_better), columns)
+    _legend(figure, labels, marks, columns)
     return figure
 
 
-def _pareto_axes(figure: Figure, points: Sequence[Point], quality: Column) -> Any:
+def _axes(figure: Figure, draw: Callable[[Any], None], quality: Column, cost: Column) -> Any:
     axes: Any = figure.add_axes((0.2, 0.2, 0.7, 0.7))
-    front = pareto_front(points, quality.higher_is_better)
-    xs, ys = [p.x for p in front], [p.y for p in front]
-    axes.plot(xs, ys, color="0.6", linestyle="--", drawstyle="steps-post", zorder=1)
-    for number, point in enumerate(points):
-        axes.plot(point.x, point.y, **_mark(number, point in front))
-    axes.set(xscale="log", xlabel=f"seconds per image {DOWN}", ylabel=axis_title(quality))
+    draw(axes)
+    axes.set(xscale="log", xlabel=axis_title(cost), ylabel=axis_title(quality))
     axes.margins(0.12)
     _plain_ticks(axes)
     axes.grid(color="0.9", linewidth=0.5)
@@ -86,18 +131,20 @@ def _mark(number: int, filled: bool) -> dict[str, Any]:
     return {"marker": look.marker, "color": look.colour, "mfc": inside, "linestyle": ""}
 
 
-def _legend(figure: Figure, points: Sequence[Point], front: Sequence[Point], columns: int) -> None:
+def _legend(
+    figure: Figure, labels: Sequence[str], marks: Sequence[dict[str, Any]], columns: int
+) -> None:
     """Draw the legend at the foot of a figure, row by row."""
     width, height = figure.get_size_inches()
-    rows = math.ceil(len(points) / columns)
+    rows = math.ceil(len(labels) / columns)
     axes = figure.add_axes((0, 0, 1, rows * LINE / height))
     axes.set(xlim=(0, width), ylim=(rows, 0))
     axes.set_axis_off()
-    for number, point in enumerate(points):
+    for number, (label, mark) in enumerate(zip(labels, marks, strict=True)):
         row, column = divmod(number, columns)
         left = column * width / columns
-        axes.plot(left + 0.1, row + 0.5, **_mark(number, point in front))
-        text = canvas.wrapped(point.label, width / columns - 0.25, lines=1)
+        axes.plot(left + 0.1, row + 0.5, **mark)
+        text = canvas.wrapped(label, width / columns - 0.25, lines=1)
         axes.text(left + 0.2, row + 0.5, text, va="center")
 
 
