@@ -1,10 +1,10 @@
-"""Arithmetic of FID, KID and IS.
+"""Arithmetic of FID, KID, CMMD and IS.
 
 Everything is float64 and reads features a piece at a time, so that memory grows with their width
 and not with the number of pictures.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -106,18 +106,44 @@ def kernel_distance(one: Pieces, other: Pieces, name: str) -> float:
     unbiased it may be negative. Both sets need two pictures.
     """
     n, m = len(one), len(other)
-    within = _kernel_sum(one, one, name) / (n * (n - 1))
-    within += _kernel_sum(other, other, name) / (m * (m - 1))
-    return within - 2 * _kernel_sum(one, other, name) / (n * m)
+    within = _kernel_sum(one, one, name, _cubic, without_self=True) / (n * (n - 1))
+    within += _kernel_sum(other, other, name, _cubic, without_self=True) / (m * (m - 1))
+    return within - 2 * _kernel_sum(one, other, name, _cubic) / (n * m)
 
 
-def _kernel_sum(one: Pieces, other: Pieces, name: str) -> float:
-    """Sum the kernel over all pairs, without self-pairs within one set."""
+def gaussian_mmd(one: Pieces, other: Pieces, name: str, sigma: float) -> float:
+    """Return the biased estimate of the squared MMD with the kernel exp(-|x - y|^2 / 2 sigma^2).
+
+    Gretton et al., A Kernel Two-Sample Test (2012), Eq. 5. It is 0 for equal sets.
+    """
+
+    def kernel(x: Array, y: Array) -> Array:
+        squared = np.square(x).sum(1)[:, None] + np.square(y).sum(1) - 2 * x @ y.T
+        return np.asarray(np.exp(-squared / (2 * sigma**2)))
+
+    n, m = len(one), len(other)
+    within = _kernel_sum(one, one, name, kernel) / n**2
+    within += _kernel_sum(other, other, name, kernel) / m**2
+    return within - 2 * _kernel_sum(one, other, name, kernel) / (n * m)
+
+
+def _cubic(x: Array, y: Array) -> Array:
+    return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
+
+
+def _kernel_sum(
+    one: Pieces,
+    other: Pieces,
+    name: str,
+    kernel: Callable[[Array, Array], Array],
+    without_self: bool = False,
+) -> float:
+    """Sum a kernel over all pairs, optionally without the pairs of an image with itself."""
     total = 0.0
     for i, x in enumerate(one.pieces(name)):
         for j, y in enumerate(other.pieces(name)):
-            values = (x @ y.T / x.shape[1] + 1) ** 3
-            if one is other and i == j:
+            values = kernel(x, y)
+            if without_self and i == j:
                 np.fill_diagonal(values, 0)
             total += float(values.sum())
     return total

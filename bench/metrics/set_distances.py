@@ -1,4 +1,4 @@
-"""Set metrics: FID, KID, IS, and the same distances on VGG16 features.
+"""Set metrics: FID, KID, IS, CMMD, and Frechet and kernel distances on other features.
 
 Images are compared with their originals, or with a reference set such as FFHQ, which restored
 real-world images need, because these have no originals.
@@ -12,6 +12,7 @@ from bench.core.errors import BenchError
 from bench.metrics.base import Measure, Reference, SetMetric
 from bench.metrics.features import Extractor, FeatureTable
 from bench.metrics.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
+from bench.metrics.transformers import CLIP, DINOV2
 from bench.metrics.vgg import VGG16
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bench.metrics.resampling import Statistic
 
 _SPLITS = 10
+_SIGMA = 10.0  # of CMMD's kernel
 _RESAMPLED = 2000  # images at most: the matrices of all pairs of more grow too large
 
 
@@ -117,6 +119,24 @@ class Kernel(Distribution):
         return kernel_distance(sr, other, "pooled")
 
 
+class Cmmd(Distribution):
+    """CMMD (Jayasumana et al., Rethinking FID, CVPR 2024): MMD of CLIP embeddings, times 1000.
+
+    The estimator is biased: equal sets give 0, and two samples of one distribution a little more.
+    """
+
+    needs_features: ClassVar[bool] = True
+
+    def _arithmetic(self) -> str:
+        return f"1000 x biased MMD, Gaussian kernel of sigma {_SIGMA:g}, unit embeddings, float64"
+
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
+        from bench.metrics.distributions import gaussian_mmd
+
+        other = self.reference_set.kept_features(self.source) if self.reference_set else hr
+        return 1000 * gaussian_mmd(sr, other, "pooled", _SIGMA)
+
+
 class Score(Distribution):
     """Inception Score (Salimans et al., Improved Techniques for Training GANs, 2016).
 
@@ -204,7 +224,7 @@ def extractors(labels: tuple[str, ...] = ()) -> list[Extractor]:
     Raises:
         BenchError: there is none of a label.
     """
-    known = {source.label: source for source in (CLEAN, LEGACY, PYTORCH_FID, VGG16)}
+    known = {source.label: source for source in (CLEAN, LEGACY, PYTORCH_FID, VGG16, DINOV2, CLIP)}
     if unknown := [label for label in labels if label not in known]:
         raise BenchError(f"There is no extractor {unknown[0]!r}: choose {', '.join(known)}.")
     return [known[label] for label in labels or known]
@@ -217,4 +237,6 @@ METRICS: tuple[Measure, ...] = (
     Score("is", "IS", True, "", 3, 43, source=LEGACY, least=_SPLITS),
     Frechet("fd-vgg16", "FD-VGG16", False, "", 2, 44, source=VGG16),
     Kernel("kd-vgg16", "KD-VGG16", False, "", 4, 45, source=VGG16),
+    Frechet("fd-dinov2", "FD-DINOv2", False, "", 2, 46, source=DINOV2),
+    Cmmd("cmmd", "CMMD", False, "", 3, 46, source=CLIP),
 )
