@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from bench.cli.shared import say
+from bench.cli.shared import say, workspace
 
 if TYPE_CHECKING:
     from bench.training.tasks import Task
@@ -49,6 +49,10 @@ Every = Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)]
 Changed = Annotated[
     bool, typer.Option("--changed-data", help="Resume even if the images have changed.")
 ]
+Dataset = Annotated[
+    str | None,
+    typer.Option(help="Recipe of the images, such as ffhq; tables then note an overlap with it."),
+]
 
 
 def _train(
@@ -67,10 +71,15 @@ def _train(
     compiled: Compiled = False,
     every: Every = 500,
     changed_data: Changed = False,
+    dataset: Dataset = None,
 ) -> None:
+    from bench.testsets.recipe import find_recipe
     from bench.training.settings import preset
     from bench.training.tasks import run_task
 
+    if dataset is not None:
+        find_recipe(dataset, workspace().datasets)
+        task = task.trained_on(dataset)
     settings = preset(
         configuration,
         steps=steps,

@@ -105,7 +105,7 @@ def _testset_part(run: Run, folder: Path) -> str:
 
 
 def _weights_parts(run: Run) -> Iterator[str]:
-    files = _weights_files(run)
+    files = run.weights_files
     for name, digest in run.spec.weights.items():
         path = files.get(name)
         where = "" if path is None else f" of {path}" if path.is_file() else f" of {path}, not here"
@@ -113,15 +113,9 @@ def _weights_parts(run: Run) -> Iterator[str]:
 
 
 def _changed_weights(run: Run) -> Iterator[str]:
-    for name, path in _weights_files(run).items():
+    for name, path in run.weights_files.items():
         if path.is_file() and sha256_file(path) != run.spec.weights[name]:
             yield f"{path} has changed since {run.folder} used it."
-
-
-def _weights_files(run: Run) -> dict[str, Path]:
-    """Return the checkpoint files recorded when the run began."""
-    files = run.description["provenance"].get("weights", {})
-    return {name: Path(path) for name, path in files.items() if name in run.spec.weights}
 
 
 def code_part(spec: RunSpec, facts: Mapping[str, Any]) -> str:

@@ -115,6 +115,12 @@ class Run:
         return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
 
     @property
+    def weights_files(self) -> dict[str, Path]:
+        """Return the checkpoint files recorded when the run began, by kind."""
+        files = self.description["provenance"].get("weights", {})
+        return {kind: Path(path) for kind, path in files.items() if kind in self.spec.weights}
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Return the origin of a table row: input hashes and code commit."""
         return {

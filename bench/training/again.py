@@ -47,8 +47,11 @@ def train_again(
     chosen = {name: value for name, value in training.items() if name in names}
     settings = TrainingSettings(**{**chosen, **({"steps": steps} if steps else {})})
     begin = _start(path, training, start)
+    task = _task(path, card)
+    if "dataset" in training:
+        task = task.trained_on(training["dataset"])
     wanted = None if changed_data else training.get("data_sha256")
-    return run_task(_task(path, card), data, settings, out, begin, every, changed_data, wanted)
+    return run_task(task, data, settings, out, begin, every, changed_data, wanted)
 
 
 def _task(path: Path, card: Card) -> Task:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,10 @@ class Task:
     def name(self) -> str:
         """Return the stem of the output file."""
         return find_kind(self.card.kind).file_stem(self.card.size, self.card.scale)
+
+    def trained_on(self, dataset: str) -> Self:
+        """Return the task with the recipe of its images, which the card then states."""
+        return replace(self, facts={**self.facts, "dataset": dataset})
 
 
 def prior_task(size: int, prediction: Parametrisation = "v") -> Task:

@@ -260,10 +260,12 @@ def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPat
     training = read_checkpoint(home / "nets" / "corrector-16-x4.safetensors", "corrector").card
     assert training.training is not None
     assert training.training["objective"] == "released"
-    sr3 = ("train", "sr3", *shared, "--scale", 4, "--norm", "l2")
+    sr3 = ("train", "sr3", *shared, "--scale", 4, "--norm", "l2", "--dataset", "celeba")
+    assert "did you mean 'celeba'" in command(*sr3[:-1], "celeb").err
     assert good(*sr3).out == "Wrote nets/sr3-16-x4.safetensors\n"
     chosen = ("--set", "sr3.steps=2", "--weights", "sr3=nets/sr3-16-x4.safetensors")
     assert good("run", "sr3", *chosen).out.startswith("sr3: 4 images restored, in ")
+    assert "was trained on celeba, as its card states." in good("report", "sr3").out
     config(home, f'{CONFIG}\n[weights]\nprior = "nets/prior-16.safetensors"\n')
     (home / "below").mkdir()
     monkeypatch.chdir(home / "below")  # bench.toml's paths count from its own folder

@@ -25,6 +25,7 @@ def tasks() -> dict[str, Task]:
         "a Corrector": corrector_task(16, 4, 2, "paper"),
         "a blind Corrector": corrector_task(16, 1, 2, "released", "blind"),
         "SR3": sr3_task(16, 4, "l2"),
+        "a prior of a known dataset": prior_task(16).trained_on("ffhq"),
     }
 
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from bench.core.files import sha256_file
+from bench.core.errors import BenchError
+from bench.core.files import sha256_file, sha256_unchanged
 from bench.core.paths import checkpoints
 from bench.networks.registry.hashes import expected
 from bench.networks.registry.records import PublicCheckpoint, records
@@ -28,23 +29,40 @@ def known_as(sha256: str) -> str:
 def contamination_notes(rows: Sequence[Row], runs: Sequence[Run], recipe: str) -> Iterator[str]:
     """Yield a sentence per network that saw, or may have seen, images of this recipe.
 
-    `runs` are the first repetitions of the rows. Networks trained by the user are not covered.
+    `runs` are the first repetitions of the rows. A network that the user trained states its
+    dataset in its card, if it was told and its file is still where the run found it.
     """
     users: dict[tuple[str, str], list[str]] = {}
     for row, run in zip(rows, runs, strict=True):
-        for sha256 in run.spec.weights.values():
-            if statement := _trained_on(sha256).get(recipe):
+        files = run.weights_files
+        for kind, sha256 in run.spec.weights.items():
+            if statement := _trained_on(sha256, files.get(kind)).get(recipe):
                 users.setdefault((known_as(sha256), statement), []).append(row.title)
     for (network, statement), titles in users.items():
         methods = ", ".join(dict.fromkeys(titles))
         yield f"{methods}: {network} was {statement}."
 
 
-def _trained_on(sha256: str) -> Mapping[str, str]:
+def _trained_on(sha256: str, file: Path | None) -> Mapping[str, str]:
     if sha256 in _embedded(checkpoints()):
         return EMBEDDED
-    record = _public(sha256)
-    return record.trained_on if record else {}
+    if record := _public(sha256):
+        return record.trained_on
+    if file is None or not file.is_file() or sha256_unchanged(file) != sha256:
+        return {}
+    dataset = _dataset_of(file)
+    return {dataset: f"trained on {dataset}, as its card states"} if dataset else {}
+
+
+def _dataset_of(file: Path) -> str | None:
+    """Return the recipe of the images that a network was trained on, if its card states it."""
+    from bench.networks.checkpoints import read_card
+
+    try:
+        training = read_card(file).training or {}
+    except BenchError:  # published elsewhere, without a card
+        return None
+    return str(training["dataset"]) if "dataset" in training else None
 
 
 def _public(sha256: str) -> PublicCheckpoint | None:
