@@ -52,7 +52,7 @@ def doctor() -> None:
         reason = metric.unavailable()
         line(f"  {metric.title}", "missing" if reason else "works here", reason or "")
     home = workspace()  # whose own methods are found from here on
-    say("Programs of others")
+    say("External programs")
     for name in program_names():
         reason = _lacking(name)
         line(f"  {name}", "missing" if reason else "set up", reason)

@@ -43,7 +43,7 @@ def method(request: pytest.FixtureRequest) -> Method[Any]:
     return find_method(request.param)
 
 
-# Programs of others are not installed here; how they are run is tested with one that is.
+# External programs are not installed here; how they are run is tested with one that is.
 @pytest.mark.parametrize(
     "name", [name for name in method_names() if find_method(name).kind != "external"]
 )

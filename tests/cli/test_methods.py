@@ -63,7 +63,7 @@ def test_it_reads_well_in_a_narrow_terminal(width: int) -> None:
     words = " ".join(" ".join(plain).split())
     for name in method_names():
         assert f" {name} " in words
-    assert "PGDiff: Guiding Diffusion Models for Versatile Face Restoration via" in words
+    assert "VQFR: Blind Face Restoration with Vector-Quantized Dictionary" in words
     assert "…" not in words, "nothing is cut off"
 
 
@@ -77,5 +77,7 @@ def strip(line: str) -> str:
 def test_a_pipe_gets_no_colours_and_unbroken_texts() -> None:
     out = good("methods").out
     assert "\x1b" not in out
-    (paper,) = [line for line in out.splitlines() if line.startswith("  pgdiff: Yang et al.")]
+    (paper,) = [
+        line for line in out.splitlines() if line.startswith("  pgdiff, pgdiff-512: Yang et al.")
+    ]
     assert paper.endswith("Partial Guidance, NeurIPS 2023")

@@ -264,8 +264,8 @@ def test_doctor_names_what_is_missing_with_the_command_that_gets_it(home: Path) 
     assert "bench weights add pgdiff-restorer FILE" in before
     assert "torchvision-vgg16" not in before  # `get lpips` brings what is needed of it
     assert "bench weights get lpips" in before
-    programs = before.partition("Programs of others\n")[2]
-    for name in ("ctcnet", "dfdnet", "sfmnet", "vqfr"):
+    programs = before.partition("External programs\n")[2]
+    for name in ("ctcnet", "dfdnet", "diffbir", "sfmnet", "vqfr"):
         (row,) = [line for line in programs.splitlines() if line.startswith(f"  {name} ")]
         assert row.split()[1] == "missing"
         assert f"`bench external setup {name}`" in row

@@ -1,6 +1,8 @@
 """Describing a program in TOML, and setting it up: what is refused, what is said, what stays."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -220,5 +222,32 @@ def test_what_ships_is_complete_and_says_where_it_is_from(file: Path) -> None:
     assert set(map(str, program.settings(8).__dict__)) == set(description.settings)
 
 
-def test_four_programs_ship() -> None:
-    assert [file.stem for file in SHIPPED] == ["ctcnet", "dfdnet", "sfmnet", "vqfr"]
+def test_these_programs_ship() -> None:
+    names = "ctcnet dfdnet diffbir dr2e invsr osediff pgdiff-512 pmrf resshift sfmnet vqfr"
+    assert sorted(file.stem for file in SHIPPED) == sorted(names.split())
+
+
+def test_the_script_around_dr2e_renames_its_results(tmp_path: Path) -> None:
+    """The class is a stand-in that names its files as the released one does."""
+    (file,) = [file for file in SHIPPED if file.stem == "dr2e"]
+    program = read_program(file)
+    (tmp_path / "dr2e.py").write_text(
+        "import os\n"
+        "class DR2E:\n"
+        "    def __init__(self, sr): assert sr == 'SPAR'\n"
+        "    def inference(self, img_pth, save_dir=None, N=8, tau=0):\n"
+        "        name = img_pth.split('/')[-1].split('.')[0] + f'_(N{N:02d}T{tau:02d})_SPAR'\n"
+        "        os.makedirs(save_dir + '/enhancement', exist_ok=True)\n"
+        "        open(save_dir + '/enhancement/' + name + '.png', 'w').close()\n"
+    )
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "face_(1).png").touch()
+    places = {"python": sys.executable, "input": tmp_path / "in", "output": tmp_path / "out"}
+    for scale, facts in ((4, (4, 22)), (8, (8, 35)), (16, (16, 35))):
+        settings = program.settings(scale)
+        assert (settings.n, settings.tau) == facts
+        command = program.command(places | {"n": settings.n, "tau": settings.tau})
+        subprocess.run(command, cwd=tmp_path, check=True)
+        made = tmp_path / "out" / program.description.result.format(image="face_(1)")
+        assert made.is_file()
+        made.unlink()
