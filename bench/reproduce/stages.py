@@ -18,7 +18,7 @@ from bench.metrics import Measure
 from bench.metrics.evaluate import score_runs
 from bench.metrics.protocol import protocols
 from bench.metrics.reference_set import references
-from bench.report.published.tables import PublishedTable
+from bench.report.tables.collect import table_of
 from bench.report.tables.paper import paper_table
 from bench.report.tables.table import Table
 from bench.reproduce.networks import find_trained, spacing, training, weights
@@ -84,6 +84,8 @@ def _testset(request: Request, planned: Planned) -> Step:
             request.count,
             None if plan.degradation == "real" else plan.degradation,
             name=planned.name,
+            noise=plan.noise,
+            noise_unit=plan.noise_unit,
         )
         manifest = made.testset.manifest
         return Step(what, "done", f"{len(manifest.images)} images", manifest.sha256)
@@ -251,22 +253,32 @@ def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> 
 
 
 def result_tables(request: Request) -> list[Table]:
-    """Return the table of every prepared test set beside the published values.
+    """Return the table of every prepared test set, beside the published values if there are any.
 
-    A suite without a published table has none.
+    A suite that draws a figure has none.
     """
-    printed = published_table(request.suite)
-    return [_table(request, testset, printed) for _, testset in _prepared(request) if printed]
+    return [
+        _table(request, testset, _complete_runs(request, planned, testset))
+        for planned, testset in _prepared(request)
+        if _makes_table(request)
+    ]
 
 
-def _table(request: Request, testset: TestSet, printed: PublishedTable) -> Table:
+def _makes_table(request: Request) -> bool:
+    return published_table(request.suite) is not None or request.suite.output == "table"
+
+
+def _table(request: Request, testset: TestSet, complete: Sequence[tuple[str, Run]]) -> Table:
     columns, protocol = _columns(request, testset), request.suite.protocol
-    return paper_table(printed, testset, request.here.results, columns, protocol)
+    if printed := published_table(request.suite):
+        return paper_table(printed, testset, request.here.results, columns, protocol)
+    made = table_of(testset, [run for _, run in complete], columns, protocol, costs=True)
+    return replace(made, title=request.suite.title)
 
 
 def tables(request: Request) -> Iterator[Step]:
     """Yield a step for the files of the table or figure on each test set."""
-    what = "table of" if published_table(request.suite) else "figure of"
+    what = "table of" if _makes_table(request) else "figure of"
     return _on_testsets(request, what, _files)
 
 
@@ -275,9 +287,10 @@ def _files(request: Request, planned: Planned, testset: TestSet, what: str) -> S
     if not complete:
         return Step(what, "to do", "after a method has run")
     stem = request.here.results / "reproduced" / f"{request.name}-{planned.name}"
-    printed = published_table(request.suite)
     contents = (
-        _rendered(request, testset, printed) if printed else _drawn(request, testset, complete)
+        _rendered(_table(request, testset, complete))
+        if _makes_table(request)
+        else _drawn(request, testset, complete)
     )
     files = {stem.with_name(f"{stem.name}.{suffix}"): data for suffix, data in contents.items()}
     first, *others = contents
@@ -294,9 +307,9 @@ def _files(request: Request, planned: Planned, testset: TestSet, what: str) -> S
     return Step(what, "to do", note, perform=write)
 
 
-def _rendered(request: Request, testset: TestSet, printed: PublishedTable) -> dict[str, bytes]:
+def _rendered(made: Table) -> dict[str, bytes]:
     """Return suffix -> file contents of a table."""
-    table = ResultTable(_table(request, testset, printed))
+    table = ResultTable(made)
     texts = {"json": table.to_json(), "tex": table.to_latex(), "md": table.to_markdown()}
     return {suffix: text.encode() for suffix, text in texts.items()}
 

@@ -155,7 +155,14 @@ class Request:
         given = self.options.sources
         source = given.get(each.recipe) or given.get("") or recipe.source
         plan = plan_testset(
-            each.recipe, recipe, scale, self.size, each.degradation, self.config.seed
+            each.recipe,
+            recipe,
+            scale,
+            self.size,
+            each.degradation,
+            self.config.seed,
+            noise=each.noise,
+            noise_unit=each.noise_unit,
         )
         first = f"-first-{self.count}" if self.count else ""
         return Planned(f"{plan.name}{first}", plan, source, recipe.origin)

@@ -14,15 +14,21 @@ from bench.core.paths import resource
 from bench.core.suggest import suggestion
 from bench.core.validation import Positive, build
 from bench.report.published.tables import Published, PublishedTable, read_published
+from bench.testsets.manifest import NoiseUnit
 
 
 @dataclass(frozen=True)
 class SuiteTestSet:
-    """Test sets of one recipe: bicubic at `scales`, or one of another degradation."""
+    """Test sets of one recipe: bicubic at `scales`, or one of another degradation.
+
+    `noise` is added to bicubic inputs; see `bench.testsets.recipe.plan_testset`.
+    """
 
     recipe: str
     scales: tuple[Positive, ...] = ()
     degradation: str | None = None
+    noise: float | None = None
+    noise_unit: NoiseUnit | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,8 @@ class Suite:
         runs: of a suite without a published table.
         metrics: of a suite without a published table.
         settings: published row, or method -> settings that the table does not print.
-        faces: number of faces in a figure, which a suite of `runs` draws as a grid.
+        output: what a suite of `runs` makes: a grid of faces, or a table of its metrics.
+        faces: number of faces in a grid.
         size: of the results in pixels.
         protocol: how images are fed to metrics.
         training_data: what Correctors learn from, for people.
@@ -70,6 +77,7 @@ class Suite:
     runs: tuple[SuiteRun, ...] = ()
     metrics: tuple[str, ...] = ()
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    output: Literal["figure", "table"] = "figure"
     faces: Positive = 4
     size: Positive = 256
     protocol: Literal["strict", "paper"] = "paper"

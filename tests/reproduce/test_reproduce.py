@@ -1,5 +1,6 @@
 """Reproducing published tables: plans, the embedded path, failures, wrong usage."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ TABLES = ("table1", "table2", "table3", "table4")
 FEW = (
     *("ddnm.steps=5", "ddrm.steps=5", "dps.steps=5", "ilvr.steps=5", "ilvr.range_t=1"),
     *("pgdiff.steps=5", "difface.steps=10", "sr3.steps=5", "dpi.steps=5", "dr2.tau=90"),
+    *("pigdm.steps=5", "diffpir.steps=5", "reddiff.steps=5", "daps.annealing_steps=3"),
 )
 """Settings under which the tests are quick."""
 
@@ -72,6 +74,20 @@ def test_a_figure_is_drawn_of_the_runs_of_its_suite(home: Path) -> None:
     assert "done     omega 1000 on sample-64-x8-first-1" in first.out
     runs = [line for line in first.out.splitlines() if " on sample-64" in line]
     assert len({line.split()[-1] for line in runs if "dpi-" in line}) == 8, "each has settings"
+    assert good(*command).out == first.out
+
+
+def test_a_suite_of_runs_can_make_a_table_on_noisy_inputs(home: Path) -> None:
+    few = [word for setting in FEW for word in ("--set", setting)]
+    command = ("reproduce", "ffhq-x4", "--embedded", "--count", "2", *few)
+    first = good(*command)
+    assert "FFHQ at x4 with noise 0.05: zero-shot methods on the same prior" in first.out
+    (table,) = (home / "results" / "reproduced").glob("ffhq-x4-*.json")
+    found = json.loads(table.read_text())
+    methods = ["DPS", "DDRM", "DDNM", "PiGDM", "DiffPIR", "RED-diff", "DAPS"]
+    assert [row["title"] for row in found["methods"]] == methods
+    manifest = json.loads((home / "testsets" / table.stem[8:] / "manifest.json").read_text())
+    assert (manifest["plan"]["noise"], manifest["plan"]["noise_unit"]) == (0.05, "signed")
     assert good(*command).out == first.out
 
 
