@@ -1,4 +1,4 @@
-"""A rehearsal of `bench reproduce table1` at 256 px, with random weights in released layouts.
+"""A rehearsal of `bench reproduce` at 256 px, with random weights in released layouts.
 
 python -m tests.rehearsal FOLDER
 
@@ -8,13 +8,16 @@ training, all methods, all metrics and LaTeX run as they will for a user.
 """
 
 import hashlib
+import importlib
 import io
 import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from bench.metrics.backbones import BACKBONES, backbone_path
 from bench.networks.kinds import KINDS
 from bench.networks.registry import records
 from bench.networks.restorers import Restorer
+from bench.networks.torchvision_guard import import_torchvision
 from tests.command import Outcome, bench
 from tests.random_inception import random_inception
 from tests.registered import registry, table
@@ -63,13 +67,57 @@ def prior(width: int) -> bytes:
     return _saved(network.state_dict())
 
 
-def codeformer() -> bytes:
-    """Return a CodeFormer with the released shapes."""
-    kind = KINDS["codeformer"].architecture
+def restorer(name: str, **shape: Any) -> bytes:
+    """Return a restorer; without `shape` its tensors have the released shapes."""
+    kind = KINDS[name].architecture
     assert isinstance(kind, Restorer)
     torch.manual_seed(0)
-    network = getattr(kind.import_architecture(), kind.name)()
+    network = getattr(kind.import_architecture(), kind.name)(**shape)
     return _saved({"params_ema": network.state_dict()})
+
+
+def musiq() -> bytes:
+    """Return MUSIQ with the released shapes.
+
+    Raises:
+        ImportError: pyiqa is not installed.
+    """
+    import_torchvision()
+    package: Any = importlib.import_module("pyiqa.archs.musiq_arch")
+    torch.manual_seed(0)
+    return _saved(package.MUSIQ(pretrained=False).state_dict())
+
+
+def clip_rn50() -> bytes:
+    """Return a narrow CLIP with a ResNet for CLIP-IQA, as TorchScript like the released file.
+
+    Raises:
+        ImportError: OpenAI's package is not installed.
+    """
+    import_torchvision()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its use of pkg_resources
+        package: Any = importlib.import_module("clip.model")
+    torch.manual_seed(0)
+    network = package.CLIP(
+        embed_dim=1024,
+        image_resolution=224,
+        vision_layers=(1, 1, 1, 1),
+        vision_width=64,
+        vision_patch_size=None,
+        context_length=77,
+        vocab_size=49408,
+        transformer_width=512,
+        transformer_heads=8,
+        transformer_layers=1,
+    ).eval()
+    inputs = (torch.zeros(1, 3, 224, 224), torch.zeros(1, 77, dtype=torch.long))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch.jit's age
+        script: Any = torch.jit
+        buffer = io.BytesIO()
+        script.save(script.trace(network, inputs, check_trace=False), buffer)
+    return buffer.getvalue()
 
 
 def inception(folder: Path) -> bytes:
@@ -119,15 +167,48 @@ def released(folder: Path, made: Mapping[str, bytes]) -> Iterator[Site]:
             yield web
 
 
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a user types to make a table, from an empty machine.
+
+    Attributes:
+        suite: such as "table1".
+        recipes: whose images the user has.
+        options: of `bench reproduce`.
+        before: commands that only a person gives, such as those that accept a licence.
+    """
+
+    suite: str
+    recipes: tuple[str, ...]
+    options: tuple[str, ...] = ()
+    before: tuple[tuple[str, ...], ...] = ()
+
+
+TABLE_1 = Rehearsal(
+    "table1", ("celeba",), before=(("weights", "get", "codeformer", "--accept-licence"),)
+)
+TABLE_2 = Rehearsal(
+    "table2",
+    ("lfw",),
+    before=(
+        ("weights", "get", "codeformer", "--accept-licence"),
+        ("weights", "get", "musiq", "--accept-licence"),
+        ("weights", "get", "inception-torch-fidelity"),
+        ("reference", "add", "ffhq", "ffhq", "--extractor", "pytorch-fid"),
+    ),
+)
+
+
 def rehearse(
-    folder: Path, made: Mapping[str, bytes], count: int, scales: tuple[str, ...]
+    rehearsal: Rehearsal, folder: Path, made: Mapping[str, bytes], count: int
 ) -> Iterator[Outcome]:
-    """Yield the outcome of each command that a user types, from an empty machine to the table."""
-    photos(folder / "celeba", count, 256)
+    """Yield the outcomes: of the plan, of each command before, and of the table, made twice."""
+    for recipe in rehearsal.recipes:
+        photos(folder / recipe, count, 256)
     photos(folder / "ffhq", 32, 256)  # a batch of the paper's training
     command = [
-        *("reproduce", "table1", "--count", str(count), "--scale", *scales),
-        *("--source", f"celeba={folder / 'celeba'}"),
+        *("reproduce", rehearsal.suite, "--count", str(count), *rehearsal.options),
+        *(word for name in rehearsal.recipes for word in ("--source", f"{name}={folder / name}")),
         *("--training-images", str(folder / "ffhq"), "--training-steps", "1"),
         *(word for setting in STEPS for word in ("--set", setting)),
     ]
@@ -136,7 +217,8 @@ def rehearse(
         os.chdir(folder)
         try:
             yield bench(*command, "--dry-run")
-            yield bench("weights", "get", "codeformer", "--accept-licence")
+            for words in rehearsal.before:
+                yield bench(*words)
             yield bench(*command)
             yield bench(*command)
         finally:
@@ -144,18 +226,19 @@ def rehearse(
 
 
 def main(folder: Path) -> None:
-    """Rehearse with the released widths and print what a user would see."""
+    """Rehearse both tables with the released widths and print what a user would see."""
     folder.mkdir(parents=True)
     bring_backbones(folder)
-    steps: tuple[Callable[[], bytes], ...] = (
-        lambda: prior(RELEASED.channels),
-        codeformer,
-        lambda: inception(folder),
-    )
-    names = ("prior-256", "codeformer", "inception-torch-fidelity")
-    made = {name: step() for name, step in zip(names, steps, strict=True)}
-    for outcome in rehearse(folder, made, 4, ("8", "16")):
-        print(outcome.out, outcome.err, f"exit code {outcome.code}", sep="\n")
+    shared = {
+        "prior-256": prior(RELEASED.channels),
+        "codeformer": restorer("codeformer"),
+        "inception-torch-fidelity": inception(folder),
+    }
+    others = {"gfpgan": restorer("gfpgan"), "musiq": musiq(), "clip-rn50": clip_rn50()}
+    one = replace(TABLE_1, options=("--scale", "8", "16"))
+    for rehearsal, made in ((one, shared), (TABLE_2, shared | others)):
+        for outcome in rehearse(rehearsal, folder, made, 4):
+            print(outcome.out, outcome.err, f"exit code {outcome.code}", sep="\n")
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ from bench.core.progress import progress
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.engine.models import load_models
 from bench.images import Pixels, read_image, resize_bicubic, to_model, to_pixels
-from bench.methods import Configured, Problem, configure, find_method, method_names
-from bench.methods.authoring.conformance import few_steps
+from bench.methods import Configured, Problem, find_method, method_names
+from bench.methods.authoring.conformance import quick
 from bench.testsets.recipe import find_recipe
 
 FILE = Path(__file__).parents[1] / "docs" / "results" / "determinism.md"
@@ -48,10 +48,10 @@ TABLE = """\
 ## How nearly
 
 Written by `python -m tools.determinism`: {faces} sample faces, {size} px, x{scale}, the embedded
-networks, {steps} steps where a method lets one choose; PyTorch {torch} on {machine}. Each cell
-holds pictures against those of the same faces in one batch of {faces} by one thread: the PSNR of
-the picture that differs most, the largest difference of a value in levels of 255, and how many of
-the {values:,} values differ at all. "equal" is equal bytes.
+networks, at most {steps} steps where a method lets one choose; PyTorch {torch} on {machine}. Each
+cell compares the pictures with those of the same faces in one batch of {faces} by one thread: PSNR
+of the picture that differs most, the largest difference of a value in levels of 255, and how many
+of the {values:,} values differ. "equal" is equal bytes.
 """
 
 
@@ -80,7 +80,8 @@ def main(names: Sequence[str]) -> None:
     keep_freed_memory()
     ways = (*WAYS, GPU) if torch.cuda.is_available() else WAYS
     lr = low_resolution(FACES)
-    configured = dict(usable(names or method_names()))
+    native = [name for name in method_names() if find_method(name).kind != "external"]
+    configured = dict(usable(names or native))
     rows = []
     with progress("Methods", len(configured)) as advance:
         for name, method in configured.items():
@@ -88,7 +89,7 @@ def main(names: Sequence[str]) -> None:
             found = [difference(expected, restore(method, lr, way)) for way in ways]
             rows.append(f"| {method.method.title} | {' | '.join(found)} |")
             advance(1, name)
-    FILE.write_text(page(ways, rows, sorted(set(method_names()) - set(configured))), "utf-8")
+    FILE.write_text(page(ways, rows, sorted(set(native) - set(configured))), "utf-8")
 
 
 def page(ways: Sequence[Way], rows: Sequence[str], left_out: Sequence[str]) -> str:
@@ -108,7 +109,7 @@ def page(ways: Sequence[Way], rows: Sequence[str], left_out: Sequence[str]) -> s
         f"| --- |{' --- |' * len(ways)}",
         *rows,
         "",
-        f"Not measured yet, or without networks that ship: {', '.join(left_out)}.",
+        f"Not measured: external programs, and without networks that ship: {', '.join(left_out)}.",
     ]
     if GPU not in ways:
         lines += ["", "A GPU against a CPU is not measured yet: there was none on this machine."]
@@ -118,9 +119,7 @@ def page(ways: Sequence[Way], rows: Sequence[str], left_out: Sequence[str]) -> s
 def usable(names: Sequence[str]) -> Iterator[tuple[str, Configured]]:
     """Yield the methods whose networks are available, set to few steps."""
     for name in names:
-        method = find_method(name)
-        overrides = few_steps(method.settings(SCALE), STEPS)
-        configured = configure(method, SCALE, SIZE, {name: overrides})
+        configured = quick(find_method(name), SIZE, SCALE, STEPS)
         try:
             load_models(configured, SIZE, {}, torch.device("cpu"))
             configured.fingerprint(SIZE)

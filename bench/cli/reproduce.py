@@ -79,10 +79,15 @@ def reproduce(
         _print_tables(request, result_tables(request))
     summary = ", ".join(f"{number} {state}" for state, number in states.items())
     echo(f"{sum(states.values())} steps: {summary}.", err=True)
-    if not dry_run and states["missing"] + states["failed"]:
+    open_steps = ", ".join(
+        f"{states[state]} {words}"
+        for state, words in (("failed", "failed"), ("missing", "need you"))
+        if states[state]
+    )
+    if not dry_run and open_steps:
         raise BenchError(
-            f"The table is not complete, {states['failed']} steps failed and {states['missing']} "
-            "need you, as said above: run the same command to continue."
+            f"The table is not complete: of its steps {open_steps}, see above. Then run the same "
+            "command to continue."
         )
 
 

@@ -13,7 +13,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from bench.core.paths import cache_folder, cache_unusable, missing_packages
 from bench.core.suggest import suggestion
 from bench.metrics.base import Metric, Reference, package_version
 from bench.metrics.inputs import UNIT, batch
-from bench.networks.torchvision_guard import import_torchvision
+from bench.metrics.quality import create_metric
 
 if TYPE_CHECKING:
     from torch import nn
@@ -199,12 +199,10 @@ def _prepare(of: str, *, online: bool) -> str:
 def _build(of: str, seed: int, *, online: bool, device: str = "cpu") -> Any:
     import torch
 
-    import_torchvision()
-    package: Any = importlib.import_module("pyiqa")
     with torch.random.fork_rng(), _offline(not online):
         torch.manual_seed(seed)
         try:
-            return package.create_metric(of, device=device)
+            return create_metric(of, device=device)
         except _Connected:
             raise
         except Exception as error:
@@ -245,8 +243,7 @@ def _offline(wanted: bool) -> Iterator[None]:
         yield
         return
     with (
-        redirect_stdout(io.StringIO()),  # on which it says that it downloads
-        redirect_stderr(io.StringIO()),
+        redirect_stderr(io.StringIO()),  # of a download that is refused
         patch.object(socket, "getaddrinfo", refuse),
         patch.object(socket, "create_connection", refuse),
         patch.object(socket.socket, "connect", refuse),

@@ -5,7 +5,10 @@ extra. What its metrics say moves between its versions, which are therefore in t
 """
 
 import importlib
+import io
+import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -71,10 +74,17 @@ class Quality(Metric):
 
 @cache
 def _network(metric: Quality, device: str) -> Any:
+    options = {metric.option: str(checkpoint_path(metric.weights))} if metric.weights else {}
+    return create_metric(metric.name, device=device, **options)
+
+
+def create_metric(name: str, **options: Any) -> Any:
+    """Return a metric of pyiqa without what the package prints and warns of while loading."""
     import_torchvision()
     package: Any = importlib.import_module("pyiqa")
-    options = {metric.option: str(checkpoint_path(metric.weights))} if metric.weights else {}
-    return package.create_metric(metric.name, device=device, **options)
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return package.create_metric(name, **options)
 
 
 METRICS: tuple[Measure, ...] = (

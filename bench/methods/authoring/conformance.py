@@ -104,9 +104,9 @@ STAND_INS = Models(Prior(_NETWORKS["prior"], Schedule.linear()), _NETWORKS["corr
 """A stand-in for every kind of network."""
 
 
-def quick(method: Method[Any], size: int, scale: int) -> Configured:
-    """Configure a method with its published settings, but few steps if possible."""
-    overrides = few_steps(method.settings(scale), QUICK_STEPS)
+def quick(method: Method[Any], size: int, scale: int, steps: int = QUICK_STEPS) -> Configured:
+    """Configure a method with its published settings, but at most `steps` steps if possible."""
+    overrides = few_steps(method.settings(scale), steps)
     try:
         return configure(method, scale, size, {method.name: overrides})
     except WrongUsage:  # as ILVR, which refines down to one of its steps
