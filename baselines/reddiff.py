@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from bench.diffusion.adam import Adam
 from bench.diffusion.noise import Noise
 from bench.diffusion.operators import OPERATORS, SeparableOperator
 from bench.diffusion.prior import Prior, noised
@@ -81,9 +82,9 @@ def optimise(
     """
     schedule = prior.schedule
     mu = operator.pseudo_inverse(y)
-    first, second = torch.zeros_like(mu), torch.zeros_like(mu)
+    adam = Adam.start(mu, BETAS, epsilon)
     weight_of = WEIGHTINGS[settings.weighting]
-    for step, index in enumerate(reversed(range(len(schedule))), start=1):
+    for index in reversed(range(len(schedule))):
         alpha_bar = float(schedule.alpha_bar[index])
         drawn = noise.normal_like(mu)
         x = noised(schedule, mu, drawn, index)
@@ -91,13 +92,8 @@ def optimise(
         weight = settings.weight * weight_of(math.sqrt((1 - alpha_bar) / alpha_bar))
         regulariser = weight / mu[0].numel() * (eps - drawn)
         misfit = operator.adjoint(operator(mu) - y) / y[0].numel()
-        gradient = regulariser + misfit
-        # Adam (Kingma and Ba 2015, Algorithm 1). torch.optim would import the compiler, which
-        # changes environment variables and writes files.
-        first = BETAS[0] * first + (1 - BETAS[0]) * gradient
-        second = BETAS[1] * second + (1 - BETAS[1]) * gradient.square()
-        deviation = (second / (1 - BETAS[1] ** step)).sqrt() + epsilon
-        mu = mu - settings.learning_rate * first / (1 - BETAS[0] ** step) / deviation
+        adam = adam.next(regulariser + misfit)
+        mu = adam.moved(mu, settings.learning_rate)
     return mu
 
 

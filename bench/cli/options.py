@@ -41,7 +41,7 @@ BatchOption = Annotated[
         min=1,
     ),
 ]
-PriorOption = Annotated[str | None, typer.Option(help="Prior checkpoint.")]
+PriorOption = Annotated[str | None, typer.Option(help="Prior: a checkpoint or hf:OWNER/NAME.")]
 CorrectorOption = Annotated[str | None, typer.Option(help="Corrector checkpoint.")]
 WeightsOption = Annotated[
     list[str] | None,

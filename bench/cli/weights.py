@@ -19,8 +19,9 @@ def show(
     name: Annotated[str | None, typer.Argument(help="Show all details of one network.")] = None,
 ) -> None:
     """List embedded networks, and public ones with their availability."""
-    from bench.core.paths import checkpoints
+    from bench.core.paths import HUB, checkpoints
     from bench.metrics.backbones import BACKBONES, LPIPS, missing_backbones
+    from bench.networks.hub import KNOWN, hub_file
     from bench.networks.registry.places import place
     from bench.networks.registry.records import find_record, records
 
@@ -36,6 +37,9 @@ def show(
         here = "here" if place(record).is_file() else "not here"
         size = f"{record.size / 1e6:.0f} MB, " if record.size else ""
         say(f"{record.name:24} {here:9} {record.title} ({size}{record.licence})")
+    for hub_name, known in KNOWN.items():
+        here = "here" if hub_file(HUB + hub_name).is_file() else "not here"
+        say(f"{HUB + hub_name:24} {here:9} {known.title} ({known.licence})")
 
 
 def _describe(record: PublicCheckpoint) -> None:
@@ -61,7 +65,10 @@ def _describe(record: PublicCheckpoint) -> None:
 
 
 def get(
-    name: Annotated[str, typer.Argument(help="Name from `bench weights list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="Name from `bench weights list`, pyiqa:METRIC or hf:OWNER/NAME."),
+    ],
     accept_licence: Annotated[
         bool,
         typer.Option("--accept-licence", help="Accept a non-commercial licence without asking."),
@@ -74,7 +81,9 @@ def get(
         for path in fetch_backbones():
             say(f"Ready: {path}")
         return
+    from bench.core.paths import HUB
     from bench.metrics.pyiqa_any import PREFIX, fetch, pyiqa_metric
+    from bench.networks.hub import get_hub_prior
     from bench.networks.registry.obtain import accept, accepted, get_weights
     from bench.networks.registry.records import find_record
 
@@ -82,6 +91,9 @@ def get(
         pyiqa_metric(name)  # that there is one
         _ask(name, "pyiqa's, non-commercial; the authors' own for the weights", accept_licence)
         say(f"Ready: {name}, whose tensors have the sha256 {fetch(name)}")
+        return
+    if name.startswith(HUB):
+        say(f"Ready: {get_hub_prior(name)}, use it with `--prior {name}`.")
         return
     record = find_record(name)
     if record.sources and not accepted(record):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.core.errors import BenchError, WrongUsage
+from bench.core.paths import HUB
 from bench.core.validation import Positive, build
 
 FILE_NAME = "bench.toml"
@@ -88,7 +89,10 @@ def read_config(file: Path) -> Config:
     for name, given in {"methods": config.methods, "metrics": config.metrics}.items():
         if not given:
             raise WrongUsage(f"{file}.{name} is empty: name at least one, or leave it out.")
-    weights = {kind: str(file.parent / path) for kind, path in config.weights.items()}
+    weights = {
+        kind: choice if choice.startswith(HUB) else str(file.parent / choice)
+        for kind, choice in config.weights.items()
+    }
     return replace(config, weights=weights)
 
 

@@ -12,6 +12,9 @@ _PACKAGE = Path(__file__).parents[1]
 DISTRIBUTION = "face-sr-bench"
 """Name of the distribution; the import and the command are `bench`."""
 
+HUB = "hf:"
+"""Prefix of names on the Hugging Face hub, in place of a path."""
+
 
 def resource(name: str) -> Path:
     """Return a folder of the project, such as "datasets" or "results/published".

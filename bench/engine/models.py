@@ -15,6 +15,7 @@ from bench.diffusion.schedule import Schedule
 from bench.methods import Configured, Models
 from bench.networks.checkpoints import Card
 from bench.networks.find import find_network
+from bench.networks.hub import chosen_file
 from bench.networks.kinds import find_kind
 
 
@@ -114,7 +115,7 @@ def find_checkpoints(
 ) -> dict[str, Path]:
     """Find the checkpoint of each network of a method and its inner method.
 
-    A file in `weights`, by kind, comes before those found by size and scale.
+    A file or hf:OWNER/NAME in `weights`, by kind, comes before those found by size and scale.
 
     Raises:
         BenchError: a file, or the package with its architecture, is missing; with how to get it.
@@ -123,7 +124,7 @@ def find_checkpoints(
     for need in configured.needs:
         kind = find_kind(need, f"{configured.method.name}'s needs")
         chosen = weights.get(need)
-        path = Path(chosen) if chosen else find_network(need, size, configured.scale)
+        path = chosen_file(chosen) if chosen else find_network(need, size, configured.scale)
         if not path.is_file():
             raise BenchError(f"There is no {need} at {path}.")
         kind.require_package()

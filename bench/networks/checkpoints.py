@@ -131,13 +131,16 @@ def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
     write_bytes(path, save(state, metadata={"bench": json.dumps(card.to_json())}))
 
 
-def convert_prior(path: Path, size: int | None, out: Path) -> Card:
+def convert_prior(
+    path: Path, size: int | None, out: Path, training: Mapping[str, Any] | None = None
+) -> Card:
     """Convert a prior in guided-diffusion's or diffusers' layout into a checkpoint of bench.
 
     Args:
         path: a file of guided-diffusion's layout, or a folder that diffusers saved.
         size: in pixels, for which it was trained; a file does not say it, a folder does.
         out: the file to write.
+        training: what is known of the training, for the card.
 
     Raises:
         BenchError: it can't be read, or is no such prior.
@@ -156,6 +159,7 @@ def convert_prior(path: Path, size: int | None, out: Path) -> Card:
         checkpoint = read_checkpoint(path, "prior")
         card = replace(checkpoint.card, size=size)
         state = {name: value.contiguous() for name, value in checkpoint.state.items()}
+    card = replace(card, training=training)
     write_bytes(out, save(state, metadata={"bench": json.dumps(card.to_json())}))
     return card
 

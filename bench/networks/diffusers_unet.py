@@ -7,6 +7,7 @@ eps or v and no variance, so that the ancestral step has the fixed small one.
 
 import importlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ SCHEDULE = {"num_train_timesteps": 1000, "beta_start": 0.0001, "beta_end": 0.02}
 """DDPM's linear schedule, used by all priors here."""
 
 PREDICTIONS: Mapping[str, Parametrisation] = {"epsilon": "eps", "v_prediction": "v"}
+
+_ATTENTION = re.compile(r"(attentions\.\d+\.)(query|key|value|proj_attn)(?=\.)")
+_RENAMED = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,18 @@ def read_folder(folder: Path) -> Saved:
     prediction = _prediction(folder)
     kept = {name: value for name, value in config.items() if name != "_name_or_path"}
     shape = DiffusersConfig(json.dumps(kept, sort_keys=True))
-    state = {f"unet.{name}": tensor.float() for name, tensor in _tensors(inner).items()}
+    state = {
+        f"unet.{_present_name(name)}": tensor.float() for name, tensor in _tensors(inner).items()
+    }
     return Saved(shape, size, prediction, state)
+
+
+def _present_name(name: str) -> str:
+    """Return a tensor's name in diffusers' present attention blocks, as its own loader does.
+
+    Checkpoints of 2022, such as google/ddpm-celebahq-256, have the names before release 0.18.
+    """
+    return _ATTENTION.sub(lambda found: found[1] + _RENAMED[found[2]], name)
 
 
 def _prediction(folder: Path) -> Parametrisation:

@@ -7,10 +7,10 @@ from importlib import import_module
 from typing import Any
 
 from bench.core.errors import BenchError
-from bench.core.paths import install_command
+from bench.core.paths import HUB, install_command
 from bench.networks.download.connection import refuse_offline
 from bench.testsets.parquet import photograph
-from bench.testsets.photographs import HUB, Photograph, hub_name, row_id
+from bench.testsets.photographs import Photograph, hub_name, row_id
 
 
 @dataclass(frozen=True)

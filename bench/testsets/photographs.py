@@ -9,10 +9,8 @@ from unicodedata import normalize
 
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.names import invalid_filename_reason
+from bench.core.paths import HUB
 from bench.images import IMAGE_SUFFIXES
-
-HUB = "hf:"
-"""Prefix of a dataset on the hub: hf:OWNER/NAME or hf:OWNER/NAME:SPLIT."""
 
 MAX_IMAGES = 1_000_000
 

@@ -9,12 +9,11 @@ from pathlib import Path
 from bench.core.config import read_toml
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import sha256, write_bytes
-from bench.core.paths import resource
+from bench.core.paths import HUB, resource
 from bench.core.suggest import suggestion
 from bench.core.validation import Positive, build
 from bench.testsets.degradation import DEGRADATIONS, RANGES, REAL
 from bench.testsets.manifest import Manifest, NoiseUnit, Plan
-from bench.testsets.photographs import HUB
 from bench.testsets.sources import open_source
 
 SMALLEST = 4

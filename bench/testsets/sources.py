@@ -12,7 +12,8 @@ from bench.images import image_bytes
 from bench.testsets.archives import open_archive
 from bench.testsets.hub import HubSource
 from bench.testsets.parquet import ParquetSource
-from bench.testsets.photographs import HUB, Photograph, Source, identified, is_image
+from bench.core.paths import HUB
+from bench.testsets.photographs import Photograph, Source, identified, is_image
 
 
 def open_source(text: str) -> Source:

@@ -22,10 +22,12 @@ from baselines import (
     dps,
     dr2,
     ilvr,
+    mpgd,
     pgdiff,
     pigdm,
     pnpdm,
     reddiff,
+    sitcom,
 )
 from bench.diffusion.operators import OPERATORS, average_pooling, bicubic
 from bench.diffusion.prior import Prior
@@ -137,6 +139,17 @@ def with_pnpdm(steps: int) -> None:
     pnpdm.sample(whole, image(SIZE // SCALE), bicubic(SIZE, SCALE), chosen, NOISE)
 
 
+def with_mpgd(steps: int) -> None:
+    mpgd.sample(
+        prior(steps), image(SIZE // SCALE), bicubic(SIZE, SCALE), mpgd.Settings(steps), NOISE
+    )
+
+
+def with_sitcom(steps: int) -> None:
+    chosen = sitcom.Settings(steps, 3)
+    sitcom.sample(prior(steps), image(SIZE // SCALE), bicubic(SIZE, SCALE), chosen, NOISE)
+
+
 def with_pgdiff(steps: int) -> None:
     target = image()
     pgdiff.sample(prior(steps), image(), lambda x: target, 0.1, 1, range(0), NOISE)
@@ -166,6 +179,8 @@ SAMPLERS: dict[str, Callable[[int], object]] = {
     "daps, langevin": partial(with_daps, mcmc="langevin"),
     "daps, hmc": partial(with_daps, mcmc="hmc"),
     "pnpdm": with_pnpdm,
+    "mpgd": with_mpgd,
+    "sitcom": with_sitcom,
     "sr3": with_sr3,
 }
 
