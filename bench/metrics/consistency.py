@@ -50,6 +50,8 @@ class LrConsistency(Metric):
 
         if reason := self.unavailable():
             raise BenchError(f"{self.title}: {reason}")
+        if any(len(picture) == len(lr) for picture, lr in zip(sr, hr, strict=True)):
+            raise BenchError(f"{self.title} compares a result with its LR input, not with HR.")
         return [
             psnr(bicubic(picture, len(picture) // len(lr)), lr)
             for picture, lr in zip(sr, hr, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bench.core.errors import BenchError
 from bench.images import resize_bicubic
 from bench.metrics import find
 from bench.metrics.consistency import Diversity, LrConsistency
@@ -30,6 +31,11 @@ def test_consistency_is_the_psnr_of_lr_pictures() -> None:
             lr[index], resize_bicubic(sr[index], len(lr[index]))
         )
         assert value == pytest.approx(expected)
+
+
+def test_an_original_in_place_of_the_input_is_refused() -> None:
+    with pytest.raises(BenchError, match="with its LR input, not with HR"):
+        find("lr-psnr").score([picture(0, 64)], [picture(1, 64)])
 
 
 def test_a_random_degradation_cannot_be_repeated() -> None:
