@@ -24,6 +24,7 @@ from bench.report.tables.table import Table
 from bench.reproduce.networks import find_trained, spacing, training, weights
 from bench.reproduce.steps import Planned, PlannedRun, Request, Step
 from bench.reproduce.suite import published_table
+from bench.store.reading import Reading
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet, open_testset
 from bench.testsets.recipe import find_recipe
@@ -272,7 +273,9 @@ def _table(request: Request, testset: TestSet, complete: Sequence[tuple[str, Run
     columns, protocol = _columns(request, testset), request.suite.protocol
     if printed := published_table(request.suite):
         return paper_table(printed, testset, request.here.results, columns, protocol)
-    made = table_of(testset, [run for _, run in complete], columns, protocol, costs=True)
+    made = table_of(
+        testset, [Reading(run.folder) for _, run in complete], columns, protocol, costs=True
+    )
     return replace(made, title=request.suite.title)
 
 

@@ -14,7 +14,8 @@ from bench.core.errors import BenchError
 from bench.core.files import write_bytes
 from bench.sharing.bundle import Bundle
 from bench.sharing.export import DESCRIPTION, TABLES, named
-from bench.store.run import Run, set_sha256
+from bench.store.reading import current_scores
+from bench.store.run import Run
 from bench.store.schema import Record, RunSpec
 from bench.testsets.manifest import FILE_NAME, Manifest, read_manifest
 
@@ -47,12 +48,9 @@ class Result:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """Return the scores of these images and of their set."""
-        if self.table is None:
-            return pd.DataFrame(columns=["image", "metric", "identity", "value", "note"])
-        if "metric" not in self.table.columns:
+        if self.table is not None and "metric" not in self.table.columns:
             raise BenchError(f"{self.place}: scores of {self.name} lack the names of metrics.")
-        files = [record.sha256 for record in self.records.values()]
-        return self.table[self.table["sr_sha256"].isin([*files, set_sha256(files)])]
+        return current_scores(self.table, self.records)
 
     def is_called(self, name: str) -> bool:
         """Return True if a name is this run's method, folder, or a prefix of its folder."""

@@ -24,7 +24,8 @@ from bench.report.figures.gather import (
 from bench.report.tables.collect import table_of
 from bench.report.tables.runs import find_runs
 from bench.report.tables.table import NOT_MEASURED, Column
-from bench.store.run import Run, list_runs
+from bench.store.reading import Reading
+from bench.store.run import list_runs
 from bench.testsets.manifest import open_testset
 from tests.command import bench, good
 from tests.small import small_testset
@@ -126,7 +127,7 @@ def test_a_result_without_a_value_is_left_out_with_the_reason(home: Path) -> Non
 
 
 def test_only_what_can_be_measured_is_told_to_be_measured() -> None:
-    nothing = Run(Path("none"))
+    nothing = Reading(Path("none"))
     imported = Result("A", nothing, {"psnr": 20.0}, {"seconds": NOT_MEASURED}, {})
     perfect = Result("B", nothing, {"psnr": math.inf, "seconds": 1.0}, {}, {})
     unscored = Result("C", nothing, {"seconds": 1.0}, {"psnr": NOT_MEASURED}, {})

@@ -15,13 +15,12 @@ from bench.networks.registry.records import find_record
 from bench.report import Cell, Published, Table, Verdict, read_published
 from bench.report.tables.beside import family_of, with_published
 from bench.report.tables.check import claims
-from bench.report.tables.collect import table_of
 from bench.report.tables.contamination import known_as
 from bench.report.tables.paper import choose_testsets, find_printed, paper_table
 from bench.report.tables.runs import repeated, runs_on
 from bench.store.run import Run, set_sha256
 from bench.testsets.manifest import Plan, TestSet
-from tests.report.test_collect import Store, measure, write
+from tests.report.test_collect import Store, measure, readings, table_of, write
 from tests.small import small_testset
 
 TABLES = """
@@ -109,7 +108,8 @@ def ilvr(store: Store, **facts: Any) -> Run:
 
 def beside(testset: TestSet, runs: list[Run], tables: Published, protocol: str = "strict") -> Table:
     table = table_of(testset, runs, [PSNR, FID], protocol)
-    return with_published(table, testset, [group[0] for group in repeated(runs)], tables.tables)
+    first = [group[0] for group in repeated(readings(runs))]
+    return with_published(table, testset, first, tables.tables)
 
 
 def first_row(table: Table) -> tuple[Cell, ...]:

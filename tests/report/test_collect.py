@@ -11,15 +11,31 @@ import pandas as pd
 import pytest
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics import base
 from bench.report.renderers.plain import to_markdown
-from bench.report.tables.collect import INCOMPLETE, ONE_REPETITION, strip_of, table_of
+from bench.report.tables import collect
+from bench.report.tables.collect import INCOMPLETE, ONE_REPETITION
 from bench.report.tables.runs import find_runs, run_labels
-from bench.report.tables.table import NOT_MEASURED
+from bench.report.tables.table import NOT_MEASURED, Table
+from bench.store.reading import Reading
 from bench.store.run import Run, set_sha256
 from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet
 from tests.small import picture, small_testset
+
+
+def readings(runs: Sequence[Run]) -> list[Reading]:
+    """Read runs anew, since a reading does not see later changes."""
+    return [Reading(run.folder) for run in runs]
+
+
+def table_of(testset: TestSet, runs: Sequence[Run], *words: Any, **options: Any) -> Table:
+    return collect.table_of(testset, readings(runs), *words, **options)
+
+
+def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
+    return collect.strip_of(testset, readings(runs), faces)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from bench.report.tables.runs import repeated
 from bench.report.tables.table import NOT_MEASURED, Column
 
 if TYPE_CHECKING:
-    from bench.store.run import Run
+    from bench.store.reading import Reading
     from bench.testsets.manifest import TestSet
 
 
@@ -30,19 +30,19 @@ class Result:
     """
 
     label: str
-    run: Run
+    run: Reading
     values: Mapping[str, float]
     reasons: Mapping[str, str]
     scores: Mapping[str, Mapping[str, float]]
 
 
-def first_repetitions(runs: Sequence[Run]) -> list[Run]:
+def first_repetitions(runs: Sequence[Reading]) -> list[Reading]:
     """Return the first repetition of every run."""
     return [group[0] for group in repeated(runs)]
 
 
 def results_of(
-    testset: TestSet, runs: Sequence[Run], metrics: Sequence[Measure], protocol: str
+    testset: TestSet, runs: Sequence[Reading], metrics: Sequence[Measure], protocol: str
 ) -> tuple[list[Result], dict[str, Column]]:
     """Return the results of runs, and the columns by name: metrics and costs."""
     table = table_of(testset, runs, metrics, protocol, costs=True)

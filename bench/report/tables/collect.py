@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import pandas as pd
 
@@ -14,8 +12,7 @@ from bench.report.tables.contamination import contamination_notes
 from bench.report.tables.repetitions import fold
 from bench.report.tables.runs import repeated, run_labels
 from bench.report.tables.table import Column, Row, Table
-from bench.store.run import Run, set_sha256
-from bench.store.schema import Record
+from bench.store.reading import Reading
 from bench.testsets.manifest import TestSet
 
 NO_GROUND_TRUTH = "The test set has no ground truth to compare with."
@@ -44,7 +41,7 @@ def impossible(metric: Measure, testset: TestSet) -> str | None:
 
 def table_of(
     testset: TestSet,
-    runs: Sequence[Run],
+    runs: Sequence[Reading],
     metrics: Sequence[Measure],
     protocol: str = "",
     costs: bool = False,
@@ -54,12 +51,13 @@ def table_of(
     `metrics` are as `protocol` measures them, and scores by others are left out; `costs` adds what
     runs say of themselves.
     """
-    groups = [[_Results(run, testset) for run in group] for group in repeated(runs)]
-    labels = _labels([results[0] for results in groups])
+    groups = repeated(runs)
+    first = [group[0] for group in groups]
+    labels = _labels(first, testset)
     between = {m.name for m in metrics if m.reference == "repetitions"}
     rows = [
-        fold([_row(result, label, metrics, results) for result in results], between)
-        for results, label in zip(groups, labels, strict=True)
+        fold([_row(run, testset, label, metrics, group) for run in group], between)
+        for group, label in zip(groups, labels, strict=True)
     ]
     columns = [
         Column(m.name, m.title, m.higher_is_better, m.digits, m.unit, m.per) for m in metrics
@@ -77,12 +75,11 @@ def table_of(
     scale = plan.scale if plan.scale > 1 else None  # blind ones differ from image to image
     notes = dict.fromkeys(
         note
-        for results, row in zip(groups, rows, strict=True)
-        for result in results
-        for note in _lost(result, row)
+        for group, row in zip(groups, rows, strict=True)
+        for run in group
+        for note in _lost(run, row)
     )
     notes |= dict.fromkeys(_reference_notes(metrics))
-    first = [group[0].run for group in groups]
     notes |= dict.fromkeys(contamination_notes(rows, first, plan.recipe))
     return Table(name, scale, images, seed, tuple(columns), tuple(rows), "", tuple(notes), protocol)
 
@@ -99,21 +96,19 @@ def _reference_notes(metrics: Sequence[Measure]) -> list[str]:
     ]
 
 
-def strip_of(testset: TestSet, runs: Sequence[Run], faces: int) -> Pixels:
+def strip_of(testset: TestSet, runs: Sequence[Reading], faces: int) -> Pixels:
     """Draw the first faces of a test set: LR, every run, GT; missing ones stay blank."""
     return picture_strip(picture_columns(testset, runs, list(testset.entries)[:faces]))
 
 
 def picture_columns(
-    testset: TestSet, runs: Sequence[Run], images: Sequence[str]
+    testset: TestSet, runs: Sequence[Reading], images: Sequence[str]
 ) -> list[tuple[str, list[Pixels | None]]]:
     """Return labels and images of LR, every run, and GT; None for missing ones."""
     columns: list[tuple[str, list[Pixels | None]]] = [("LR", [testset.lr(i) for i in images])]
-    results = [_Results(run, testset) for run in runs]
-    for result, label in zip(results, _labels(results), strict=True):
-        picture = result.run.picture
-        done = result.records
-        columns.append((label, [read_image(picture(i)) if i in done else None for i in images]))
+    for run, label in zip(runs, _labels(runs, testset), strict=True):
+        done = run.records()
+        columns.append((label, [read_image(run.picture(i)) if i in done else None for i in images]))
     if testset.ground_truth:
         columns.append(("GT", [testset.hr(i) for i in images]))
     return columns
@@ -132,68 +127,47 @@ def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
     return picture_strip(columns)
 
 
-@dataclass(frozen=True)
-class _Results:
-    """Results of a run, cached."""
-
-    run: Run
-    testset: TestSet
-
-    @cached_property
-    def records(self) -> dict[str, Record]:
-        return self.run.records()
-
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        """Scores whose images are unchanged since scoring."""
-        table = self.run.scores()
-        if table is None:
-            return pd.DataFrame(columns=["image", "identity", "value", "note", "reference_sha256"])
-        files = [record.sha256 for record in self.records.values()]
-        return table[table["sr_sha256"].isin([*files, set_sha256(files)])]
-
-    @property
-    def is_input(self) -> bool:
-        """Return True if every result equals its input."""
-        inputs = {entry.id: entry.lr_sha256 for entry in self.testset.manifest.images}
-        return {image: record.sha256 for image, record in self.records.items()} == inputs
-
-    @property
-    def whole(self) -> bool:
-        return len(self.records) == len(self.testset.manifest.images)
-
-    def of(self, metric: Measure) -> pd.DataFrame:
-        """Return the scores of a metric."""
-        return self.scores[self.scores["identity"] == metric.key]
+def _is_input(run: Reading, testset: TestSet) -> bool:
+    """Return True if every result of a run equals its input."""
+    inputs = {entry.id: entry.lr_sha256 for entry in testset.manifest.images}
+    return {image: record.sha256 for image, record in run.records().items()} == inputs
 
 
-def _labels(results: Sequence[_Results]) -> list[str]:
+def _is_whole(run: Reading, testset: TestSet) -> bool:
+    return len(run.records()) == len(testset.manifest.images)
+
+
+def _labels(runs: Sequence[Reading], testset: TestSet) -> list[str]:
     """Return `run_labels`, but call a run that returned all inputs unchanged Input."""
-    labels = run_labels([result.run for result in results])
     return [
-        "Input" if result.is_input else label for result, label in zip(results, labels, strict=True)
+        "Input" if _is_input(run, testset) else label
+        for run, label in zip(runs, run_labels(runs), strict=True)
     ]
 
 
 def _row(
-    result: _Results, label: str, metrics: Sequence[Measure], siblings: Sequence[_Results]
+    run: Reading,
+    testset: TestSet,
+    label: str,
+    metrics: Sequence[Measure],
+    siblings: Sequence[Reading],
 ) -> Row:
     """Return the row of a run; `siblings` are its repetitions, itself included."""
-    missing = {m.name: reason for m in metrics if (reason := impossible(m, result.testset))}
+    missing = {m.name: reason for m in metrics if (reason := impossible(m, testset))}
     scores: dict[str, dict[str, float]] = {}
     undefined: dict[str, dict[str, str]] = {}
-    memory = result.run.description.get("outcome", {}).get("peak_memory_bytes")
-    whole = {"memory": memory / 2**30} if memory else {}
+    whole = {"memory": run.memory / 2**30} if run.memory else {}
+    complete = _is_whole(run, testset)
     errors: dict[str, float] = {}
     for metric in (m for m in metrics if m.name not in missing):
         if metric.parts:
-            values = [_mean(part, result) for part in metric.parts]
+            values = [_mean(part, run, complete) for part in metric.parts]
             if lost := [value for value in values if isinstance(value, str)]:
                 missing[metric.name] = lost[0]
             else:
                 whole[metric.name] = metric.combined([float(value) for value in values])
         elif metric.per == "image":
-            found = _without_exact(_found(metric, result, siblings))
+            found = _without_exact(_found(metric, run, siblings))
             told = found["note"] != ""
             undefined[metric.name] = dict(
                 zip(found["image"][told], found["note"][told], strict=True)
@@ -202,41 +176,41 @@ def _row(
             scores[metric.name] = {str(image): float(value) for image, value in means.items()}
             if metric.reference == "repetitions" and len(siblings) < 2:
                 missing[metric.name] = ONE_REPETITION
-        elif not result.whole:
+        elif not complete:
             missing[metric.name] = INCOMPLETE
         else:
-            for value, note in result.of(metric)[["value", "note"]].itertuples(index=False):
+            for value, note in run.scores_of(metric.key)[["value", "note"]].itertuples(index=False):
                 if math.isnan(value):
                     missing[metric.name] = note
                 else:
                     whole[metric.name] = value
             if metric.error:
-                for error in result.of(metric.error)["value"].dropna():
+                for error in run.scores_of(metric.error.key)["value"].dropna():
                     errors[metric.name] = float(error)
     for cost in ("seconds", "evaluations"):
         scores[cost] = {
             image: value
-            for image, record in result.records.items()
+            for image, record in run.records().items()
             if (value := getattr(record, cost)) is not None
         }
     return Row(
-        name=result.run.spec.method,
+        name=run.spec.method,
         title=label,
         scores={name: of for name, of in scores.items() if of},
-        images_done=len(result.records),
+        images_done=len(run.records()),
         missing=missing,
         whole=whole,
         undefined={name: of for name, of in undefined.items() if of},
         errors=errors,
-        origin=result.run.origin,
+        origin=run.origin,
     )
 
 
-def _mean(metric: Measure, result: _Results) -> float | str:
-    """Return a run's value of a derived column, or why it has none."""
-    if not result.whole:
+def _mean(metric: Measure, run: Reading, complete: bool) -> float | str:
+    """Return a run's value of a part of a derived column, or why it has none."""
+    if not complete:
         return INCOMPLETE
-    found = result.of(metric)
+    found = run.scores_of(metric.key)
     if metric.per == "image":
         found = _without_exact(found)
         found = found[found["note"] == ""]
@@ -247,10 +221,10 @@ def _mean(metric: Measure, result: _Results) -> float | str:
     return float(values.mean())
 
 
-def _lost(result: _Results, row: Row) -> list[str]:
+def _lost(run: Reading, row: Row) -> list[str]:
     """Return a sentence per reason why a method failed on images."""
     images: dict[str, list[str]] = {}
-    for image, reason in result.run.failures(result.records).items():
+    for image, reason in run.failures(run.records()).items():
         images.setdefault(reason.rstrip("."), []).append(image)
     return [
         f"{row.title} failed on {len(names)} of the images, such as {names[0]}: {reason}."
@@ -268,10 +242,10 @@ def _without_exact(found: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _found(metric: Measure, result: _Results, siblings: Sequence[_Results]) -> pd.DataFrame:
+def _found(metric: Measure, run: Reading, siblings: Sequence[Reading]) -> pd.DataFrame:
     """Return scores per image; between repetitions, of every pair with both images present."""
     if metric.reference != "repetitions":
-        return result.of(metric)
-    current = [record.sha256 for sibling in siblings for record in sibling.records.values()]
-    rows = pd.concat([sibling.of(metric) for sibling in siblings])
+        return run.scores_of(metric.key)
+    current = [record.sha256 for sibling in siblings for record in sibling.records().values()]
+    rows = pd.concat([sibling.scores_of(metric.key) for sibling in siblings])
     return rows[rows["reference_sha256"].isin(current)]

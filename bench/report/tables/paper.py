@@ -11,7 +11,7 @@ from bench.report.tables.beside import with_published
 from bench.report.tables.collect import table_of
 from bench.report.tables.runs import repeated, runs_on
 from bench.report.tables.table import Row, Table
-from bench.store.run import Run
+from bench.store.reading import Reading
 from bench.testsets.manifest import Plan, TestSet
 
 
@@ -75,7 +75,7 @@ def paper_table(
     table = table_of(testset, runs, metrics, protocol)
     first = [group[0] for group in repeated(runs)]
     made = iter(zip(table.rows, first, strict=True))
-    rows: list[tuple[Row, Run | None]] = []
+    rows: list[tuple[Row, Reading | None]] = []
     for name, of in chosen.items():
         label = printed.methods[name]
         if not of:
@@ -91,8 +91,8 @@ def paper_table(
 
 
 def _chosen(
-    printed: PublishedTable, selection: Selection, testset: TestSet, runs: Sequence[Run]
-) -> list[Run]:
+    printed: PublishedTable, selection: Selection, testset: TestSet, runs: Sequence[Reading]
+) -> list[Reading]:
     """Return the runs of a published row, preferring those with the published settings."""
     taken = [run for run in runs if selection.takes(run.spec.method, run.spec.settings)]
     if printed.conditions is None:
@@ -110,7 +110,7 @@ def _chosen(
 def _absent(
     printed: PublishedTable,
     name: str,
-    chosen: Mapping[str, Sequence[Run]],
+    chosen: Mapping[str, Sequence[Reading]],
     testset: TestSet,
     metrics: Sequence[Measure],
 ) -> Row:

@@ -4,46 +4,26 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from bench.core.errors import BenchError
+from bench.store.reading import Reading
 from bench.store.run import Run, list_runs
-from bench.store.schema import Record, RunSpec
+from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet
 
 
-class Reading(Run):
-    """A run as read by a report: images hashed and scores read once."""
-
-    @cached_property
-    def _records(self) -> dict[str, Record]:
-        return super().records()
-
-    @cached_property
-    def _table(self) -> pd.DataFrame | None:
-        return super().scores()
-
-    def records(self) -> dict[str, Record]:
-        return self._records
-
-    def scores(self) -> pd.DataFrame | None:
-        return self._table
-
-
-def runs_on(testset: TestSet, results: Path) -> list[Run]:
+def runs_on(testset: TestSet, results: Path) -> list[Reading]:
     """Return all runs on a test set, with repetitions adjacent."""
     digest = testset.manifest.sha256
     runs = [Reading(run.folder) for run in list_runs(results, testset.name)]
     return sorted((run for run in runs if run.spec.testset == digest), key=_place)
 
 
-def repeated(runs: Sequence[Run]) -> list[list[Run]]:
+def repeated(runs: Sequence[Reading]) -> list[list[Reading]]:
     """Group the repetitions of each run, ordered by the first."""
-    groups: dict[str, list[Run]] = {}
+    groups: dict[str, list[Reading]] = {}
     for run in runs:
         groups.setdefault(_repeated_identity(run), []).append(run)
     return list(groups.values())
@@ -62,7 +42,7 @@ def _place(run: Run) -> tuple[Any, ...]:
 
 def find_runs(
     testset: TestSet, results: Path, methods: Sequence[str], order: Sequence[str]
-) -> list[Run]:
+) -> list[Reading]:
     """Return the runs of these methods (default: all) on a test set, in the given order.
 
     A single run is named by its folder in place of the method, or by what that begins with.
