@@ -10,6 +10,7 @@ training, all methods, all metrics and LaTeX run as they will for a user.
 import hashlib
 import importlib
 import io
+import json
 import os
 import shutil
 import sys
@@ -223,6 +224,16 @@ def rehearse(
             yield bench(*command)
         finally:
             os.chdir(home)
+
+
+def measured(folder: Path, table: str) -> dict[str, dict[str, Any]]:
+    """Return method -> metric -> value of the only table made; None where there is none."""
+    (file,) = (folder / "results" / "reproduced").glob(f"{table}-*.json")
+    methods = json.loads(file.read_text())["methods"]
+    return {
+        row["name"]: {metric: score["value"] for metric, score in row["scores"].items()}
+        for row in methods
+    }
 
 
 def main(folder: Path) -> None:
