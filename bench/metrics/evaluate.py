@@ -66,7 +66,8 @@ def _score_runs(
     import pandas as pd
 
     from bench.metrics.devices import described
-    from bench.store.run import list_runs, set_sha256
+    from bench.store.reading import current_scores
+    from bench.store.run import list_runs
 
     measures = {
         measure.key: measure
@@ -93,10 +94,9 @@ def _score_runs(
     for (run, records), scores in zip(runs, found, strict=True):
         run.note_scored_on(gpus)
         if (known := run.scores()) is not None:
-            other = ~known["identity"].isin(scores["identity"])
-            files = [record.sha256 for record in records.values()]
-            current = known["sr_sha256"].isin([*files, set_sha256(files)])
-            run.write_scores(pd.concat([scores, known[other & current]], ignore_index=True))
+            current = current_scores(known, records)
+            other = current[~current["identity"].isin(scores["identity"])]
+            run.write_scores(pd.concat([scores, other], ignore_index=True))
         else:
             run.write_scores(scores)
 

@@ -1,6 +1,8 @@
 """Check imports: only from rooms on lower floors, no circles, nothing heavy before it is needed."""
 
 import ast
+import importlib
+import operator
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+DESIGN = ROOT / "docs" / "architecture.md"
 
 ONLY = {"diffusion": "bench.core.errors"}
 """Rooms that may import one module of ours and nothing else."""
@@ -24,7 +27,7 @@ BY_NAME = {("methods", "baselines")}
 
 def floors() -> dict[str, int]:
     """Return the floor of each room, as docs/architecture.md lists them."""
-    design = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    design = DESIGN.read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", design, re.MULTILINE)
     return {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
 
@@ -92,6 +95,13 @@ def violations(modules: Mapping[str, str], levels: Mapping[str, int]) -> list[st
             elif there in NEVER.get(here, ()) or not name.startswith(ONLY.get(here, "")):
                 wrong.append(f"{module} imports {name}: the design forbids it")
     return wrong
+
+
+def test_the_functions_of_the_walks_exist() -> None:
+    named = re.findall(r"`([a-z_.]+):([A-Za-z_.]+)`", DESIGN.read_text(encoding="utf-8"))
+    assert len(named) > 25
+    for module, function in named:
+        operator.attrgetter(function)(importlib.import_module(f"bench.{module}"))
 
 
 def test_imports_go_down_the_floors_only() -> None:
