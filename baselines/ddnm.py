@@ -149,7 +149,7 @@ def released_step(
     if level >= deviation:
         drawn[0] = math.sqrt(level**2 - deviation**2)
     row = torch.full((1, scale**2), 1 / scale**2)
-    _, _, right = torch.svd(row, some=False)  # whose other columns are LAPACK's choice
+    _, _, right = torch.svd(row, some=False)  # whose other columns depend on LAPACK
     fresh_squares, eps_squares = (
         pixel_unshuffle(part, scale).reshape(len(x0), -1, scale**2, low, low)
         for part in (fresh, eps)

@@ -33,7 +33,7 @@ from bench.cli.shared import ManyValues, echo, say
 from bench.core.errors import BenchError, Terminated, WrongUsage
 from bench.core.terminal import fall_back_to_ascii
 
-# What typer raises of a command line that it can't parse, and does not export.
+# Typer raises this on a command line that it can't parse, but does not export it.
 UsageError: Any = typer.BadParameter.__mro__[1]
 
 
@@ -78,7 +78,7 @@ class Commands(TyperGroup):
             return super().make_context(*arguments, **options)
         except UsageError as error:  # an option before the command
             if type(error).__name__ == "NoArgsIsHelpError":
-                raise  # it holds the help
+                raise  # it is the help text
             say(f"error: {_sentence(error)}", fg="red", err=True)
             raise typer.Exit(2) from None
 
@@ -88,9 +88,9 @@ class Commands(TyperGroup):
                 return super().invoke(ctx)
         except (BenchError, OSError, UsageError) as error:  # OSError: a full disk, no permission
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
-                raise  # the reader of a pipe has enough, which typer knows to end quietly
+                raise  # a closed pipe, on which typer exits quietly
             if type(error).__name__ == "NoArgsIsHelpError":
-                raise  # it holds the help
+                raise  # it is the help text
             if ctx.params.get("debug"):
                 traceback.print_exc()
             say(f"error: {_sentence(error)}", fg="red", err=True)

@@ -148,7 +148,7 @@ def verify(
 
     here, path = workspace(), Path(target)
     found: Sequence[str]
-    count: Callable[[], int]  # asked for at the end: what is damaged can't be counted
+    count: Callable[[], int]  # at the end, since a damaged set can't be counted
     audit = Audit((), ())
     if path.is_file():
         bundle = open_bundle(path)

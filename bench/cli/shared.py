@@ -41,7 +41,7 @@ class ManyValues(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         repeated: list[str] = []
         for argument in args:
-            # Each number is given its own --scale, so the last but one tells what this follows.
+            # Every number gets its own --scale, so check the word before the last.
             if argument.isdigit() and repeated[-2:-1] == ["--scale"]:
                 repeated.append("--scale")
             repeated.append(argument)

@@ -112,7 +112,7 @@ def run(
     check_methods(methods, every)
     machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
     here = workspace()
-    metrics = chosen_metrics(here)  # an unknown one is to be found before the work
+    metrics = chosen_metrics(here)  # find unknown names before the work
     experiment = chosen_experiment(
         here,
         open_testset_named(here, testset_name),

@@ -88,7 +88,7 @@ def get(
     from bench.networks.registry.records import find_record
 
     if name.startswith(PREFIX):
-        pyiqa_metric(name)  # that there is one
+        pyiqa_metric(name)  # check that it exists
         _ask(name, "pyiqa's, non-commercial; the authors' own for the weights", accept_licence)
         say(f"Ready: {name}, whose tensors have the sha256 {fetch(name)}")
         return

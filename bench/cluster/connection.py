@@ -161,12 +161,12 @@ class Cluster:
     def _connect(self) -> Any:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         own = self.address == LOCAL
-        if own:  # read when ray is imported: on any system, be reached from this machine alone
+        if own:  # read when ray is imported: accept connections from this machine only
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         elif ":" in self.address:
             _knock(self.address.removeprefix("ray://"))
         if self.address.startswith("ray://") and _has_token():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # as Ray does by itself but for these
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray's defaults except for these
         import ray
 
         where: dict[str, Any] = {"address": self.address}

@@ -133,12 +133,12 @@ class Crew:
         self._resources = resources
         self._files = files
         self._code = code()
-        self._made = ray.put(make)  # once, though a worker that is replaced asks for it again
+        self._made = ray.put(make)  # once, though a replaced worker asks again
         self._sent: dict[str, list[Any]] = {}
         self._workers: list[_Worker] = []
-        self._waiting: dict[Any, _Worker] = {}  # by what Ray will answer
+        self._waiting: dict[Any, _Worker] = {}  # keyed by Ray's reference
         self._queue: deque[_Task] = deque()  # to be done before anything new
-        self._ended = 0  # workers, since one was last heard of
+        self._ended = 0  # workers, since the last sign of life
         self._hired = 0
         self._board: Any = None  # where workers note parts, if anybody watches
         self._watch: Watch | None = None
@@ -202,7 +202,7 @@ class Crew:
                 return
             for reference in self._answers(None):
                 worker = self._waiting.get(reference)
-                if worker is None:  # of a worker that has just been given up
+                if worker is None:  # from a worker that was just given up
                     continue
                 if not worker.loaded:
                     self._loaded(reference)
@@ -286,7 +286,7 @@ class Crew:
                 _raise_cause(error)
             self._replace(worker, str(error.cause))
             return
-        except RayError as error:  # the worker, its machine, or what it had given is gone
+        except RayError as error:  # the worker, its machine or its result is lost
             yield from self._blame(worker, str(error), lost)
             return
         del self._waiting[reference]

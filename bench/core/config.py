@@ -103,7 +103,7 @@ def read_toml(file: Path) -> dict[str, Any]:
         BenchError: it can't be read or parsed, with the line.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig")  # editors of Windows begin a text with a mark
+        text = file.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark
         return tomllib.loads(text)
     except OSError as error:
         raise BenchError(f"{file} can't be read: {error.strerror}.") from None

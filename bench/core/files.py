@@ -67,9 +67,9 @@ def _told_of_full_disk(path: Path) -> Iterator[None]:
 def _temporary(folder: Path) -> tuple[int, Path]:
     """Create a file that stays locked while its handle is open; return both."""
     while True:
-        # Without the name of what it becomes, which may be as long as names can be.
+        # Without the target's name, which may already have the maximum length.
         handle, name = tempfile.mkstemp(dir=folder, prefix=UNFINISHED, suffix=".part")
-        with suppress(OSError):  # a disk without locks, where nothing is removed either
+        with suppress(OSError):  # a file system without locks: remove nothing
             fcntl.flock(handle, fcntl.LOCK_EX)
         if os.fstat(handle).st_nlink:
             return handle, Path(name)

@@ -47,7 +47,7 @@ def _open_locked(folder: Path, say: Say) -> int:
             raise BenchError(f"{folder} can't be used: {error.strerror}.") from None
         try:
             hold(handle, folder, say)
-            # Who held it may have removed it, and a lock on what is gone keeps nobody out.
+            # The holder may have removed the file; a lock on a removed file protects nothing.
             if folder.exists() and os.path.samestat(os.fstat(handle), folder.stat()):
                 return handle
         except BaseException:

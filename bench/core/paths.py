@@ -52,7 +52,7 @@ def cache_unusable() -> str | None:
         reason = "" if os.access(folder, os.W_OK) else "no permission"
     except OSError as error:
         reason = str(error.strerror)
-    for path in absent:  # what was made to try it
+    for path in absent:  # created by the attempt
         with suppress(OSError):
             path.rmdir()
     if not reason:

@@ -24,7 +24,7 @@ SMALL = 2**26
 CODECS = frozenset({"SNAPPY", "UNCOMPRESSED"})
 """Compression codecs of `write_table`; others allow decompression bombs."""
 
-_CELL = 8  # bytes that a number takes, or what leads to a text
+_CELL = 8  # bytes of a number, or of a text's length
 _ROWS = 2**16  # read at a time
 
 
@@ -92,7 +92,7 @@ def _decoded(data: bytes) -> pd.DataFrame:
     if left < 0:
         raise _Bomb
     pieces = []
-    # To leave texts in dictionaries also rules out the encoding that gives each as an addition to
+    # Dictionary-encoded texts also rule out delta encoding, which gives each text relative to
     # the one before, in which a few bytes are as many long texts.
     with pq.ParquetFile(io.BytesIO(data), metadata=footer, read_dictionary=texts) as file:
         for batch in file.iter_batches(_ROWS):

@@ -38,7 +38,7 @@ def fall_back_to_ascii() -> None:
     """
     codecs.register_error(_ERRORS, _spell)
     for stream in (sys.stdout, sys.stderr):
-        # A stream that a program put in place may have no encoding to be changed.
+        # A replaced stream may have no encoding to change.
         if hasattr(stream, "reconfigure") and getattr(stream, "errors", "") != _ERRORS:
             stream.reconfigure(errors=_ERRORS)
 

@@ -65,7 +65,7 @@ class _Clock:
         self._begun: list[tuple[Any, bool, float]] = []
 
     def now(self) -> float:
-        if self._device.type == "cuda":  # whose work goes on behind our back
+        if self._device.type == "cuda":  # which computes asynchronously
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
 
@@ -81,7 +81,7 @@ class _Clock:
         for (call, computed, begun), following in zip(self._begun, times, strict=True):
             if computed:
                 took[call].append(following - begun)
-        # The first call of a kind warms up what the others find warm.
+        # The first call of each kind is a warm-up.
         each = {call: statistics.median(all_[1:] or all_) for call, all_ in took.items()}
         return self._begun[0][2] - started + sum(each[call] for call, _, _ in self._begun)
 

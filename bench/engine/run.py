@@ -45,7 +45,7 @@ def run_suite(
         BenchError: as `run_method`.
     """
     names = list(dict.fromkeys(names))
-    # Mistyped names and settings first: they are quick to find and to mend.
+    # Mistyped names and settings first: they are quickly found and corrected.
     configured = {name: experiment.configured(name) for name in (*names, *experiment.settings)}
     resolved = [experiment.resolve(configured[name]) for name in names]
     executor = executor or this_machine()

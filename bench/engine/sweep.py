@@ -100,7 +100,7 @@ def _impossible(name: str, experiment: Experiment) -> str | None:
     configured, size = experiment.configured(name), experiment.plan.size
     try:
         check_prerequisites(configured, size, experiment.weights)
-        # Whether networks fit shows in their files alone.
+        # Only the files say whether networks fit.
         load_models(configured, size, experiment.weights, CPU)
     except BenchError as error:
         return str(error)

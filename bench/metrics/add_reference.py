@@ -97,7 +97,7 @@ def compute(wanted: Wanted, ids: Sequence[str], read: Callable[[set[str]], Image
         made_by,
         wanted.folder,
     )
-    if reference == (earlier := find_or_missing(wanted.name)):  # by other extractors too
+    if reference == (earlier := find_or_missing(wanted.name)):  # also with other extractors
         reference = replace(reference, made_by={**earlier.made_by, **made_by})
     for extractor in wanted.extractors:
         pieces = _Parts(parts, len(hashes))

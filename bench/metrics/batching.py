@@ -29,7 +29,7 @@ says why a value that was computed is none, and `value` is then not a number."""
 
 Rows = list[dict[str, Any]]
 
-_Asked = tuple[int, Task]  # with the number of the table that asks for it
+_Asked = tuple[int, Task]  # with the number of its table
 
 _FILES = 64  # at a time: results and what they are measured against
 

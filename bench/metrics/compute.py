@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Key = tuple[str, str, str]  # key of the metric, hash of the picture, hash of its reference
-Value = tuple[float, str]  # with a note, which says why a value that was computed is none
+Value = tuple[float, str]  # with a note that says why there is no value
 Scored = dict[Key, Value]
 
 

@@ -91,7 +91,7 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     import scipy.linalg
 
     product = one.root @ other.root.T
-    # Of a matrix without rows or columns there are none, which LAPACK refuses to say.
+    # LAPACK refuses an empty matrix, which has no eigenvalues.
     shared = scipy.linalg.svdvals(product, overwrite_a=True).sum() if product.size else 0.0
     apart = float(np.square(one.mean - other.mean).sum())
     # Equal distributions may come out a rounding error below zero.

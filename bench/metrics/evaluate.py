@@ -52,7 +52,7 @@ def score_runs(
     keep_freed_memory()
     devices = find_devices(device)
     adapted = as_measured(metrics, testset, protocols, reference)
-    with locked(results / testset.name, notice):  # what two measure, each would write over
+    with locked(results / testset.name, notice):  # two evaluations would overwrite each other
         _score_runs(testset, results, adapted, spread, devices)
 
 

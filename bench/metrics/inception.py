@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from bench.images import Pixels
 
 _SIZE = 299
-_BATCH_PIXELS = 8 * _SIZE * _SIZE  # at most; the network has each at 299 px
+_BATCH_PIXELS = 8 * _SIZE * _SIZE  # at most; each is resized to 299 px
 _SPLITS = 10
-_RESAMPLED = 2000  # pictures at most: of more, the matrices of all pairs grow too large
+_RESAMPLED = 2000  # pictures at most: matrices of all pairs grow too large beyond
 
 Network = Callable[["Tensor"], Sequence["Tensor"]]
 """[B, 3, H, W] in 0 to 255 to pooled features [B, D] and, of some networks, logits [B, C]."""
@@ -172,13 +172,13 @@ def _legacy_network(weights: str, device: str) -> Network:
 
     import_torchvision()
     module: Any = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
-    # The package unpickles the file with all that it may hold; what passes here holds tensors only.
+    # The package unpickles without restrictions; a file that passes here holds tensors only.
     path = checkpoint_path(weights)
     torch.load(path, map_location="cpu", weights_only=True)
     network: Any = module.FeatureExtractorInceptionV3(
         "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=str(path)
     )
-    # In this order of memory its convolutions take a quarter less time on a CPU.
+    # Channels last: convolutions take a quarter less time on a CPU.
     found: Network = network.to(device, memory_format=torch.channels_last)
     return found
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
-_WORTH_PROCESSES = 16  # images: with fewer, to start them takes longer than they save
+_WORTH_PROCESSES = 16  # images: with fewer, starting processes takes longer than they save
 _PROCESSES = 8
 
 

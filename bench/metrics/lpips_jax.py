@@ -141,7 +141,7 @@ class _ArrayUnpickler(pickle.Unpickler):
             case (("numpy.core.multiarray" | "numpy._core.multiarray"), "_reconstruct"):
                 return _blank_array
             case "numpy", "ndarray":
-                return None  # an argument of the reconstruction, which needs none
+                return None  # an argument of the reconstruction, unused here
             case "numpy", "dtype":
                 return np.dtype
         raise BenchError(

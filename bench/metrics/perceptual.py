@@ -93,7 +93,7 @@ class Lpips(Metric):
         return changed
 
     def _smallest(self) -> int:
-        return 32  # below that the deepest features of AlexNet have no extent
+        return 32  # below that AlexNet's deepest features are empty
 
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
         import torch
@@ -171,12 +171,12 @@ def _network(metric: Lpips, device: str) -> Any:
         match name.split("."):
             case ["net", _, layer, part]:
                 state[name] = torch.from_numpy(trunk[f"features.{layer}.{part}"])
-            case ["lins", number, *rest]:  # the package lists its heads a second time
+            case ["lins", number, *rest]:  # the package lists its heads twice
                 state[name] = heads[".".join([f"lin{number}", *rest])]
             case [head, *_] if head.startswith("lin"):
                 state[name] = heads[name]
     network.load_state_dict(state, strict=True, assign=True)
-    # Pictures come with their channels last too, in which convolutions take a sixth less time.
+    # Inputs are channels last too, which saves a sixth of the convolutions' time.
     if metric.pooling == "average":
         _average_instead(network)
     network = network.eval().requires_grad_(False)

@@ -87,7 +87,7 @@ class Ssim(Metric):
 
 
 def _ssim(picture: "Pixels", original: "Pixels") -> float:
-    metrics = importlib.import_module("skimage.metrics")  # slow, so not before it is needed
+    metrics = importlib.import_module("skimage.metrics")  # slow, so import it late
     _, similarity = metrics.structural_similarity(
         picture,
         original,

@@ -89,7 +89,7 @@ class Pyiqa(Metric):
         values = []
         with torch.inference_mode():
             for picture, original in zip(sr, hr, strict=True):
-                # One at a time: what pyiqa gives for a batch is not promised to be the same.
+                # One at a time: pyiqa does not promise the same values for a batch.
                 inputs = [batch([picture], UNIT, self.device)]
                 if self.reference == "hr":
                     inputs.append(batch([original], UNIT, self.device))
@@ -243,7 +243,7 @@ def _offline(wanted: bool) -> Iterator[None]:
         yield
         return
     with (
-        redirect_stderr(io.StringIO()),  # of a download that is refused
+        redirect_stderr(io.StringIO()),  # about a download that is refused
         patch.object(socket, "getaddrinfo", refuse),
         patch.object(socket, "create_connection", refuse),
         patch.object(socket.socket, "connect", refuse),

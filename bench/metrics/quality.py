@@ -67,7 +67,7 @@ class Quality(Metric):
             raise BenchError(f"{self.title}: {reason}")
         network = _network(replace(self, jpeg=False), self.device)
         with torch.inference_mode():
-            # One at a time: what pyiqa gives for a batch is not promised to be the same.
+            # One at a time: pyiqa does not promise the same values for a batch.
             found = [network(batch([pixels], UNIT, self.device)).flatten() for pixels in sr]
             return [float(value) for value in torch.cat(found).tolist()]
 

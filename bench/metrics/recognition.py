@@ -41,7 +41,7 @@ _WEIGHTS = {
 
 _DLIB = "dlib_face_recognition_resnet_model_v1.dat"
 
-_WORTH_PROCESSES = 16  # pictures: with fewer, to start them takes longer than they save
+_WORTH_PROCESSES = 16  # pictures: with fewer, starting processes takes longer than they save
 _PROCESSES = 8  # at most: each takes 0.1 GB, and evaluation is to run in 2 GB
 
 
@@ -145,7 +145,7 @@ def deepface(weights: Path | None) -> Any:
     home = cache_folder() / "deepface"
     os.environ["DEEPFACE_HOME"] = str(home)
     os.environ["DEEPFACE_BACKEND_ENGINE"] = "onnx"
-    os.environ.setdefault("DEEPFACE_LOG_LEVEL", "40")  # errors only: it greets each model
+    os.environ.setdefault("DEEPFACE_LOG_LEVEL", "40")  # errors only: it announces each model
     if weights is not None:
         link = home / ".deepface" / "weights" / weights.name
         if link.resolve() != weights.resolve():

@@ -193,7 +193,7 @@ def read_statistics(path: Path) -> tuple[npt.NDArray[np.float64], npt.NDArray[np
 def _of_torch(path: Path) -> tuple[Any, Any]:
     import torch
 
-    # NumPy arrays need these names; files written before NumPy 2 name the older home of one.
+    # Names that pickled NumPy arrays need, with the module path of NumPy 1.
     rebuild = np.empty(0).__reduce__()[0]
     dtypes = [type(np.dtype(kind)) for kind in (np.float32, np.float64)]
     safe: list[Any] = [

@@ -62,12 +62,12 @@ def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
     for task in parcel.tasks:
         _check(task.measure, task.identity)
     features = CarriedFeatures(parcel.features)
-    device, *_ = find_devices("auto")  # of those that the worker was given
+    device, *_ = find_devices("auto")  # among those that the worker was given
     with exact_float32():
         return score(parcel.tasks, features, device), features.new
 
 
-@cache  # asked for once: it looks up versions and files
+@cache  # computed once: it looks up versions and files
 def _check(measure: Measure, identity: str) -> None:
     reason = measure.unavailable()
     if reason is None and measure.key != identity:

@@ -22,7 +22,7 @@ Statistic = Callable[[Indices], float]
 OfFeatures = Callable[[Array, Array], Statistic]
 """Maps features of results and originals, both [N, D], to a statistic of image indices."""
 
-RESAMPLES = 100  # the error's own error is then 7 %
+RESAMPLES = 100  # the error itself is then known to 7 %
 _SEED = 0
 
 

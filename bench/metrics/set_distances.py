@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _SPLITS = 10
 _SIGMA = 10.0  # of CMMD's kernel
-_RESAMPLED = 2000  # images at most: the matrices of all pairs of more grow too large
+_RESAMPLED = 2000  # images at most: matrices of all pairs grow too large beyond
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class StandardError(SetMetric):
     def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
         from bench.metrics.resampling import standard_error
 
-        least = 2 * self.of.least  # for a half of them
+        least = 2 * self.of.least  # for half of them
         if not least <= len(sr) <= _RESAMPLED:
             return f"It needs {least} to {_RESAMPLED} images, but there are {len(sr)}."
         return standard_error(self._statistic(sr, hr), len(sr))
@@ -192,7 +192,7 @@ class StandardError(SetMetric):
         """Return the metric as a function of the indices of some images."""
         from bench.metrics import resampling
 
-        # In the order of the originals, so that every method has the same images drawn.
+        # In the order of the originals, so that the same images are drawn for every method.
         order = sorted(range(len(hr)), key=lambda i: hr.pictures[i])
         x = sr.rows("pooled", order)
         kernel, reference = isinstance(self.of, Kernel), self.reference_set

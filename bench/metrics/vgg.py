@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _BLOCKS = (2, 2, 3, 3, 3)  # convolutions between two poolings
 _BATCH_PIXELS = 8 * 256 * 256
-_SMALLEST = 16  # pixels: below that a pooling would see nothing
+_SMALLEST = 16  # pixels: the last pooling needs at least one
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's
 
 

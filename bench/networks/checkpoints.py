@@ -85,7 +85,7 @@ class Checkpoint:
         if not isinstance(shape, DiffusersConfig) and not self._possible(shape):
             raise BenchError(f"{self.path} describes an impossible network: download it again.")
         try:
-            with torch.device("meta"):  # of whatever size, it takes no memory
+            with torch.device("meta"):  # takes no memory, whatever its size
                 described = architecture(shape)
         except BenchError:
             raise
@@ -102,7 +102,7 @@ class Checkpoint:
         """Return True if a shape is plausible for these tensors."""
         numbers = [n for v in asdict(shape).values() for n in (v if isinstance(v, tuple) else [v])]
         levels = len(shape.channel_mult)
-        # Every block has tensors of its own. More would only take time to be made and refused.
+        # Every block has its own tensors. Building more would only waste time before the refusal.
         return bool(levels) and min(numbers) >= 1 and levels * shape.res_blocks <= len(self.state)
 
     def _check_fit(self, network: nn.Module) -> None:

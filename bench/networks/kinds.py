@@ -54,7 +54,7 @@ class NetworkKind:
     def file_stem(self, size: int, scale: int | None) -> str:
         """Return the file stem or record name of a network for this size and scale."""
         if self.trained_by is None:
-            return self.name  # published for one size
+            return self.name  # published for one size only
         if self.every_scale or scale is None:
             return f"{self.name}-{size}"
         return f"{self.name}-{size}-x{scale}"
@@ -112,7 +112,7 @@ KINDS: Mapping[str, NetworkKind] = {
         NetworkKind(
             "gfpgan",
             Restorer("spandrel", "GFPGAN"),
-            lambda x, *noise: (0.9 * x + 0.1 * noise[-1],),  # the last layer's noise is of 512 px
+            lambda x, *noise: (0.9 * x + 0.1 * noise[-1],),  # the last noise buffer has 512 px
         ),
         NetworkKind(
             "restoreformer", Restorer("spandrel", "RestoreFormer"), lambda x: (torch.tanh(x), None)

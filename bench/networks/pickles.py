@@ -30,10 +30,10 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         raise BenchError(f"There are no weights at {path}.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd pickles, which are refused below
+            warnings.simplefilter("ignore")  # about odd pickles, which are refused below
             state = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except Exception:  # noqa: BLE001 - damaged pickles raise a wide variety of types
-        # PyTorch's own text is left out: it advises to run the code in the file.
+        # Hide PyTorch's message: it advises to run the code in the file.
         raise BenchError(
             f"{path} is truncated, not a PyTorch checkpoint, or contains more than tensors: "
             "download it again."

@@ -10,7 +10,7 @@ from bench.core.errors import BenchError
 from bench.report.renderers.escape import one_line
 
 if TYPE_CHECKING:
-    # At run time it would bring in torch, which a report has no use for.
+    # At run time it would import torch, which a report does not need.
     from bench.images import Pixels
 
 BACKGROUND = (255, 255, 255)

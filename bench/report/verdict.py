@@ -57,5 +57,5 @@ def judge(
 def rounding_of(printed: str) -> float:
     """Return half a unit of the last printed digit: 0.005 for "22.80"."""
     exponent = Decimal(printed).as_tuple().exponent
-    assert isinstance(exponent, int)  # no infinity and no NaN is ever printed
+    assert isinstance(exponent, int)  # papers print neither infinity nor NaN
     return 0.5 * 10.0**exponent

@@ -209,7 +209,7 @@ def _complete_runs(request: Request, planned: Planned, testset: TestSet) -> list
     """Return label and run of each complete run of the suite."""
     found = []
     for run in request.runs(planned):
-        with suppress(BenchError):  # told by its own step
+        with suppress(BenchError):  # reported by its own step
             resolved = _resolved(request, planned, testset, run)
             made = resolved.run(resolved.spec())
             if _complete(made, testset):

@@ -38,11 +38,11 @@ def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
         return tuple(audit_testset(folder))
 
     origins: list[str] = []
-    found: dict[str, None] = {}  # what several runs share is said once
+    found: dict[str, None] = {}  # report facts shared by several runs once
     for run in runs:
         found |= dict.fromkeys(differences_of(run))
         if broken_seals(run.folder / "run.json"):
-            continue  # where it would lead to is not to be relied on
+            continue  # its target can't be trusted
         folder = testsets / run.folder.parent.name
         code = code_part(run.spec, run.description["provenance"])
         parts = [_testset_part(run, folder), *_weights_parts(run), code]
@@ -67,7 +67,7 @@ def differences_of(run: Run) -> list[str]:
     if run.description.get("identity") != run.spec.identity:
         lines.append(f"{run.folder}/run.json does not match its identity.")
     if any(is_sealed(path.read_bytes()) is False for path in tables):
-        return lines  # what they say of the pictures is not to be relied on
+        return lines  # their statements about pictures can't be trusted
     written, there = run.written(), run.records()
     for image in written:
         if image not in there:

@@ -222,7 +222,7 @@ def _put(file: IO[bytes], name: str, data: bytes) -> None:
 
 def _header(name: str, size: int) -> bytes:
     """Return the header of a file: one block, more for a long name."""
-    info = tarfile.TarInfo(name)  # as of 1970, of nobody, to be read by all
+    info = tarfile.TarInfo(name)  # dated 1970, without owner, readable by all
     info.size = size
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "strict")
 

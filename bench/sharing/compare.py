@@ -270,7 +270,7 @@ def _recorded(result: Result) -> dict[str, str]:
     commit, dirty = known.pop("commit", None), known.pop("dirty", None)
     if commit is not None:
         known["commit"] = f"{str(commit)[:12]}{' with changes' if dirty else ''}"
-    for name in ("started", "weights", "not_promised"):  # differ, and say nothing by that
+    for name in ("started", "weights", "not_promised"):  # differ without meaning
         known.pop(name, None)
     if isinstance(packages, Mapping):
         known |= {f"{name} (package)": version for name, version in packages.items()}

@@ -205,7 +205,7 @@ class Run:
     def failures(self, restored: Container[str]) -> dict[str, str]:
         """Return image id -> failure reason of images that are not in `restored`."""
         path = self.folder / "failures.parquet"
-        later = self._failures.read()  # first: what another process takes from it is in the table
+        later = self._failures.read()  # first: rows moved meanwhile are in the table
         rows = read_table(path).to_dict("records") if path.exists() else []
         where = f"a failure of {self.folder}"
         noted = [read_back(Failure, row, where) for row in (*rows, *later)]
@@ -242,17 +242,17 @@ class Run:
         kept = [asdict(record) for record in self.records().values()]
         self._journal.remove()
         self._journal.append(kept)
-        (self.folder / "records.parquet").unlink(missing_ok=True)  # last, lest a kill lose all
+        (self.folder / "records.parquet").unlink(missing_ok=True)  # last: a kill loses nothing
 
     def scores(self) -> pd.DataFrame | None:
         """Return the scores including noted ones; None before the first evaluation."""
         path = self.folder / "scores.parquet"
-        noted = self._scores.read()  # first: what another process takes from it is in the table
+        noted = self._scores.read()  # first: rows moved meanwhile are in the table
         tables = [read_table(path)] if path.exists() else []
         if noted:
             try:
                 tables.append(pd.DataFrame(noted))
-            except ValueError as error:  # such as of what is no text in any encoding
+            except ValueError as error:  # such as text in no encoding
                 raise BenchError(f"{self._scores.path} is damaged ({error}): remove it.") from None
         if not tables:
             return None

@@ -46,7 +46,7 @@ class RunSpec:
     def identity(self) -> str:
         """Return the hexadecimal hash; batch size, device and workers do not affect it."""
         values = asdict(self)
-        if self.precision == "float32":  # as every run was before there was a choice
+        if self.precision == "float32":  # the only precision of earlier versions
             del values["precision"]
         return sha256_json({"format": FORMAT, **values})
 

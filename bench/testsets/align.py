@@ -99,7 +99,7 @@ def cut_out(image: Image.Image, centre: Points, half: Points) -> Image.Image:
     (bicubic); reductions come later, with a filter of their own.
     """
     side = max(1, round(2 * float(np.hypot(*half))))
-    reach = int(np.ceil(np.abs(half).sum())) + 2  # of the turned square, and the filter's
+    reach = int(np.ceil(np.abs(half).sum())) + 2  # of the rotated square, and of the filter
     left, top = (int(np.floor(value)) - reach for value in centre)
     right, bottom = (int(np.ceil(value)) + reach + 1 for value in centre)
     pad = (

@@ -99,7 +99,7 @@ class TarSource:
             for member in archive:
                 link = not (member.isfile() or member.isdir())
                 unpacked += member.size
-                # A compressed tar does not say how much of it a member takes: all so far counts.
+                # A compressed tar does not state a member's share: count everything read so far.
                 _check(self.path, member.name, member.size, None, link=link)
                 check_ratio(self.path, member.name, unpacked, packed)
                 names += [member.name] if member.isfile() else []

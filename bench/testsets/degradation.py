@@ -131,7 +131,7 @@ def gaussian_blur(size: int, taps: int, sigma: float) -> Matrix:
     offsets = np.arange(taps) - taps // 2
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     position = np.arange(size)[:, None] + offsets
-    period = max(2 * (size - 1), 1)  # of a picture mirrored again and again
+    period = max(2 * (size - 1), 1)  # of a picture mirrored repeatedly
     position = np.abs((position + size - 1) % period - (size - 1))
     matrix = np.zeros((size, size))
     np.add.at(matrix, (np.arange(size)[:, None], position), kernel / kernel.sum())

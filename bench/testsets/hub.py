@@ -40,7 +40,7 @@ class HubSource:
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
         left = len(wanted)
         rows = enumerate(self._load())
-        while left:  # and no longer: asking for another row would fetch it
+        while left:  # stop here: asking for another row would fetch it
             try:
                 row, values = next(rows)
             except StopIteration:
@@ -65,7 +65,7 @@ class HubSource:
                 f"Reading from the hub needs an extra package: run `{install_command('hub')}`, "
                 "or give --source a folder or archive."
             )
-        # What it tells of every attempt would hide the one sentence that follows.
+        # Its log of every attempt would hide the error below.
         logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
         try:
             stream = datasets.load_dataset(self.name, split=self.split, streaming=True)

@@ -270,7 +270,7 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
         if sha256_file(file) != expected[name]:
             return f"{file} has changed."
         if name in arrays:
-            return None  # its hash says it all
+            return None  # its hash is verified
         side = sides.get(name, size)
         return None if png_size(file) == (side, side) else f"{file} is not {side} x {side}."
 

@@ -10,7 +10,7 @@ from bench.core.errors import BenchError, Refused
 from bench.testsets.archives import check_ratio
 from bench.testsets.photographs import MAX_IMAGES, Photograph, row_id
 
-ROWS = 1  # read at a time: one photograph may stand in many rows, and be there once
+ROWS = 1  # read at a time: many rows may share one photograph
 
 
 @dataclass(frozen=True)

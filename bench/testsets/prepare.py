@@ -72,7 +72,7 @@ class _Work:
         self.done: dict[str, Entry] = {
             record["entry"]["id"]: read_back(Entry, record["entry"], str(self.journal.path))
             for record in self.journal.read()
-            if record.get("plan") == self.key  # another plan's pictures are no use to this one
+            if record.get("plan") == self.key  # another plan's pictures can't be reused
         }
 
     def has(self, photograph: Photograph) -> bool:
@@ -140,7 +140,7 @@ def prepare(
     if count is not None and len(ids) < count:
         raise BenchError(f"{source} holds {len(ids)} images, but --count is {count}.")
     with ExitStack() as stack:
-        for folder in sorted(targets):  # in one order, or two could wait for each other
+        for folder in sorted(targets):  # in a fixed order, or two processes could deadlock
             stack.enter_context(begun(folder))
             stack.enter_context(locked(folder, notice))
         there = {f: read_manifest(f) for f in targets if (f / FILE_NAME).exists()}
@@ -169,7 +169,7 @@ def _build_all(
 ) -> dict[Path, TestSet]:
     without_face: set[str] = set()
     remaining = sum(any(image not in work.done for work in works) for image in ids)
-    # A picture of noise takes this much as a PNG; others less.
+    # Upper bound: a PNG of noise.
     pixels = sum(plan.size**2 + (plan.size // plan.scale) ** 2 for plan in (w.plan for w in works))
     noisy = sum(12 * (w.plan.size // w.plan.scale) ** 2 for w in works if w.plan.noise is not None)
     require_space(works[0].folder, remaining * (3 * pixels + noisy + 2048 * len(works)))

@@ -36,7 +36,7 @@ CORRECTOR_64 = UNetConfig(
     head_channels=16,
     out_channels=3,
 )
-# The released one: its 5,867,427 parameters are those of attention at 8 px (factor 32 of 256 px),
+# As released: 5,867,427 parameters mean attention at 8 px (factor 32 of 256 px),
 # not at factor 8, which would have 5,718,819.
 CORRECTOR_256 = UNetConfig(
     channels=32,

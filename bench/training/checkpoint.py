@@ -70,11 +70,11 @@ class TrainingCheckpoint:
         Raises:
             BenchError: the folder can't be written, or the disk is full.
         """
-        # To an open file: given a path, torch writes its name, which is temporary, into it.
+        # Save to an open file: given a path, torch stores the temporary name in it.
         with replacing(self.path) as temporary, temporary.open("wb") as file:
             try:
                 torch.save({**state, "facts": _as_json(self.facts)}, file)
-            except RuntimeError as error:  # what torch makes of an OSError
+            except RuntimeError as error:  # torch turns an OSError into this
                 raise error.__context__ or error from None
 
     def check_room(self, network: nn.Module) -> None:

@@ -70,7 +70,7 @@ def _names(source: Path) -> list[str]:
 
 
 def _is_image(name: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)  # such as macOS leaves in a zip
+    hidden = any(part.startswith(".") for part in name.parts)  # as macOS adds to a zip
     return not hidden and name.suffix.lower() in IMAGE_SUFFIXES
 
 

@@ -84,7 +84,7 @@ def train(
         if state is not None:
             run.restore(state)
             if run.step == settings.steps:
-                show()  # a kill may have come between the last state and its pictures
+                show()  # a kill may fall between the last state and its pictures
 
         with (
             progress("training", settings.steps, run.step, accelerator.is_main_process) as advance,
@@ -201,7 +201,7 @@ class Run:
     @torch.no_grad()
     def _follow(self, share: float) -> None:
         """Move the EMA towards the weights by this fraction."""
-        torch._foreach_lerp_(  # what torch.optim uses; it has no public name
+        torch._foreach_lerp_(  # used by torch.optim; has no public name
             list(self.average.parameters()), list(self._plain.parameters()), share
         )
 

@@ -93,7 +93,7 @@ class Monitor:
         """Open the log and drop an interrupted run's entries after `step`."""
         if self._writer is None:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # TensorBoard's own, of the packages that it has
+                warnings.simplefilter("ignore")  # TensorBoard's, about its own dependencies
                 from torch.utils.tensorboard import SummaryWriter
 
             folder = self._folder / "log" / self._name

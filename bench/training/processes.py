@@ -33,7 +33,7 @@ def accelerated(settings: TrainingSettings) -> Iterator["Accelerator"]:
     if settings.precision == "float16" and not torch.cuda.is_available():
         raise BenchError("float16 needs a GPU: choose --precision bfloat16 or float32.")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of devices that are not here
+        warnings.simplefilter("ignore")  # about absent devices
         accelerator = Accelerator(
             mixed_precision=names[settings.precision],
             gradient_accumulation_steps=settings.accumulate,

@@ -89,7 +89,7 @@ def _load(
 def _restore(worker: Worker, unit: Unit, watch: Watch) -> Outcome:
     try:
         return worker.restore(unit, watch)
-    except BenchError as error:  # the device is gone, and another worker's may not be
+    except BenchError as error:  # this device is gone; another worker's may not be
         raise Unusable(str(error)) from None
 
 

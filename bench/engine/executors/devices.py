@@ -104,7 +104,7 @@ class Devices:
             for helper in helpers:
                 stack.callback(helper.end)
             for helper in helpers:
-                helper.receive()  # that it has loaded the method
+                helper.receive()  # confirms that it has loaded the method
             yield partial(_spread, helpers)
 
 
@@ -114,7 +114,7 @@ def _start(assignment: Assignment, device: torch.device) -> _Helper:
     folders = method_folders()
     process = context.Process(target=_serve, args=(there, assignment, device, folders), daemon=True)
     process.start()
-    there.close()  # so that the end of the process is the end of the pipe
+    there.close()  # so that the pipe ends with the process
     return _Helper(device, process, here)
 
 

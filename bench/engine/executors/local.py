@@ -103,7 +103,7 @@ class Worker:
             )
         self._largest: int | None = None
         part = self._configured
-        self._nfe = part.method.expected_nfe(part.settings)  # per image, of the last batch later
+        self._nfe = part.method.expected_nfe(part.settings)  # per image; later the last batch's
         self._told = 0.0
 
     def restore(self, unit: Unit, watch: Watch = no_watch) -> Outcome:
@@ -155,13 +155,13 @@ class Worker:
         reason, divisible, memory = "", True, False
         try:
             pictures = self._pictures(unit)
-        except torch.AcceleratorError as error:  # whatever follows on this device would fail too
+        except torch.AcceleratorError as error:  # everything else on this device would fail too
             raise BenchError(
                 f"The device failed ({error}): run the same command to continue."
             ) from error
         except Incomplete as error:
             reason = str(error)
-            if error.method == self._assignment.method:  # of one inside this, it is no result
+            if error.method == self._assignment.method:  # an inner method's images are no results
                 pictures, divisible = error.restored, False
         except Exception as error:
             if type(error).__module__.startswith(COMPILERS):

@@ -93,7 +93,7 @@ def calibrate(configured: Configured) -> Calibration:
         ]
     )  # [truth, repetition, 3, 16, 16]
     means = samples.mean(1)
-    # The mean of R draws is off by variance / R, which is no fault of the method.
+    # The mean of R draws has variance / R even if the method is exact.
     missed = (means - posterior).square().mean() - samples.var(1).mean() / REPETITIONS
     ranks = (samples < truths[:, None]).sum(1)
     inside = ((ranks >= TAIL) & (ranks <= REPETITIONS - TAIL)).double().mean()

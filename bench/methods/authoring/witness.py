@@ -55,7 +55,7 @@ def witness(findings: list[str], seed: int) -> Iterator[None]:
             yield
         found = [f"It changes {what}." for what, state in STATES.items() if state() != before[what]]
         allowed = (temporary, cache_folder().resolve(), Path("/dev"))
-        written = [Path(os.path.realpath(path)) for path in changed]  # realpath of what is gone too
+        written = [Path(os.path.realpath(path)) for path in changed]  # absent paths too
         written += [*here.rglob("*"), *temporary.rglob("*")]
         found += [
             f"It writes files: {path.name}."

@@ -32,7 +32,7 @@ def run_program(
     (low,) = {picture.shape[0] for picture in pictures.values()}
     size = program.result_size(scale * low, scale)
     installation = Installation(program)
-    installation.fingerprint()  # of this moment, so that nothing else is run than what was named
+    installation.fingerprint()  # hashed now, so that exactly the named files are run
     with _temporary_folder() as name:
         given, taken = name / "input", name / "output"
         _write_inputs(program, pictures, size, given, taken)

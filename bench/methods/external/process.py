@@ -68,7 +68,7 @@ def run_command(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a group of its own, which can be ended as a whole
+                start_new_session=True,  # a process group that can be killed as a whole
             )
         except OSError as error:
             raise BenchError(f"{command[0]} can't be started: {error.strerror}.") from None
@@ -119,7 +119,7 @@ def _limit_memory(process: int, memory: float) -> None:
     """
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     most = min(int(memory * 2**30), there)
-    with suppress(ProcessLookupError):  # it is done already
+    with suppress(ProcessLookupError):  # it has ended already
         resource.prlimit(process, resource.RLIMIT_DATA, (most, most))
 
 

@@ -172,7 +172,7 @@ def read_program(file: Path) -> Program:
         if not stays_below(path):
             raise WrongUsage(f"{file} names {path}, which must be a path below a folder.")
     for word in (description.repository, description.commit or "HEAD"):
-        if not word or word.startswith("-"):  # git would take it for an option
+        if not word or word.startswith("-"):  # git would parse it as an option
             raise WrongUsage(f"{file} names {word!r}, which is not a repository or commit.")
     for scale in description.at:
         if not scale.isdecimal():

@@ -22,8 +22,8 @@ from bench.networks.download.connection import UnusableSource, http_get, refuse_
 from bench.networks.download.partial import Partial, Version
 
 _MEGABYTE = 2**20
-_BYTES = "[0-9]{1,18}"  # what a file can have; Python turns no number of thousands of digits
-_BUSY = (408, 425, 429)  # and all from 500 on: asking again may help
+_BYTES = "[0-9]{1,18}"  # longest size of a file; Python refuses to parse longer numbers
+_BUSY = (408, 425, 429)  # and all from 500 on; retrying may help
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def download(
         if target.is_file():
             digest = sha256_file(target)
             if wanted.sha256 in (None, digest):
-                Partial(target).discard()  # what a kill left after the file had its name
+                Partial(target).discard()  # left by a kill after the rename
                 return digest
         refuse_offline(target.name)
         failures = []
@@ -189,7 +189,7 @@ def _check_status(answer: HTTPResponse, partial: Partial) -> None:
     if answer.status in (200, 206):
         return
     said = f"it answers {answer.status} {answer.reason}".rstrip() + "."
-    if answer.status == 416:  # the file has become shorter than the part
+    if answer.status == 416:  # the file is now shorter than the part
         partial.discard()
         raise _Broken(said)
     if answer.status in _BUSY or answer.status >= 500:
@@ -251,5 +251,5 @@ def _receive(answer: HTTPResponse, partial: Partial, length: int | None, most: i
 
 
 def _words(error: Exception) -> str:
-    reason = getattr(error, "reason", None)  # urllib wraps what the socket said
+    reason = getattr(error, "reason", None)  # urllib wraps the socket's error
     return str(reason or error) or type(error).__name__

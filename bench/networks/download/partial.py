@@ -48,7 +48,7 @@ class Partial:
         Raises:
             BenchError: the folder can't be written.
         """
-        self.discard()  # first: old bytes must never bear the new note
+        self.discard()  # first, so that old bytes never get the new note
         write_json(self._note, asdict(version))
         self.append(b"")
 

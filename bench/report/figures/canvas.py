@@ -58,7 +58,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "lines.linewidth": 1.0,
     "lines.markersize": 4.0,
-    "text.parse_math": False,  # a dollar in a method's title is a dollar
+    "text.parse_math": False,  # a dollar sign in a method's title is no mathematics
     "pdf.fonttype": 42,  # fonts embedded as TrueType, as publishers ask for
 }
 
@@ -87,7 +87,7 @@ def drawing() -> Iterator[None]:
     import matplotlib as mpl
 
     with mpl.rc_context():
-        mpl.rcdefaults()  # whatever a user's matplotlibrc says, a figure looks the same
+        mpl.rcdefaults()  # the same figure whatever the user's matplotlibrc says
         mpl.rcParams.update(STYLE)
         yield
 

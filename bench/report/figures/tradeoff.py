@@ -63,7 +63,7 @@ def centre(runs: Sequence[SweptRun]) -> SweptRun:
     def neighbours(run: SweptRun) -> int:
         return sum(len(_apart(run, other)) == 1 for other in runs)
 
-    return max(runs, key=neighbours)  # the first of those, where there are several
+    return max(runs, key=neighbours)  # the first if there are several
 
 
 def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:

@@ -51,7 +51,7 @@ def write_page(folder: Path, sections: Sequence[Section]) -> Path:
         place_pictures(folder, sections)
         write_bytes(folder / "means.csv", means_csv(sections).encode())
         write_bytes(folder / "images.csv", images_csv(sections).encode())
-        write_bytes(index, render(sections).encode())  # last: where there is a page, it is whole
+        write_bytes(index, render(sections).encode())  # last, so that a page is whole or absent
     return index
 
 

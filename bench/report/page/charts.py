@@ -198,7 +198,7 @@ def _distributions(section: Section, table: Table) -> list[Distribution]:
         }
         everything = [value for of in finite.values() for value in of.values()]
         if len(set(everything)) < 3:
-            continue  # of yes and no there is no more to see than their mean
+            continue  # yes or no has no distribution beyond its mean
         found.append(
             _distribution(section, table, column, finite, ticks(min(everything), max(everything)))
         )

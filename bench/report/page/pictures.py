@@ -37,7 +37,7 @@ def place_pictures(folder: Path, sections: Sequence[Section]) -> None:
     for target, source in pictures.items():
         _link(source, target)
     missing = [(source, target) for target, source in thumbnails.items() if not target.is_file()]
-    workers = processors() if len(missing) > 200 else 1  # to start one takes a second
+    workers = processors() if len(missing) > 200 else 1  # starting one takes a second
     made = parallel_map(_make_thumbnail, missing, workers)
     for _ in track(made, "Thumbnails", len(missing)):
         pass

@@ -266,7 +266,7 @@ def _method(name: str, value: object, where: str) -> tuple[str, str, Selection]:
         raise BenchError(f'{where}: write its printed name, or {{ label = "...", note = "..." }}.')
     _check_keys(value, ("label", "note", "method", "settings", "unlike"), where)
     settings, unlike = (
-        # Of what is read as printed numbers, these are settings.
+        # Numbers that are settings, not scores.
         {key: float(v) if isinstance(v, Decimal) else v for key, v in of.items()}
         for of in (
             _section(value, key, where) if key in value else {} for key in ("settings", "unlike")

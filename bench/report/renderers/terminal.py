@@ -47,7 +47,7 @@ def draw_grid(caption: str, columns: Sequence[tuple[str, Sequence[Text]]]) -> Ri
     Headers and caption may hold anything; the texts are made safe already.
     """
     widths = [max(text.cell_len for text in (_text(header), *texts)) for header, texts in columns]
-    # Of a table wider than the terminal rich drops whole columns, unless told how wide it is.
+    # Rich drops columns of a table wider than the terminal unless it is given a width.
     drawn = RichTable(title=_text(caption), width=sum(widths) + 3 * len(widths) + 1)
     for i, (header, _) in enumerate(columns):
         drawn.add_column(_text(header), justify="right" if i else "left", width=widths[i])
@@ -75,7 +75,7 @@ def _underneath(layout: Layout, styled: bool) -> list[Text]:
 
 
 def _marked(text: str, mark: Mark, styled: bool) -> Text:
-    # Appended, the style stays off the blanks that align the text: they would be underlined too.
+    # Append the style, so that the padding is not underlined too.
     return Text().append(text, STYLES[mark]) if styled else Text(text + SIGNS[mark])
 
 

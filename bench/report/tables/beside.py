@@ -126,7 +126,7 @@ class _Place:
         if conditions.images not in (None, images):
             yield Departure(
                 f"Images: {images} (published: {conditions.images}).",
-                comparable=self.column.per == "image",  # of sets the value itself depends on it
+                comparable=self.column.per == "image",  # values of sets depend on it
             )
 
     def _of_weights(self, conditions: Conditions) -> Iterator[Departure]:

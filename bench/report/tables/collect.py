@@ -65,12 +65,12 @@ def table_of(
     if costs:
         columns += COSTS
     plan = testset.manifest.plan
-    made_up = testset.name == plan.name  # then scale and size are in it, and told anyway
+    made_up = testset.name == plan.name  # its parts are shown anyway
     kind = "" if plan.degradation == "bicubic" else f", {plan.degradation}"
     if plan.noise is not None:
         kind += f", noise {plan.noise:g} ({plan.noise_unit})"
     name = f"{plan.recipe}, {plan.size} px{kind}" if made_up else testset.name
-    seed = runs[0].spec.seed if runs else 0  # other seeds are told in the labels
+    seed = runs[0].spec.seed if runs else 0  # other seeds are in the labels
     images = len(testset.manifest.images)
     scale = plan.scale if plan.scale > 1 else None  # blind ones differ from image to image
     notes = dict.fromkeys(

@@ -199,7 +199,7 @@ def _standings(
         errors = [rows[i].errors[metric] for i in known]
         values = [rows[i].whole[metric] for i in known]
         made = standings_by_error(values, errors, column.higher_is_better) if known else []
-        if known != finite:  # the best one may be among those of which nothing is known
+        if known != finite:  # the best may be among the rows without a value
             made = [Standing(standing.interval) for standing in made]
     for i, standing in zip(known, made, strict=True):
         found[i] = standing
@@ -276,8 +276,8 @@ def mean(values: Sequence[float]) -> float:
     """Return the order-independent mean of at least one value."""
     infinite = {value for value in values if math.isinf(value)}
     if infinite:
-        return min(infinite)  # both at once have no mean: the sum would be refused
-    # Rounded once, not after each image, so that the order of images can't show.
+        return min(infinite)  # both infinities have no mean: fsum would raise
+    # Round once, not after each image, so that the order of images does not matter.
     return math.fsum(values) / len(values)
 
 
