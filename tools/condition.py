@@ -68,7 +68,7 @@ class Faces:
 
 @dataclass(frozen=True)
 class ConsistentPrior(Prior):
-    """A prior whose x0_hat meets the measurement at every step, as DDNM's."""
+    """A prior with data-consistent x0_hat at every step, as DDNM's."""
 
     faces: Faces | None = None
 
@@ -108,8 +108,8 @@ def variants(
         ),
         "y is the mean of four samples of DDNM": (prior, constant(torch.stack(drawn).mean(0))),
         "y is a sample of DDNM": (prior, constant(drawn[0])),
-        "y is the truth": (prior, constant(faces.hr)),
-        "x0_hat meets the input": (consistent, corrector),
+        "y is the ground truth": (prior, constant(faces.hr)),
+        "data-consistent x0_hat": (consistent, corrector),
     }
 
 

@@ -22,7 +22,7 @@ _HELD = Path("/proc/locks")
 def locked(folder: Path, say: Say) -> Iterator[None]:
     """Lock a folder for this process; if another holds it, name it and wait.
 
-    It is made if it is absent, and where it is empty at the end it is gone again.
+    An absent folder is created, and removed again at the end if it is empty then.
 
     Raises:
         BenchError: it can't be made or opened.

@@ -26,7 +26,7 @@ class UNetConfig:
     `attention_factors` are downsampling factors (2 = half resolution), as guided-diffusion keeps
     them internally. `head_channels` is the width of one attention head. Normalisation is over 32
     groups, or fewer where a group would have less than `group_channels` channels: a group of one
-    loses the channel's mean and size, and a narrow network with it the colour of what it sees.
+    normalises away its channel's mean and scale, so a narrow network loses colour information.
     """
 
     channels: int

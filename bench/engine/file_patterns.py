@@ -21,7 +21,9 @@ def match_files(pattern: str, files: Iterable[str]) -> dict[str, str]:
         WrongUsage: the pattern does not have {image} once, or two files are of one image.
     """
     if pattern.count(IMAGE) != 1:
-        raise WrongUsage(f"--pattern {pattern!r} must have {IMAGE} once, such as '{IMAGE}_00'.")
+        raise WrongUsage(
+            f"--pattern {pattern!r} must contain {IMAGE} exactly once, such as '{IMAGE}_00'."
+        )
     before, after = map(re.escape, pattern.split(IMAGE))
     form = re.compile(f"{before}(.+){after}", re.DOTALL)
     found: dict[str, str] = {}

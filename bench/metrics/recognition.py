@@ -1,8 +1,9 @@
 """CS and ACC: identity preservation by face recognition with DeepFace.
 
-CS is the mean distance of the embeddings of picture and original, ACC the share of pictures within
-a threshold, and FACES the share in which the detector finds a face. A picture without a found face
-has no CS and no ACC, unless the setting says to embed the whole picture then, as the paper's does.
+CS is the mean distance between the embeddings of result and original (lower is better; not a
+similarity), ACC the share of results within a threshold, and FACES the share in which the detector
+finds a face. A result without a face has no CS and no ACC, unless the setting says to embed the
+whole image then, as the paper's does.
 
 DeepFace runs on onnxruntime; TensorFlow is neither needed nor touched.
 """

@@ -41,15 +41,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Both results by one metric.
+    """Two results compared by one metric.
 
     Attributes:
         one: the first one's mean over the images, or the one value of the whole set or run.
         images: image -> the values of both; empty where the metric has one value for all.
-        change: the paired difference and what is known of it, of finite values.
-        left_out: images with an infinite value, which no mean is taken of.
+        change: paired difference and its statistics, over finite values.
+        left_out: images with an infinite value, excluded from the mean.
         p_value: of the difference, corrected by Holm for all metrics of the comparison.
-        identities: by what either was measured; different ones are not comparable.
+        identities: the metric's identity on either side; different ones are not comparable.
     """
 
     column: Column

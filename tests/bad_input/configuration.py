@@ -116,7 +116,7 @@ REFUSED = {
     ),
     "a program's command without a place": Refused(
         "run odd",
-        ("odd.toml.command names {secret}", "known are"),
+        ("odd.toml.command has the unknown placeholder {secret}", "known are"),
         toml(PROGRAM.replace("{python}", "{secret}"), "baselines/odd.toml"),
         2,
     ),

@@ -179,7 +179,7 @@ def test_a_python_of_the_version_that_is_needed(
             r"has a sha256 of y, but no",
         ),
         ("[settings]\nsize = 3", r"settings\.size can't be a setting's name"),
-        ("[settings]\nfast = true", r"settings\.fast is True, but must be a number or a text"),
+        ("[settings]\nfast = true", r"settings\.fast is True, but must be a number or string"),
         ("[at.4]\nsteps = 3", r"at\.4 has no 'steps'"),
         ("[at.four]", r"at\.four is not a scale"),
     ],
@@ -194,7 +194,7 @@ def test_a_command_names_only_what_is_there(home: Path) -> None:
     for words, message in (
         (
             '["run", "--in={input}", "{fidelty}"]',
-            r"command names \{fidelty\}: known are fidelity, i",
+            r"command has the unknown placeholder \{fidelty\}: known are fidelity, i",
         ),
         ("[]", r"command is empty"),
     ):

@@ -58,8 +58,8 @@ def test_the_embedded_checkpoints_have_the_hashes_that_are_noted() -> None:
     [
         ({"file": "../x.pth"}, r"'\.\./x\.pth' is not a plain file name"),
         ({"file": ".x"}, r"'\.x' is not a plain file name"),
-        ({"sha256": "81d5"}, "sha256 must be 64 small hexadecimal digits"),
-        ({"sha256": "A" * 64}, "sha256 must be 64 small hexadecimal digits"),
+        ({"sha256": "81d5"}, "sha256 must be 64 lowercase hexadecimal digits"),
+        ({"sha256": "A" * 64}, "sha256 must be 64 lowercase hexadecimal digits"),
         ({"size": 0}, "size is 0, but must be at least 1"),
         ({"size": "9"}, "size is '9', but must be a whole number"),
         ({"sources": []}, "has neither `sources` nor `by_hand`"),

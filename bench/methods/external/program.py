@@ -150,7 +150,7 @@ def read_program(file: Path) -> Program:
     program = Program(file.stem.replace("_", "-"), description)
     for key, value in description.settings.items():
         if not isinstance(value, str | int | float) or isinstance(value, bool):
-            raise WrongUsage(f"{file}.settings.{key} is {value!r}, but must be a number or a text.")
+            raise WrongUsage(f"{file}.settings.{key} is {value!r}, but must be a number or string.")
         if not key.isidentifier() or key in PLACES:
             raise WrongUsage(f"{file}.settings.{key} can't be a setting's name.")
     known = {*PLACES, *description.settings}
@@ -158,7 +158,8 @@ def read_program(file: Path) -> Program:
         for name in re.findall(r"\{(\w+)\}", word):
             if name not in known:
                 raise WrongUsage(
-                    f"{file}.command names {{{name}}}: known are {', '.join(sorted(known))}."
+                    f"{file}.command has the unknown placeholder {{{name}}}: known are "
+                    f"{', '.join(sorted(known))}."
                 )
     if not description.command:
         raise WrongUsage(f"{file}.command is empty.")

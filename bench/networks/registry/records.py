@@ -49,7 +49,7 @@ class PublicCheckpoint:
         if not re.fullmatch(r"[\w+-][\w.+-]*", self.file):
             raise WrongUsage(f"{where}: {self.file!r} is not a plain file name.")
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            raise WrongUsage(f"{where}: sha256 must be 64 small hexadecimal digits.")
+            raise WrongUsage(f"{where}: sha256 must be 64 lowercase hexadecimal digits.")
         if self.size is not None and self.size < 1:
             raise WrongUsage(f"{where}: size is {self.size}, but must be at least 1.")
         if not self.sources and not self.by_hand:

@@ -118,12 +118,12 @@ class Cell:
 
     Attributes:
         tied: whether the data can't separate it from the best one of its column.
-        interval: of the value, 95 %, for another choice of images.
-        behind: of how much better the best one of the column is, 95 %, on the same images.
-        p_value: of being like the best one: Wilcoxon's signed-rank test, corrected for all pairs of
-            methods by Holm. None for the best one itself, and where nothing can be tested.
-        effect: the matched-pairs rank-biserial correlation with the best one, 1 where that is
-            better on every image.
+        interval: 95 % confidence interval of the value under resampling of the images.
+        behind: 95 % confidence interval of the gap to the column's best, on the same images.
+        p_value: of the paired test against the best (Wilcoxon's signed-rank test, corrected by Holm
+            for all pairs of methods). None for the best itself, and where nothing can be tested.
+        effect: matched-pairs rank-biserial correlation with the best, 1 where that is better on
+            every image.
         spread: standard deviation of the values of `repetitions` repetitions, where there are two.
         published: what a paper printed for it.
         difference: the value less the published one.
