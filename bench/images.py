@@ -98,7 +98,7 @@ def image_bytes(path: Path) -> bytes:
     """Return the bytes of an image file.
 
     Raises:
-        BenchError: it can't be read, or is larger than any image.
+        BenchError: the file can't be read, or is larger than any image.
     """
     try:
         if path.stat().st_size > MAX_BYTES:

@@ -126,7 +126,7 @@ def as_pixels(image: Image) -> Pixels:
     """Return an image as uint8 [H, W, 3]; see `Image`.
 
     Raises:
-        WrongUsage: it has another shape, type or range.
+        WrongUsage: another shape, type or range.
     """
     if isinstance(image, str | Path):
         return read_image(Path(image))

@@ -186,7 +186,7 @@ def chosen_metrics(here: Workspace, names: Sequence[str] | None = None) -> list[
     """Return the metrics of these names, or those of bench.toml.
 
     Raises:
-        WrongUsage: there is no such metric.
+        WrongUsage: no such metric.
     """
     own = configured(here.config.recognition, f"{here.config_file}.recognition")
     return [own.get(name) or find_measure(name) for name in names or here.config.metrics]
@@ -229,7 +229,7 @@ def table(
         reference: of set metrics, as in `evaluate`.
 
     Raises:
-        BenchError: there are no results, or an unknown metric.
+        BenchError: no results, or an unknown metric.
 
     Example:
         >>> testset = bench.prepare("sample", scale=8, size=64, count=2)

@@ -120,7 +120,7 @@ def testset(name: str | None = None) -> TestSet:  # noqa: PT028 - no test
         name: of the test set (default: bench.toml's, else the last one prepared).
 
     Raises:
-        BenchError: there is none of this name, or a file has changed.
+        BenchError: no such test set, or a file has changed.
 
     Example:
         >>> _ = prepare("sample", scale=8, size=64, count=2)
@@ -152,7 +152,7 @@ def testset_folder(here: Workspace, name: str) -> Path:
     """Return the folder of a prepared test set.
 
     Raises:
-        WrongUsage: there is none of this name, with close ones.
+        WrongUsage: no such test set, with close ones.
     """
     there = prepared_testsets(here)
     if name not in there:

@@ -34,7 +34,7 @@ def save_page(
     test set `opened`, if given, is not hashed again.
 
     Raises:
-        BenchError: there are no results, a test set has changed, or the folder cannot be written.
+        BenchError: no results, a test set has changed, or the folder cannot be written.
     """
     from bench.api.testsets import testset_folder
     from bench.report.page import write_page

@@ -332,7 +332,7 @@ def _raise_cause(error: Any) -> NoReturn:
     """Raise the exception of a worker.
 
     Raises:
-        BenchError: it was one; or what the worker needs is not installed there.
+        BenchError: the exception was one, or a package that the worker needs is missing there.
     """
     cause = error.cause
     if isinstance(cause, BenchError):

@@ -100,7 +100,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     """Parse a TOML file.
 
     Raises:
-        BenchError: it can't be read or parsed, with the line.
+        BenchError: the file can't be read or parsed, with the line.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")  # Windows editors write a byte order mark

@@ -110,7 +110,7 @@ def require_space(folder: Path, needed: int) -> None:
     """Check that a folder's disk has `needed` bytes free.
 
     Raises:
-        BenchError: it has not.
+        BenchError: too little space.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -151,7 +151,7 @@ def read_json(path: Path, what: str) -> Any:
     """Read JSON.
 
     Raises:
-        BenchError: there is no such file, or it is damaged; `what` says what it should have been.
+        BenchError: no such file, or a damaged one; `what` says what it should have been.
     """
     try:
         data = path.read_bytes()
@@ -164,7 +164,7 @@ def parse_json(data: bytes, where: str, what: str) -> Any:
     """Parse JSON; `where` names its place and `what` says what it should hold.
 
     Raises:
-        BenchError: it is damaged.
+        BenchError: damaged data.
     """
     try:
         return json.loads(data)

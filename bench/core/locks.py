@@ -25,7 +25,7 @@ def locked(folder: Path, say: Say) -> Iterator[None]:
     An absent folder is created, and removed again at the end if it is empty then.
 
     Raises:
-        BenchError: it can't be made or opened.
+        BenchError: the folder can't be created or opened.
     """
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     handle = _open_locked(folder, say)

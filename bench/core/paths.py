@@ -23,7 +23,7 @@ def resource(name: str) -> Path:
     is looked for first: beside an installed package lies another one that is called datasets.
 
     Raises:
-        BenchError: it is in neither place.
+        BenchError: the folder is in neither place.
     """
     for folder in (_PACKAGE / "shipped" / name, _PACKAGE.parent / name):
         if folder.is_dir():

@@ -32,8 +32,8 @@ def read_table(path: Path) -> pd.DataFrame:
     """Read a Parquet file.
 
     Raises:
-        BenchError: it can't be read, or as `parse_table`.
-        FileNotFoundError: there is none.
+        BenchError: the file can't be read, or as `parse_table`.
+        FileNotFoundError: no such file.
     """
     try:
         data = path.read_bytes()
@@ -48,8 +48,8 @@ def parse_table(data: bytes, where: str) -> pd.DataFrame:
     """Read a table from a Parquet file's bytes; `where` names its place.
 
     Raises:
-        BenchError: it is damaged, or not as `write_table` sealed it.
-        Refused: it would take far more memory than its size explains.
+        BenchError: the table is damaged, or not as `write_table` sealed it.
+        Refused: the table would take far more memory than its size explains.
     """
     try:
         if is_sealed(data) is False:
@@ -125,7 +125,7 @@ def _columns(footer: Any) -> Iterator[Any]:
     """Yield the metadata of each column of each group of rows.
 
     Raises:
-        ValueError: it is packed otherwise than we do, or has more values than rows.
+        ValueError: another packing than ours, or more values than rows.
     """
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)

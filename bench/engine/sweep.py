@@ -39,7 +39,7 @@ def variants_of(method: Method[Any]) -> list[Point]:
     """Return the unchanged settings, then those of each variant in the method's file.
 
     Raises:
-        WrongUsage: it names none.
+        WrongUsage: the method names no variants.
     """
     if not method.variants:
         raise WrongUsage(f"{method.name} has no variants: give values, such as --steps 20 50.")

@@ -89,7 +89,7 @@ def find_method(name: str) -> Method[Any]:
     """Return the method of this name.
 
     Raises:
-        BenchError: there is none, with the nearest names, or its file is wrong.
+        BenchError: no such method, with the nearest names, or a wrong file.
     """
     file = _file_of(name)
     if file.suffix == ".toml":
@@ -118,7 +118,7 @@ def check_new_name(name: str) -> None:
     """Check the name of a new method or of imported results.
 
     Raises:
-        WrongUsage: it is a method's, or can't be the name of a file of `baselines/`.
+        WrongUsage: the name is a method's, or can't be the name of a file of `baselines/`.
     """
     if not NEW_NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > LONGEST_NAME:
         raise WrongUsage(

@@ -194,7 +194,7 @@ class Configured:
         """Return hashes of external inputs of all parts.
 
         Raises:
-            BenchError: one is missing, or a part is not made for results of `size`.
+            BenchError: an input is missing, or a part is not made for results of `size`.
         """
         hashes: dict[str, str] = {}
         for part in self.parts:

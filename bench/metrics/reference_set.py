@@ -141,8 +141,8 @@ def find_reference(name: str) -> ReferenceSet:
     """Open the reference of this name.
 
     Raises:
-        WrongUsage: there is none, with close ones.
-        BenchError: it is damaged.
+        WrongUsage: no such reference, with close ones.
+        BenchError: the reference is damaged.
     """
     if name not in (there := references()):
         hint = suggestion(name, there, "`bench reference add NAME SOURCE` makes one.")

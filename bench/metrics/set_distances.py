@@ -222,7 +222,7 @@ def extractors(labels: tuple[str, ...] = ()) -> list[Extractor]:
     """Return the extractors of set distances by their labels (default: all).
 
     Raises:
-        BenchError: there is none of a label.
+        BenchError: an unknown label.
     """
     known = {source.label: source for source in (CLEAN, LEGACY, PYTORCH_FID, VGG16, DINOV2, CLIP)}
     if unknown := [label for label in labels if label not in known]:

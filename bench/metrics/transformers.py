@@ -165,7 +165,7 @@ def dinov2_state(state: Mapping[str, "Tensor"], patches: int) -> dict[str, "Tens
     by the ratio (patches + 0.1) / trained, which differs from resizing to a size.
 
     Raises:
-        KeyError: these are not the weights of DINOv2.
+        KeyError: the weights are not DINOv2's.
     """
     from torch import cat
     from torch.nn.functional import interpolate

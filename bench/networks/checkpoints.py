@@ -143,7 +143,7 @@ def convert_prior(
         training: what is known of the training, for the card.
 
     Raises:
-        BenchError: it can't be read, or is no such prior.
+        BenchError: the input can't be read, or is not such a prior.
         WrongUsage: a file without a size, or a folder of another size.
     """
     if path.is_dir():

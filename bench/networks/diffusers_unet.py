@@ -76,7 +76,7 @@ def read_folder(folder: Path) -> Saved:
     """Read the U-Net in a diffusers folder or its subfolder `unet`.
 
     Raises:
-        BenchError: it holds none, or one that is no unconditional prior of RGB images on DDPM's
+        BenchError: the folder has no network, or not an unconditional prior of RGB images on DDPM's
             linear schedule.
     """
     inner = folder / "unet" if (folder / "unet" / CONFIG).is_file() else folder

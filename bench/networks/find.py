@@ -15,7 +15,7 @@ def find_network(name: str, size: int, scale: int) -> Path:
     Trained networks, which ship or were put into the cache folder, come before public ones.
 
     Raises:
-        BenchError: there is none here, with how to get it.
+        BenchError: no such network, with how to get it.
     """
     kind = find_kind(name)
     stem = kind.file_stem(size, scale)

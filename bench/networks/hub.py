@@ -51,7 +51,7 @@ def chosen_file(choice: str) -> Path:
 
     Raises:
         WrongUsage: hf: without OWNER/NAME.
-        BenchError: it is not in the cache, with the command that downloads it.
+        BenchError: the prior is not in the cache, with the command that downloads it.
     """
     if not choice.startswith(HUB):
         return Path(choice)
@@ -65,7 +65,7 @@ def hub_file(choice: str) -> Path:
     """Return the path in the cache of hf:OWNER/NAME or hf:OWNER/NAME@REVISION.
 
     Raises:
-        WrongUsage: it is neither.
+        WrongUsage: the name has neither form.
     """
     name = choice.removeprefix(HUB)
     if not _NAME.fullmatch(name):

@@ -63,7 +63,7 @@ class NetworkKind:
         """Check that the architecture's package is installed.
 
         Raises:
-            BenchError: it isn't, with the command that installs it.
+            BenchError: the package is missing, with the command that installs it.
         """
         if isinstance(self.architecture, Restorer):
             self.architecture.require_package()
@@ -127,7 +127,7 @@ def find_kind(name: str, where: str = "needs") -> NetworkKind:
     """Return the kind of this name; `where` is its origin for messages.
 
     Raises:
-        WrongUsage: there is none, with the nearest names.
+        WrongUsage: no such kind, with the nearest names.
     """
     if name not in KINDS:
         hint = suggestion(name, KINDS, f"known are {', '.join(KINDS)}.")
@@ -139,7 +139,7 @@ def check_kinds(names: Iterable[str], where: str) -> None:
     """Check that every name is a kind of network.
 
     Raises:
-        WrongUsage: one is not; see `find_kind`.
+        WrongUsage: an unknown kind; see `find_kind`.
     """
     for name in names:
         find_kind(name, where)

@@ -38,7 +38,7 @@ class Restorer:
         """Check that the package is installed.
 
         Raises:
-            BenchError: it isn't, with the command that installs it.
+            BenchError: the package is missing, with the command that installs it.
         """
         if missing := missing_packages("restorers", self.package):
             raise BenchError(f"{self.name} needs a package: {missing}.")

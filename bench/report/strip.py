@@ -100,7 +100,7 @@ def check_columns(columns: "Sequence[tuple[str, Sequence[Pixels | None]]]") -> N
     """Check that every column has one square RGB image per face.
 
     Raises:
-        BenchError: there are none, or one of them is not so.
+        BenchError: no columns, or one without such images.
     """
     if not columns or not columns[0][1]:
         raise BenchError("There are no images to draw: name at least one method and one image.")

@@ -148,7 +148,7 @@ def find_trained(request: Request, kind: str, scale: int, k: int) -> Path:
     """Return the file of a network.
 
     Raises:
-        BenchError: it is missing.
+        BenchError: the file is missing.
     """
     if k and (path := _trained(request, scale, k)).is_file():
         return path

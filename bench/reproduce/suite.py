@@ -94,7 +94,7 @@ def find_suite(name: str) -> Suite:
     """Return the suite of this name.
 
     Raises:
-        WrongUsage: there is none, or its file is wrong.
+        WrongUsage: no such suite, or a wrong file.
     """
     files = suite_files()
     if name not in files:

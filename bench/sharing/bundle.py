@@ -82,7 +82,7 @@ class Bundle:
         """Return the bytes of a file that the manifest names.
 
         Raises:
-            Refused: they have changed.
+            Refused: the bytes have changed.
         """
         with self.path.open("rb") as file:
             file.seek(self._places[name])
@@ -143,8 +143,8 @@ def open_bundle(path: Path) -> Bundle:
     """Open an archive and validate its manifest.
 
     Raises:
-        BenchError: it can't be read.
-        Refused: it is no archive of ours, its manifest has changed, or names what can't be.
+        BenchError: the file can't be read.
+        Refused: not an archive of ours, a changed manifest, or an impossible name in it.
     """
     try:
         with path.open("rb") as file:

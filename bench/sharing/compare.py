@@ -109,7 +109,7 @@ def compare(one: Result, other: Result, metrics: Sequence[Measure]) -> Compariso
     """Compare two results by all of these metrics that both have.
 
     Raises:
-        BenchError: they have no image in common.
+        BenchError: no image in common.
     """
     images = _common(one, other)
     whole = one.spec.testset == other.spec.testset
@@ -150,7 +150,7 @@ def _common(one: Result, other: Result) -> dict[str, str]:
     """Map images of the first to those of the second with the same HR and LR files.
 
     Raises:
-        BenchError: there are none.
+        BenchError: no such images.
     """
     if one.spec.testset == other.spec.testset:
         images = {image: image for image in one.records if image in other.records}

@@ -134,7 +134,7 @@ def _written(bundle: Bundle, inside: str) -> dict[str, str]:
     """Return image -> recorded hash of a run, validating its other tables.
 
     Raises:
-        BenchError: there are no records, or one can't be read.
+        BenchError: no records, or one that can't be read.
     """
     tables = {
         table: parse_table(bundle.read(name), f"{bundle.path}: {name}")

@@ -127,7 +127,7 @@ def choose(results: Sequence[Result], name: str, where: str) -> list[Result]:
     """Return the results that match a name.
 
     Raises:
-        BenchError: there are none.
+        BenchError: no match.
     """
     chosen = [result for result in results if result.is_called(name)]
     if not chosen:
@@ -145,7 +145,7 @@ def pairs(
     of the same settings, and then those that are the only ones left of their method on both sides.
 
     Raises:
-        BenchError: there is no pair.
+        BenchError: no pair.
     """
     if len(one) == len(other) == 1:
         return [(one[0], other[0])], []

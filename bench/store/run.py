@@ -95,7 +95,7 @@ class Run:
         """Lock the folder against other writers; see `bench.core.locks`.
 
         Raises:
-            BenchError: it can't be written.
+            BenchError: the folder can't be written.
         """
         return locked(self.folder, notice)
 
@@ -104,7 +104,7 @@ class Run:
         """Return the contents of run.json.
 
         Raises:
-            BenchError: it is missing, damaged, or of another format.
+            BenchError: run.json is missing, damaged, or of another format.
         """
         path = self.folder / "run.json"
         return parse_description(read_json(path, "a run's description"), str(self.folder))

@@ -73,7 +73,7 @@ def parse_description(value: Any, where: str) -> dict[str, Any]:
     """Parse the contents of a run.json; `where` is the run's folder.
 
     Raises:
-        BenchError: it is damaged, or of another format.
+        BenchError: the contents are damaged, or of another format.
     """
     if not isinstance(value, dict) or value.get("format") != FORMAT:
         raise BenchError(
@@ -120,7 +120,7 @@ def parse_scores(table: pd.DataFrame, where: str) -> pd.DataFrame:
     """Validate the columns of a table of scores; `where` is its file.
 
     Raises:
-        BenchError: they are not.
+        BenchError: a column is missing or has a wrong type.
     """
     if absent := [name for name in (*TEXTS, "value") if name not in table.columns]:
         reason = f"lacks {', '.join(absent)}"

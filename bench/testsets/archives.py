@@ -29,7 +29,7 @@ def open_archive(path: Path) -> Source:
     """Open the photographs of a zip or a (compressed) tar.
 
     Raises:
-        BenchError: it is neither.
+        BenchError: the file is neither.
     """
     if zipfile.is_zipfile(path):
         return ZipSource(path)
@@ -146,7 +146,7 @@ def check_ratio(path: Path, name: str, unpacked: int, packed: int) -> None:
     """Refuse a decompression bomb.
 
     Raises:
-        BenchError: it is.
+        BenchError: the member expands too far.
     """
     if unpacked > SMALL and unpacked > MAX_RATIO * packed:
         raise BenchError(

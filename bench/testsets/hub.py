@@ -25,7 +25,7 @@ class HubSource:
         """Parse OWNER/NAME or OWNER/NAME:SPLIT.
 
         Raises:
-            BenchError: it is neither.
+            BenchError: the name has neither form.
         """
         return cls(*hub_name(text))
 

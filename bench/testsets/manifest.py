@@ -143,7 +143,7 @@ class TestSet:
         """Read the LR image [h, w, 3] of an id.
 
         Raises:
-            BenchError: it has changed since the test set was opened.
+            BenchError: the file has changed since the test set was opened.
         """
         entry = self.entries[image]
         return read_image(self.folder / entry.lr, entry.lr_sha256)
@@ -154,7 +154,7 @@ class TestSet:
         The latter is in [-1, 1] but for its noise.
 
         Raises:
-            BenchError: it has changed since the test set was opened.
+            BenchError: the file has changed since the test set was opened.
         """
         entry = self.entries[image]
         if entry.measurement is None:
@@ -194,7 +194,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read manifest.json.
 
     Raises:
-        BenchError: it is missing, damaged, of another format, or names files outside its folder.
+        BenchError: the file is missing, damaged, of another format, or names files elsewhere.
     """
     file = folder / FILE_NAME
     manifest = _parsed(read_json(file, "a test set's manifest"), str(file))
@@ -206,7 +206,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     """Parse the manifest of a test set whose images are elsewhere.
 
     Raises:
-        BenchError: it is damaged or of another format.
+        BenchError: the manifest is damaged or of another format.
     """
     return _parsed(parse_json(data, where, "a test set's manifest"), where)
 
@@ -229,7 +229,7 @@ def _check_names(folder: Path, manifest: Manifest) -> None:
     """Check that ids and file names stay inside the folder.
 
     Raises:
-        BenchError: one would.
+        BenchError: a name leads outside.
     """
     file, root = folder / FILE_NAME, folder.resolve()
     resolved: dict[Path, Path] = {}

@@ -84,7 +84,7 @@ def hub_name(text: str) -> tuple[str, str]:
     """Parse OWNER/NAME or OWNER/NAME:SPLIT (default split: train).
 
     Raises:
-        WrongUsage: it is neither.
+        WrongUsage: the name has neither form.
     """
     match = re.fullmatch(r"([\w.-]+/[\w.-]+)(?::([\w.-]+))?", text)
     if not match:

@@ -133,7 +133,7 @@ def find_recipe(name: str, own: Path) -> Recipe:
     """Return the recipe of this name, with its source resolved relative to its folder.
 
     Raises:
-        BenchError: there is none (with the nearest name), or its file is wrong.
+        BenchError: no such recipe (with the nearest name), or a wrong file.
     """
     files = recipe_files(own)
     if name not in files:

@@ -20,7 +20,7 @@ def open_source(text: str) -> Source:
     """Open the source given by a path or a hub name.
 
     Raises:
-        BenchError: there is nothing at that path, or nothing that can be read.
+        BenchError: nothing at that path, or nothing that can be read.
     """
     if text.startswith(HUB):
         return HubSource.named(text.removeprefix(HUB))

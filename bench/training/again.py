@@ -58,7 +58,7 @@ def _task(path: Path, card: Card) -> Task:
     """Return the task that a card describes.
 
     Raises:
-        BenchError: it depends on something that the card can't say.
+        BenchError: the training depends on something that the card can't say.
     """
     training: dict[str, Any] = dict(card.training or {})
     objective = training.get("objective")
@@ -78,7 +78,7 @@ def _start(path: Path, training: dict[str, Any], given: Path | None) -> Path | N
     """Return the initial checkpoint of a training run; None for random weights.
 
     Raises:
-        BenchError: it is missing, or another one was given.
+        BenchError: the checkpoint is missing, or another one was given.
     """
     wanted = training.get("start_sha256")
     if wanted is None:

@@ -32,7 +32,7 @@ class TrainingCheckpoint:
         """Load the saved state, if any; `changed_data` accepts other images.
 
         Raises:
-            BenchError: it is damaged, or of a training with other facts, which are named.
+            BenchError: the state is damaged, or of a training with other facts, which are named.
         """
         if not self.path.exists():
             return None
@@ -81,7 +81,7 @@ class TrainingCheckpoint:
         """Check that the state will fit on the disk.
 
         Raises:
-            BenchError: it will not; two states lie there while one replaces the other.
+            BenchError: too little space; two states exist while one replaces the other.
         """
         there = next(p for p in (self.path, *self.path.parents) if p.exists())
         free = shutil.disk_usage(there).free

@@ -55,7 +55,7 @@ def alone(folder: Path) -> AbstractContextManager[None]:
     read the state by then that the training before it is still changing.
 
     Raises:
-        BenchError: it can't be written, or processes that train together would have to wait.
+        BenchError: the folder can't be written, or processes that train together would wait.
     """
     if int(os.environ.get("RANK", "0")):
         return nullcontext()

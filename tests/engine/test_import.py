@@ -163,7 +163,10 @@ def test_an_image_that_is_not_square_is_not_resized(home: Path) -> None:
 @pytest.mark.parametrize("pattern", ["face", "{image}{image}"])
 def test_a_pattern_without_one_image_is_refused(pattern: str) -> None:
     said = refused("theirs", "made", "--pattern", pattern, code=2)
-    assert said == f"--pattern {pattern!r} must contain {{image}} exactly once, such as '{{image}}_00'."
+    assert (
+        said
+        == f"--pattern {pattern!r} must contain {{image}} exactly once, such as '{{image}}_00'."
+    )
 
 
 def test_two_files_of_one_image_are_refused(home: Path) -> None:

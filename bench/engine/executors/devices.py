@@ -65,7 +65,7 @@ class _Helper:
         """Send a unit.
 
         Raises:
-            BenchError: it is gone.
+            BenchError: the helper process is gone.
         """
         try:
             self.connection.send(unit)

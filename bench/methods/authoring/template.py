@@ -12,7 +12,7 @@ def write_method_file(name: str, folder: Path) -> Path:
     """Write the file of a new method into a folder of methods, and return it.
 
     Raises:
-        BenchError: there is a method or file of this name, or it can't be a name.
+        BenchError: the name is taken, or can't be a name.
     """
     check_new_name(name)
     file = folder / f"{name.replace('-', '_')}.py"

@@ -70,7 +70,7 @@ def read_delivered(file: Path, size: int, resize: Filter | None = None) -> Pixel
     of another size is resized in 8 bits by that filter.
 
     Raises:
-        BenchError: it is no image, of another size, transparent or of another mode; in a few words.
+        BenchError: not an image, another size, transparent, or another mode; in a few words.
     """
     try:
         data = image_bytes(file)

@@ -109,7 +109,7 @@ def _collect(
     """Return image id -> valid result [size, size, 3], reading only inside the folder.
 
     Raises:
-        BenchError: there are other pictures beside them, so that it is unclear what is whose.
+        BenchError: other images beside the results, so that it is unclear which is whose.
     """
     pattern = program.description.result
     places = {image: folder / pattern.replace("{image}", image) for image in images}

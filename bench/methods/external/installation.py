@@ -157,7 +157,7 @@ def find_interpreter(version: str | None) -> str:
     """Return a Python interpreter of this version, such as "3.8" (default: this one).
 
     Raises:
-        BenchError: there is none on the PATH that runs.
+        BenchError: no such interpreter on the PATH.
     """
     if version in (None, f"{sys.version_info.major}.{sys.version_info.minor}"):
         return sys.executable

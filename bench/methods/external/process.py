@@ -54,7 +54,7 @@ def run_command(
     Nothing that it started outlives it, nor an interruption of ours.
 
     Raises:
-        BenchError: it can't be started, failed, or exceeded its bounds or what may be printed; with
+        BenchError: the command can't start, failed, or exceeded a limit of time or output; with
             the end of what it printed.
     """
     environment = clean_environment(os.environ) | dict(variables or {})

@@ -23,8 +23,8 @@ def find_public(name: str) -> Path:
     """Return the cached file of a public checkpoint.
 
     Raises:
-        WrongUsage: there is no such record.
-        BenchError: it isn't here, with the command that gets it.
+        WrongUsage: no such record.
+        BenchError: the file is missing, with the command that gets it.
     """
     record = find_record(name)
     if (path := place(record)).is_file():

@@ -81,7 +81,7 @@ def find_record(name: str) -> PublicCheckpoint:
     """Return the record of this name.
 
     Raises:
-        WrongUsage: there is none, with the nearest name.
+        WrongUsage: no such record, with the nearest name.
     """
     known = records()
     if name not in known:

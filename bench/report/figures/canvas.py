@@ -81,7 +81,7 @@ def drawing() -> Iterator[None]:
     """Apply bench's Matplotlib style within a block.
 
     Raises:
-        BenchError: it is not installed.
+        BenchError: Matplotlib is not installed.
     """
     require()
     import matplotlib as mpl

@@ -97,7 +97,7 @@ def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, flo
     """Return pairs of values for each image that both results have.
 
     Raises:
-        WrongUsage: there are not two results, or the metric is not of single images.
+        WrongUsage: not exactly two results, or a metric of whole sets.
     """
     if len(results) != 2:
         there = "; ".join(f"{result.run.folder.name} is {result.label}" for result in results)

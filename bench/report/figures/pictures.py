@@ -55,7 +55,7 @@ def picture_grid(
     formulas.
 
     Raises:
-        BenchError: there are no pictures, too many for the width, or one is not square RGB.
+        BenchError: no images, too many for the width, or one that is not square RGB.
     """
     check_columns(columns)
     width = width or canvas.COLUMN

@@ -45,7 +45,7 @@ def pareto(
     points, or in a legend below if there is no room for all.
 
     Raises:
-        BenchError: there are no points.
+        BenchError: no points.
     """
     if not points:
         raise BenchError(f"No run has both a value and {cost.title}.")
@@ -79,7 +79,7 @@ def curves(
     """Draw quality (y) against cost (x, logarithmic) with one line per named series.
 
     Raises:
-        BenchError: there are no points.
+        BenchError: no points.
     """
     if not any(series.values()):
         raise BenchError(f"No run has both a value and {cost.title}.")
@@ -170,7 +170,7 @@ def scatter(
     On either side is counted on how many images that method is better; equal ones are named.
 
     Raises:
-        BenchError: there are no pairs of finite values.
+        BenchError: no pairs of finite values.
     """
     finite = [pair for pair in pairs if all(map(math.isfinite, pair))]
     if not finite:

@@ -26,8 +26,8 @@ def read_groups(file: Path, images: Sequence[str]) -> Groups:
     """Read groups.csv, one line per image with the columns image and group.
 
     Raises:
-        BenchError: it can't be read, or is no such table.
-        WrongUsage: it names an image that the test set lacks, one twice, or fewer than two groups.
+        BenchError: the file can't be read, or is not such a table.
+        WrongUsage: an image not in the test set or named twice, or fewer than two groups.
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as opened:

@@ -19,7 +19,7 @@ def find_printed(published: Published, number: int) -> PublishedTable:
     """Return the published table of this number.
 
     Raises:
-        WrongUsage: there is none.
+        WrongUsage: no such table.
     """
     tables = {table.label: table for table in published.tables}
     if (label := f"Table {number}") not in tables:
@@ -33,7 +33,7 @@ def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[
     Those of its own families; where there are none, those of its scales, which are other faces.
 
     Raises:
-        WrongUsage: there are neither.
+        WrongUsage: no prepared test set fits.
     """
     places = list(dict.fromkeys((v.family, _scale_name(v.scale)) for v in printed.values))
     scales = [scale for _, scale in places]

@@ -48,7 +48,7 @@ def find_runs(
     A single run is named by its folder in place of the method, or by what that begins with.
 
     Raises:
-        BenchError: there are none.
+        BenchError: no such runs.
     """
     runs = runs_on(testset, results)
     there = {run.spec.method for run in runs}
