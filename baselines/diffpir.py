@@ -1,9 +1,9 @@
 """DiffPIR: plug-and-play restoration with a diffusion prior (Zhu et al., CVPRW 2023).
 
-Each step denoises, moves x0_hat towards the measurement by a proximal step, and adds noise of which
-a share is that of the current estimate. Facts from the released code (main_ddpir_sisr, MIT): the
-last timestep has no data term, and its result is x, not x0_hat. It draws a random sample per step
-that it does not use; here none is drawn.
+Each step denoises, moves x0_hat towards the measurement by a proximal step, and adds noise, a share
+of which is the current estimate's. Facts from the released code (main_ddpir_sisr, MIT): the last
+timestep has no data term, and its result is x, not x0_hat. It draws a random sample per step that
+it does not use; here none is drawn.
 """
 
 import math

@@ -1,6 +1,6 @@
 """DPI: Diffusion Prior Interpolation (Yang et al., AAAI-25).
 
-The sampler lives in `bench/dpi`; here stands what the paper sets per scale.
+The sampler lives in `bench/dpi`; this file has the paper's settings per scale.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,7 @@ from bench.methods import Method, Problem
 class Settings:
     """Settings of SR3. With fewer `steps` than 2000 the schedule is respaced.
 
-    It is told the noise level, and was trained on all levels between those of the 2000 steps.
+    The network gets the noise level, and was trained on all levels between those of the 2000 steps.
     """
 
     steps: Annotated[int, Interval(ge=1, le=2000)] = 2000

@@ -143,7 +143,7 @@ def evaluate(
     Returns:
         One row per run, image and metric, with the columns run, method, repetition, image, metric,
         value and note. Metrics of whole sets have the image "". A metric that cannot be computed
-        here is absent, and one that is derived from others stands as its parts.
+        here is absent, and a derived one is replaced by its parts.
 
     Raises:
         BenchError: an unknown metric, or an image that cannot be read.

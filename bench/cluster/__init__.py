@@ -2,8 +2,7 @@
 
 Nothing here knows what the work is. Functions and items travel by pickle, files by their hash, so
 no disk is shared; bench itself must be installed everywhere, and a worker with other code is
-refused. Whatever dies, a worker or its machine, costs what it had in hand, which is
-given to others.
+refused. A worker or machine that dies loses only its current work, which others repeat.
 """
 
 from bench.cluster.connection import Cluster

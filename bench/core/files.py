@@ -24,8 +24,8 @@ UNFINISHED = ".bench-"
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it on success.
 
-    On any error, a kill included, `path` is what it was before. What a kill leaves of it is removed
-    by the next process that writes in the folder, as the same command does.
+    On any error, a kill included, `path` stays unchanged. What a kill leaves of it is removed by
+    the next process that writes in the folder, as the same command does.
 
     Raises:
         BenchError: the folder or the file can't be written, or the disk is full.
@@ -249,7 +249,7 @@ _SEALED = re.compile(rb"%b[^0-9a-f]{1,8}([0-9a-f]{64})" % SEAL.encode(), re.DOTA
 def seal(data: bytes) -> bytes:
     """Replace the blank seal in the bytes by their hash.
 
-    The hash lies inside, and not in a second file, so that both are replaced at once.
+    The hash is inside the file, not in a second one, so that both are replaced at once.
     """
     return _with_seal(data, sha256(data))
 

@@ -59,7 +59,7 @@ def _open_locked(folder: Path, say: Say) -> int:
 def hold(handle: int, path: Path, say: Say) -> None:
     """Lock an open file or folder until it is closed, waiting for other processes.
 
-    A disk that knows no locks, as some of a network don't, is told of and used without.
+    On a file system without locks, as some network ones, warn and go on without.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -108,7 +108,7 @@ def _adapter(hint: Any) -> "TypeAdapter[Any]":
 
 
 def _sentence(hint: Any, error: "ErrorDetails", where: str) -> str:
-    """Return a sentence with what is wrong, where, and what to do."""
+    """Return a sentence: what is wrong, where, and what to do."""
     kind, given = error["type"], error["input"]
     if kind == "json_invalid":
         return f"{where} has text that is not UTF-8."

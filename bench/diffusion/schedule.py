@@ -17,10 +17,10 @@ Table = npt.NDArray[np.float64]
 class Schedule:
     """A discrete diffusion schedule of N steps, ascending in noise; index 0 is the cleanest.
 
-    `timesteps[i]` is what the network is told at index i: the position in the schedule that it
-    was trained with. A respaced schedule has fewer steps and the same marginals, so that
-    `alpha_bar[i]` here equals the training schedule's at `timesteps[i]`.
-    Names follow Ho et al. 2020; index i here is t = i + 1 of the papers.
+    `timesteps[i]` is the network's input at index i: the position in the schedule that it was
+    trained with. A respaced schedule has fewer steps and the same marginals, so that `alpha_bar[i]`
+    here equals the training schedule's at `timesteps[i]`. Names follow Ho et al. 2020; index i here
+    is t = i + 1 of the papers.
     """
 
     betas: Table

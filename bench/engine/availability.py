@@ -37,7 +37,8 @@ def all_methods(
 ) -> list[Overview]:
     """Return all methods for a test set of this size and scale, then imported results.
 
-    `settings` is method -> setting -> value, `weights` what was chosen for each kind of network.
+    `settings` is method -> setting -> value, `weights` the chosen checkpoint of each kind of
+    network.
     """
     methods = [_overview(name, size, scale, settings, weights) for name in method_names()]
     reason = "its results were imported; there is nothing to run."

@@ -102,9 +102,8 @@ class Method(Generic[Settings]):
 
     The last two are for a method whose work is done outside of this process. `fingerprint(size,
     scale)` gives the hash of each thing there that the numbers depend on, for the run's identity;
-    it raises a BenchError with what to do where one is missing, or where the method is not made
-    for such a test set. `batch` is how many images it takes at a time; without it, that is the
-    user's choice.
+    it raises a BenchError with a remedy if one is missing, or if the method can't run on such a
+    test set. `batch` is how many images it takes at a time; without it, that is the user's choice.
 
     `nfe(settings)` is the number of evaluations of networks per image, of all networks together,
     for the time left of a first batch. Without it the setting `steps` is taken, if there is one.

@@ -41,7 +41,7 @@ class Wanted:
 
     Attributes:
         name: for `--reference`.
-        source: what it is made from, in words that open it again.
+        source: where it comes from, in words that open it again.
         size: pixels to resize images to; None to leave them as they are.
         extractors: what makes the features.
         keep_features: whether kernel distances are to work against it.

@@ -117,8 +117,7 @@ def fetch_backbones(sources: Sequence[Source] | None = None) -> list[Path]:
         The paths of all of them.
 
     Raises:
-        BenchError: one can't be had from any source, with what each said; what was brought
-            before stays.
+        BenchError: no source has one, with the error of each; what was brought before stays.
     """
     if reason := cache_unusable():
         raise BenchError(reason)

@@ -38,7 +38,7 @@ _FILES = 64  # at a time: results and what they are measured against
 class Wanted:
     """A requested table of scores, such as that of a run.
 
-    Both functions are called twice, so that no table lies in memory while pictures are measured.
+    Both functions are called twice, so that no table is in memory while images are scored.
 
     Attributes:
         tasks: what to measure, in the order of the rows.

@@ -1,6 +1,6 @@
 """Measurement protocols: image encoding and metric settings.
 
-strict: images are measured as they lie on disk, each metric gets what its authors define.
+strict: images are measured as stored, each metric gets what its authors define.
 paper: what the scripts released with DPI do, for comparison with printed tables and nothing else.
 daps: LPIPS-VGG with average pooling, as piq has it: eval.py of DAPS (083ebc0), InverseBench.
 pnp-dm: LPIPS-VGG on [0, 1], as posterior_sample.py of PnP-DM (83074f3) feeds taming-transformers'.

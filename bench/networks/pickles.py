@@ -20,8 +20,8 @@ PARALLEL = "module."
 def read_pickle(path: Path) -> dict[str, Tensor]:
     """Return name -> tensor (float32) from a PyTorch file without running its code.
 
-    A state dict that lies in the file under one of the usual names is taken out of it, with a
-    notice where the file has several; the prefix of parallel training is removed.
+    A state dict under one of the usual names is extracted, with a notice where the file has
+    several; the prefix of parallel training is removed.
 
     Raises:
         BenchError: no such file, truncated, or no state dict.

@@ -1,7 +1,7 @@
 """Trace a run's numbers to test set, weights and code.
 
-A cell of a table is a mean of scores of pictures of a run. The run's own files are held to their
-seals and hashes, and what it was made of to the hashes in its description.
+A cell of a table is a mean of scores of pictures of a run. The run's own files are checked against
+their seals and hashes, and its inputs against the hashes in its description.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

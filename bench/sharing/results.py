@@ -74,7 +74,7 @@ def folder_result(run: Run, testsets: Path) -> Result:
 def bundle_results(bundle: Bundle) -> list[Result]:
     """Read the runs of an archive, in order.
 
-    What is read of it lies in a temporary folder meanwhile: no pictures, and names that an export
+    Files read from it are in a temporary folder meanwhile: no pictures, and names that an export
     has.
 
     Raises:

@@ -214,7 +214,7 @@ class Run:
     def finish(self, images: Sequence[str], outcome: Mapping[str, Any]) -> None:
         """Convert the journals into tables, in test set order.
 
-        `outcome` is what is known of the run as a whole, such as its peak memory.
+        `outcome` has facts of the whole run, such as its peak memory.
         """
         self._describe({"outcome": outcome})
         records = self.records()

@@ -27,8 +27,8 @@ DETECTION_SIDE = 640
 def align(image: Image.Image) -> Image.Image | None:
     """Return the largest face of a photograph in FFHQ's frame, at the face's resolution.
 
-    A similarity transform; what lies outside of the photograph is its reflection. None where no
-    face is found.
+    A similarity transform; outside of the photograph is its reflection. None where no face is
+    found.
 
     Raises:
         BenchError: the packages of the extra `align` are missing.

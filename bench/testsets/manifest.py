@@ -67,12 +67,12 @@ class Entry:
 class Plan:
     """Plan of a test set: everything that determines it except its sources.
 
-    `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` says by what
-    photographs were aligned here, if they were. `ranges_for` is the size in pixels that the ranges
-    of a blind degradation are stated for; None where nothing was scaled from there to `size`, as in
-    test sets of earlier versions. `noise` is the standard deviation of white noise that was added to
-    the LR images, in units of `noise_unit`: "signed" counts in [-1, 1], as DPS and DAPS do, "unit"
-    in [0, 1], as DiffPIR does.
+    `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` names the
+    aligner, if photographs were aligned here. `ranges_for` is the size in pixels that the ranges of
+    a blind degradation are stated for; None where nothing was scaled from there to `size`, as in
+    test sets of earlier versions. `noise` is the standard deviation of white noise that was added
+    to the LR images, in units of `noise_unit`: "signed" counts in [-1, 1], as DPS and DAPS do,
+    "unit" in [0, 1], as DiffPIR does.
     """
 
     recipe: str

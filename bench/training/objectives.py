@@ -153,13 +153,13 @@ def corrector_loss(
 ) -> Tensor:
     """Return the paper's Corrector loss, Omega L_prior + (1 - Omega) L_gap (Eq. 15 to 18) [B].
 
-    L_prior shows the Corrector the posterior sample of the ground truth x0 [B, 3, H, W]; L_gap
-    that of its own answer to y_T, which is what it meets while sampling. The paper's Omega is
-    some weight that decreases over t: here (t + 1) / T, so that as the noise falls, and with it
-    the resemblance of the two (Eq. 16), the second gains weight. Each image is put to one of the
-    two, to the first with probability Omega, which has the same expectation at half the cost.
-    `base` is I_L^bc, and the mean runs over the grid alone. With a prior its posterior samples are
-    made with that prior's estimate of the noise, as while sampling (Eq. 6); else with the noise.
+    L_prior shows the Corrector the posterior sample of the ground truth x0 [B, 3, H, W]; L_gap that
+    of its own answer to y_T, as while sampling. The paper's Omega is some weight that decreases
+    over t: here (t + 1) / T, so that as the noise falls, and with it the resemblance of the two
+    (Eq. 16), the second gains weight. Each image is put to one of the two, to the first with
+    probability Omega, which has the same expectation at half the cost. `base` is I_L^bc, and the
+    mean runs over the grid alone. With a prior its posterior samples are made with that prior's
+    estimate of the noise, as while sampling (Eq. 6); else with the noise.
     """
     k = x0.shape[-1] // base.shape[-1]
     m_f = fixed_mask(x0.shape[-1], k).to(x0)

@@ -58,7 +58,7 @@ FILTERED_IMAGES = 5000  # more do not change the spectrum by a percent
 class Task:
     """A network to train: kind, size, objective, and previews.
 
-    `facts` are what else tells its training from others, as JSON values.
+    `facts` are further facts that identify its training, as JSON values.
     """
 
     card: Card

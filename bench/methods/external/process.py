@@ -54,8 +54,8 @@ def run_command(
     Nothing that it started outlives it, nor an interruption of ours.
 
     Raises:
-        BenchError: the command can't start, failed, or exceeded a limit of time or output; with
-            the end of what it printed.
+        BenchError: the command can't start, failed, or exceeded a limit of time or output; with the
+            end of its output.
     """
     environment = clean_environment(os.environ) | dict(variables or {})
     bounds = bounds or Bounds()

@@ -1,8 +1,8 @@
 """Download a file from the first working address.
 
-What comes is written to a partial file and moved only when its size and hash are right. A transfer
-that breaks goes on where it stopped, now or in the next process, if the server still has the same
-version (RFC 9110, sections 13.1.5 and 14).
+What comes is written to a partial file and moved only when its size and hash are right. An
+interrupted transfer resumes, now or in the next process, if the server still has the same version
+(RFC 9110, sections 13.1.5 and 14).
 """
 
 import re

@@ -18,8 +18,8 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
     """Download a checkpoint unless it is intact; see `bench.networks.download.fetch`.
 
     Raises:
-        BenchError: unknown, only to be had by hand, its licence not accepted, or it can't be
-            downloaded as it should be.
+        BenchError: an unknown name, no direct download, a licence that was not accepted, or a
+            failed download.
     """
     record = find_record(name)
     path = place(record)

@@ -38,7 +38,7 @@ MARK = b'<meta name="generator" content="bench">'
 def write_page(folder: Path, sections: Sequence[Section]) -> Path:
     """Write the page of test sets and results, and return the path of its index.html.
 
-    A page that is there is replaced; of its pictures those that are still shown are kept. The same
+    An existing page is replaced; of its pictures those that are still shown are kept. The same
     results give the same bytes.
 
     Raises:

@@ -82,7 +82,7 @@ def to_csv(tables: Table | Sequence[Table]) -> str:
     """Render one CSV line per method and metric at full precision.
 
     `value` is the mean where `per` is "image". An absent one is an empty cell with its reason in
-    `reason`; an infinite one is `Infinity`. What the others are is said at `Cell`.
+    `reason`; an infinite one is `Infinity`. `Cell` documents the others.
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")

@@ -37,8 +37,8 @@ class Layout:
     """A table ready to render; nothing is escaped yet.
 
     `cells` and `numbers` are [rows][columns], `numbers` as printed. `extras` are, for each column,
-    what stands behind its numbers: spreads, intervals, published values. `reasons` are the
-    numbered notes, each once; `notes` the others.
+    the additions to its numbers: spreads, intervals, published values. `reasons` are the numbered
+    notes, each once; `notes` the others.
     """
 
     caption: str

@@ -87,8 +87,8 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
     """Label each run by its method's title and the facts in which its runs differ.
 
     What the name of a variant stands for ("w/o CRT") is said by that name, in place of the setting.
-    The seed is told if it differs between any runs: methods are to be compared on the same noise.
-    A precision is told if it is a reduced one.
+    The seed is shown if it differs between any runs, since methods should share their noise. A
+    reduced precision is shown.
     """
     seeds = {run.spec.seed for run in runs}
     labels = []
