@@ -132,7 +132,7 @@ class Program:
 
     @property
     def sha256(self) -> str:
-        """Return the hash of the description's parts that affect results; not commit and weights."""
+        """Return the hash of the description's parts that affect results, weights excluded."""
         d = self.description
         how = [d.command, dict(d.inputs), d.result, d.size, d.reduced]
         where = [d.environment.python, d.environment.install, dict(d.environment.variables)]
