@@ -331,4 +331,4 @@ def test_a_broken_link_is_noticed() -> None:
     readme = ROOT / "README.md"
     assert not leads_somewhere(readme, "docs/absent.md")
     assert not leads_somewhere(readme, "docs/architecture.md#heights")
-    assert leads_somewhere(readme, "docs/architecture.md#floors")
+    assert leads_somewhere(readme, "docs/architecture.md#layers")
