@@ -170,7 +170,7 @@ def released(folder: Path, made: Mapping[str, bytes]) -> Iterator[Site]:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a user types to make a table, from an empty machine.
+    """Commands that make a published table from an empty machine.
 
     Attributes:
         suite: such as "table1".

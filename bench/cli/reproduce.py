@@ -81,13 +81,13 @@ def reproduce(
     echo(f"{sum(states.values())} steps: {summary}.", err=True)
     open_steps = ", ".join(
         f"{states[state]} {words}"
-        for state, words in (("failed", "failed"), ("missing", "need you"))
+        for state, words in (("failed", "steps failed"), ("missing", "need you"))
         if states[state]
     )
     if not dry_run and open_steps:
         raise BenchError(
-            f"The table is not complete: of its steps {open_steps}, see above. Then run the same "
-            "command to continue."
+            f"The table is not complete: {open_steps} (see above); then run the same command to "
+            "continue."
         )
 
 

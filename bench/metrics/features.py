@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256, write_bytes
+from bench.core.paths import missing_packages
+from bench.metrics.checkpoints import checkpoint_missing
 from bench.metrics.protocol import jpeg_identity
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
@@ -61,6 +63,30 @@ class Extractor(ABC):
         Raises:
             BenchError: the network is unavailable.
         """
+
+
+@dataclass(frozen=True)
+class PackagedExtractor(Extractor):
+    """A network of an installed package, with weights from the registry.
+
+    Attributes:
+        package: as it is installed.
+        module: as it is imported.
+        weights: name of the checkpoint in the registry.
+    """
+
+    package: str
+    module: str
+    weights: str
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        return (self.weights,)
+
+    def unavailable(self) -> str | None:
+        if missing := missing_packages("fid", self.module):
+            return f"{missing}."
+        return checkpoint_missing(self.weights)
 
 
 def kept_as(extractor: Extractor, jpeg: bool) -> str:

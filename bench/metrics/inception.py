@@ -18,10 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.core.paths import missing_packages
 from bench.metrics.base import batches, package_version
-from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
-from bench.metrics.features import Extractor, Features
+from bench.metrics.checkpoints import checkpoint_path, checkpoint_sha256
+from bench.metrics.features import Features, PackagedExtractor
 from bench.metrics.inputs import as_bytes
 from bench.networks.torchvision_guard import import_torchvision
 
@@ -41,18 +40,8 @@ Network = Callable[["Tensor"], Sequence["Tensor"]]
 
 
 @dataclass(frozen=True)
-class NetworkExtractor(Extractor):
-    """A network with one package's resizing.
-
-    Attributes:
-        package: as it is installed.
-        module: as it is imported.
-        weights: the checkpoint that it reads.
-    """
-
-    package: str
-    module: str
-    weights: str
+class NetworkExtractor(PackagedExtractor):
+    """Inception with one package's resizing."""
 
     @property
     def label(self) -> str:
@@ -62,15 +51,6 @@ class NetworkExtractor(Extractor):
     def identity(self) -> str:
         weights = checkpoint_sha256(self.weights)
         return f"{self.package} {package_version(self.package)}, weights {weights}"
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (self.weights,)
-
-    def unavailable(self) -> str | None:
-        if missing := missing_packages("fid", self.module):
-            return f"{missing}."
-        return checkpoint_missing(self.weights)
 
     def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         import torch

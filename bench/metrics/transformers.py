@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.core.paths import missing_packages
 from bench.images import resize_bicubic
 from bench.metrics.base import package_version
-from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
-from bench.metrics.features import Extractor, Features
+from bench.metrics.checkpoints import checkpoint_path, checkpoint_sha256
+from bench.metrics.features import Features, PackagedExtractor
 from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
@@ -40,13 +39,10 @@ _DEVICE_BATCH = 64  # and on a GPU, where more are not faster
 
 
 @dataclass(frozen=True)
-class Transformer(Extractor):
+class Transformer(PackagedExtractor):
     """A vision transformer on square inputs.
 
     Attributes:
-        package: the installed package that has the architecture.
-        module: the same as it is imported.
-        weights: name of the checkpoint in the registry.
         side: height and width of its inputs in pixels, a multiple of 14.
         mean: of the channels of RGB in [0, 1].
         std: of the channels.
@@ -54,9 +50,6 @@ class Transformer(Extractor):
 
     title: ClassVar[str]
 
-    package: str
-    module: str
-    weights: str
     side: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -67,15 +60,6 @@ class Transformer(Extractor):
             f"{self.title}, {self.package} {package_version(self.package)}, float32, resized to "
             f"{self.side} px by PIL's bicubic filter, weights {checkpoint_sha256(self.weights)}"
         )
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (self.weights,)
-
-    def unavailable(self) -> str | None:
-        if missing := missing_packages("fid", self.module):
-            return f"{missing}."
-        return checkpoint_missing(self.weights)
 
     def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         import torch

@@ -105,7 +105,10 @@ def get_hub_prior(choice: str) -> Path:
         except Exception as error:  # noqa: BLE001 - a network has many ways to fail
             said = str(error).strip().splitlines()
             raise BenchError(f"{choice} can't be downloaded: {' '.join(said[:1])}") from None
-        convert_prior(Path(folder), None, path, training)
+        try:
+            convert_prior(Path(folder), None, path, training)
+        except BenchError as error:
+            raise BenchError(str(error).replace(folder, choice)) from None
     return path
 
 

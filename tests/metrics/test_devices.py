@@ -102,7 +102,7 @@ def legacy_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch_fidelity")
     random_inception(tmp_path / "inception.pth")
     monkeypatch.setattr(inception, "checkpoint_path", lambda name: tmp_path / "inception.pth")
-    monkeypatch.setattr(inception, "checkpoint_missing", lambda name: None)
+    monkeypatch.setattr("bench.metrics.features.checkpoint_missing", lambda name: None)
     for loaded in (inception._legacy_network, inception._pytorch_fid_network):
         loaded.cache_clear()
 

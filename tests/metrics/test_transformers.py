@@ -153,7 +153,7 @@ def normalised(pixels: Pixels, side: int, mean: tuple[float, ...], std: tuple[fl
 def unverified(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     """Use stand-ins in a cache folder, whose hashes are not the published ones."""
     monkeypatch.setenv("BENCH_CACHE", str(cache))
-    monkeypatch.setattr("bench.metrics.transformers.checkpoint_missing", lambda name: None)
+    monkeypatch.setattr("bench.metrics.features.checkpoint_missing", lambda name: None)
 
 
 @needs_fid

@@ -21,20 +21,23 @@ import_torchvision()
 diffusers: Any = pytest.importorskip("diffusers", reason="diffusers is an extra")
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small pipeline of the kind of google/ddpm-celebahq-256, as diffusers saves it."""
+def small_unet(**options: Any) -> Any:
+    """Return a `UNet2DModel` of 16 px with random weights."""
     torch.manual_seed(0)
-    network = diffusers.UNet2DModel(
+    return diffusers.UNet2DModel(
         sample_size=16,
         block_out_channels=(32, 64),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "AttnDownBlock2D"),
         up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-        flip_sin_to_cos=False,
-        freq_shift=1,
-        norm_eps=1e-6,
+        **options,
     )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small pipeline of the kind of google/ddpm-celebahq-256, as diffusers saves it."""
+    network = small_unet(flip_sin_to_cos=False, freq_shift=1, norm_eps=1e-6)
     folder = tmp_path_factory.mktemp("pipeline")
     pipeline = diffusers.DDPMPipeline(network, diffusers.DDPMScheduler())
     pipeline.save_pretrained(folder)

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from bench.networks.kinds import find_kind
 from bench.networks.torchvision_guard import import_torchvision
 from tests.command import bench as command
 from tests.command import good
+from tests.networks.test_diffusers import small_unet
 
 import_torchvision()
 diffusers: Any = pytest.importorskip("diffusers", reason="diffusers is an extra")
@@ -33,14 +35,7 @@ OLD_NAMES = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model as of 2022: no subfolder, attention under its old names, weights in two formats."""
-    torch.manual_seed(0)
-    network = diffusers.UNet2DModel(
-        sample_size=16,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    )
+    network = small_unet()
     folder = tmp_path_factory.mktemp("repository")
     network.save_pretrained(folder)
     diffusers.DDPMScheduler().save_pretrained(folder)
@@ -198,6 +193,23 @@ def test_what_the_hub_lacks_leaves_nothing_behind(address: str, tmp_path: Path) 
     assert "hf:someone/else can't be downloaded" in absent.stderr
     assert "Traceback" not in absent.stderr
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_another_kind_of_model_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hub:
+        def model_info(self, name: str, revision: str | None) -> Any:
+            return SimpleNamespace(sha=COMMIT, siblings=[SimpleNamespace(rfilename="config.json")])
+
+        def snapshot_download(self, name: str, local_dir: str, **_: object) -> None:
+            (Path(local_dir) / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub, "import_module", lambda name: Hub())
+    with pytest.raises(BenchError, match=r"^hf:a/b/config.json describes AutoencoderKL"):
+        hub.get_hub_prior("hf:a/b")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_of_2022_converts(repository: Path, tmp_path: Path) -> None:
