@@ -55,6 +55,7 @@ ON_A_CPU = (  # on a GPU the rows above are in bfloat16
     Comparison("perf.sampling", "ddnm-bfloat16", "plain", "ddnm, bfloat16", LOOP),
     Comparison("perf.sampling", "dpi-bfloat16", "plain", "dpi, bfloat16", LOOP),
     Comparison("perf.sampling", "dps-bfloat16", "plain", "dps, bfloat16", LOOP),
+    Comparison("perf.training", "prior", "float32", "train prior, bfloat16", "float32"),
 )
 ON_A_GPU = (
     Comparison("perf.sampling", "ddnm", "batched", "ddnm", BATCHED),

@@ -148,21 +148,9 @@ def peak() -> dict[str, Any]:
 
 def training(out: Path, seconds: float, data: str | None) -> dict[str, Any]:
     """Train the prior of 64 px until the time is over; its weights are left in OUT."""
-    import torch
-
     if data is None:
         return {"skipped": "no --data"}
-    precision = "bfloat16" if torch.cuda.is_available() else "float32"
-    options = [
-        "--data",
-        data,
-        "--out",
-        str(out / "prior"),
-        "--precision",
-        precision,
-        "--every",
-        "50",
-    ]
+    options = ["--data", data, "--out", str(out / "prior"), "--every", "50"]
     command = [sys.executable, "-m", "bench", "train", "prior", "--size", "64", *options]
     start = time.monotonic()
     with subprocess.Popen(command) as process:

@@ -1,9 +1,9 @@
-"""One side of a training comparison: `python -m perf.training ours|diffusers prior`.
+"""One side of a training comparison: `python -m perf.training ours|float32|diffusers prior`.
 
 Both sides train the same network (the embedded prior's shape) on the same images in bfloat16
 autocast. "diffusers" restates the loop of that project's example for unconditional generation:
 `add_noise`, mean squared error, gradient clipping, AdamW, a learning-rate schedule and `EMAModel`.
-It has no learned variance, which ours trains too.
+It has no learned variance, which ours trains too. "float32" is our loop without autocast.
 """
 
 import sys
@@ -18,7 +18,7 @@ from bench.networks.torchvision_guard import import_torchvision
 from bench.training.data import TrainingImages
 from bench.training.loop import Run
 from bench.training.processes import accelerated
-from bench.training.settings import SMALL
+from bench.training.settings import SMALL, TrainingSettings
 from bench.training.tasks import prior_task
 from perf.measuring import timed
 
@@ -33,19 +33,24 @@ def images() -> TrainingImages:
     return TrainingImages(pixels.to(torch.uint8), "noise")
 
 
-def ours() -> float:
+def ours(settings: TrainingSettings = SETTINGS) -> float:
     """Return the seconds for `STEPS` steps of our loop."""
     keep_freed_memory()
     task = prior_task(SIZE, "eps")
-    with accelerated(SETTINGS) as accelerator:
+    with accelerated(settings) as accelerator:
         network = task.network(task.card.unet)
-        run = Run(network, task.objective, images(), SETTINGS, accelerator)
+        run = Run(network, task.objective, images(), settings, accelerator)
 
         def steps() -> None:
             for _ in range(STEPS):
                 run.advance()
 
         return timed(steps)
+
+
+def float32() -> float:
+    """Return the seconds for `STEPS` steps of our loop without autocast."""
+    return ours(replace(SETTINGS, precision="float32"))
 
 
 def diffusers() -> float:
@@ -82,4 +87,4 @@ def diffusers() -> float:
 
 
 if __name__ == "__main__":
-    print({"ours": ours, "diffusers": diffusers}[sys.argv[1]]())
+    print({"ours": ours, "float32": float32, "diffusers": diffusers}[sys.argv[1]]())

@@ -40,7 +40,7 @@ Ema = Annotated[float | None, typer.Option(help="Decay of the EMA of the weights
 Seed = Annotated[int | None, typer.Option(help="Random seed of weights, batches and noise.")]
 Autocast = Annotated[
     Precision | None,
-    typer.Option(help="Training precision; bfloat16 is faster on hardware that supports it."),
+    typer.Option(help="Precision (default: bfloat16 where the hardware has units for it)."),
 ]
 Compiled = Annotated[
     bool, typer.Option("--compile", help="Compile the network; takes minutes once.")
@@ -74,6 +74,7 @@ def _train(
     dataset: Dataset = None,
 ) -> None:
     from bench.testsets.recipe import find_recipe
+    from bench.training.processes import native_precision
     from bench.training.settings import preset
     from bench.training.tasks import run_task
 
@@ -88,7 +89,7 @@ def _train(
         learning_rate=learning_rate,
         ema=ema,
         seed=seed,
-        precision=precision,
+        precision=precision or native_precision(),
         compiled=compiled,
     )
     if path := run_task(task, data, settings, out, start, every, changed_data):

@@ -14,10 +14,20 @@ import torch
 from bench.core.errors import BenchError, Terminated
 from bench.core.locks import locked
 from bench.core.progress import notice
-from bench.training.settings import TrainingSettings
+from bench.training.settings import Precision, TrainingSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+
+def native_precision() -> Precision:
+    """Return bfloat16 where the GPU, or without one the CPU, has units for it, else float32."""
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        able = torch.cpu.get_capabilities()
+        native = any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    return "bfloat16" if native else "float32"
 
 
 @contextmanager

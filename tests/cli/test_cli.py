@@ -17,6 +17,7 @@ from bench.images import read_image, resize_bicubic, resize_bicubic_batch
 from bench.methods import Method, Problem
 from bench.networks.checkpoints import read_checkpoint
 from bench.training import architectures
+from bench.training.processes import native_precision
 from tests.command import bench as command
 from tests.command import good
 from tests.small import TINY_CORRECTOR, TINY_PRIOR, TINY_SR3, photos, picture
@@ -252,6 +253,9 @@ def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPat
     good("prepare", "celeba", "--source", "photos", "--scale", 4)
     shared = ("--data", "photos", "--out", "nets", "--size", 16, "--steps", 2, "--batch", 2)
     assert good("train", "prior", *shared).out == "Wrote nets/prior-16.safetensors\n"
+    card = read_checkpoint(home / "nets" / "prior-16.safetensors", "prior").card
+    assert card.training is not None
+    assert card.training["precision"] == native_precision()
     more = (*shared[:-4], "--steps", 3, "--batch", 2, "--precision", "bfloat16", "--every", 1)
     good("train", "prior", *more, "--out", "other", "--steps", 2)
     assert good("train", "prior", *more, "--out", "other").out.startswith("Wrote")  # it goes on

@@ -17,6 +17,7 @@ from bench.training.checkpoint import TrainingCheckpoint
 from bench.training.data import TrainingImages
 from bench.training.loop import Objective, Trained, train
 from bench.training.objectives import Losses, draw_noise, draw_timesteps, prior_loss
+from bench.training.processes import native_precision
 from bench.training.settings import TrainingSettings
 from tests.small import TINY_PRIOR
 
@@ -266,6 +267,24 @@ def test_mixed_precision_trains_other_weights_and_leaves_no_trace(
     assert not same(mixed, whole)
     assert all(value.dtype == torch.float32 for value in mixed.network.state_dict().values())
     assert same(trained(tmp_path / "after"), whole)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    ("units", "expected"),
+    [
+        ({"amx_bf16": False, "avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True, "avx512_bf16": False}, "bfloat16"),
+        ({"bf16": True}, "bfloat16"),
+        ({"amx_bf16": False, "avx512_bf16": False}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_the_native_precision_follows_the_processors_units(
+    units: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
+    assert native_precision() == expected
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
