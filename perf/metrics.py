@@ -10,8 +10,8 @@ image by image, as their READMEs show. The environment variable PAIRS sets the n
 runs: the same pairs as results of 12 methods for the same faces: ours in one pass, theirs one run
 after the other.
 
-frechet: the distance of two sets of 1000 features of width 2048. "plain" takes scipy's square root
-of the product of the covariances, as the scripts that most papers use do.
+frechet: the distance between two sets of 1000 features [2048]. "plain" takes scipy's square root of
+the covariances' product, as the scripts that most papers use do.
 """
 
 import importlib

@@ -1,9 +1,9 @@
 """One side of a sampling comparison: `python -m perf.sampling SIDE METHOD`.
 
 SIDE is ours, plain or batched; METHOD is ddnm, dpi or dps, for ours also with the suffix
-"-bfloat16". All run the same networks (random weights) for the same steps on the same number of
-images: the shape of the embedded networks at 64 px, or on a GPU that of `ffhq_10m.pt` and of the
-released Corrector at 256 px.
+"-bfloat16". All run the same networks (random weights), steps and number of images. The
+architecture is the embedded networks' at 64 px; on a GPU it is that of `ffhq_10m.pt` and of the
+released Corrector, at 256 px.
 
 ours: as `bench run`; on a GPU with --compile and --precision bfloat16, on a CPU in float32, or with
 --precision bfloat16 given the suffix.

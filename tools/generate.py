@@ -33,7 +33,7 @@ def text() -> str:
 
 
 def helps(command: Any, name: str, parent: typer.Context | None) -> Iterator[tuple[str, str]]:
-    """Yield path and help of a command and of all its subcommands, in order of declaration.
+    """Yield path and help of a command and its subcommands, as declared.
 
     `command` is a command or group of typer, which have no public type in common.
     """

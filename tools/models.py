@@ -2,9 +2,9 @@
 
 python -m tools.models --train ZIP --reference PRIOR --work DIR FACES...
 
-FACES are folders of FFHQ-aligned faces, ZIP holds the training images (for the spectrum of the
-Wiener filter), PRIOR is an earlier prior of the same architecture, the reference of the denoising
-curve. DIR keeps all results, so an interrupted command resumes.
+FACES are folders of FFHQ-aligned faces. ZIP holds the training images, from which the Wiener filter
+takes its spectrum. PRIOR is an earlier prior of the same architecture, drawn beside the new one in
+the denoising curve. DIR keeps all results, so an interrupted command resumes.
 """
 
 import argparse

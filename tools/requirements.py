@@ -1,4 +1,4 @@
-"""Write requirements.txt: the hashes of all files of the packages of the default install.
+"""Write requirements.txt: packages of the default install, with the hash of every file.
 
 python -m tools.requirements
 

@@ -122,7 +122,7 @@ def _texts(schema: Any) -> list[str]:
 
 
 def _columns(footer: Any) -> Iterator[Any]:
-    """Yield the metadata of each column of each group of rows.
+    """Yield the metadata of every column chunk, row group by row group.
 
     Raises:
         ValueError: another packing than ours, or more values than rows.

@@ -8,10 +8,9 @@ from torch.nn import functional as F
 def doubled(x: Tensor, convolution: nn.Conv2d) -> Tensor:
     """Apply `convolution` to x doubled by nearest neighbours: [B, C, H, W] to [B, C', 2H, 2W].
 
-    A pixel that stands four times is multiplied once: under any 3 x 3 window of the doubled image
-    lie only 2 x 2 pixels of x. So this is a transposed convolution whose 4 x 4 weights are sums of
-    the given ones, with 16 products for a pixel of x in place of 36. The convolution is padded by
-    one and has a stride of one.
+    A 3 x 3 window of the doubled image covers only 2 x 2 pixels of x, so this is a transposed
+    convolution with 4 x 4 weights, each a sum of the given ones: 16 products per pixel of x in
+    place of 36. `convolution` must have padding 1 and stride 1.
     """
     weight = convolution.weight
     one = torch.eye(3, dtype=weight.dtype, device=weight.device)

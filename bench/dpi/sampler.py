@@ -42,16 +42,15 @@ from bench.methods.settings import (
 class DPISettings:
     """Settings of DPI.
 
-    `tau` parts stage I (fixed mask) from stage II (adaptive mask), `s` sharpens the mask's
-    probabilities, `omega` weighs the condition by w = t / omega, `k` is the grid's spacing.
-    `tau` and `omega` count steps of the 1000-step schedule in the "paper" form whatever the
-    number of steps taken, and indices of the respaced schedule in the "released" form.
-    `sampler` "ddim" with 20 steps is the paper's DPI_20.
+    `tau` is the timestep where stage I (fixed mask) ends and stage II (adaptive mask) begins, `s`
+    sharpens the mask's probabilities, `omega` weighs the condition by w = t / omega, `k` is the
+    grid's spacing. In the "paper" form `tau` and `omega` are timesteps of the 1000-step schedule,
+    in the "released" form indices of the respaced schedule. `sampler` "ddim" with 20 steps is the
+    paper's DPI_20.
 
-    The rest are the parts that the paper's Table 4 leaves out. `correction` says what becomes of
-    the condition: "refined" from step to step (line 15), "once" from y_T anew at every step
-    (without refinement), or "none", which keeps y_T (without CRT); without `weighted`, w is 1.
-    Without stage II is tau = 0.
+    The ablations of the paper's Table 4: `correction` "refined" corrects the condition of the step
+    before (line 15), "once" corrects y_T anew at every step (w/o Refine), "none" keeps y_T (w/o
+    CRT); `weighted` False sets w = 1 (w/o Weight); tau = 0 leaves out stage II.
     """
 
     tau: Annotated[float, Interval(ge=0, le=TRAINING_STEPS)]

@@ -76,8 +76,8 @@ class ResolvedMethod:
 
     Attributes:
         checkpoints: kind of network -> file.
-        hashes: name -> hash of each checkpoint and of everything else outside of bench.
-        external: True if a program outside of bench takes part.
+        hashes: name -> hash of each checkpoint and external program.
+        external: True if an external program takes part.
     """
 
     experiment: Experiment

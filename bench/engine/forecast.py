@@ -106,7 +106,7 @@ class _Rehearsed:
 def rehearse(
     assignment: Assignment, pictures: Mapping[str, Pixels | Measurement], device: torch.device
 ) -> Rehearsal:
-    """Estimate the cost of a batch of LR images [h, w, 3] by computing part of it."""
+    """Estimate a batch's cost from part of it; `pictures` are LR images [h, w, 3]."""
     clock = _Clock(device)
     began = clock.now()
     configured = assignment.configured()

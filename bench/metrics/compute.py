@@ -198,7 +198,7 @@ def _extract(
 
 
 def made_by(metric: FeatureMetric | SetMetric) -> tuple[str, str]:
-    """Return the keys of the features of results and of references."""
+    """Return the cache keys of a metric's features: results, then references."""
     extractor = metric.extractor
     return kept_as(extractor, metric.jpeg), kept_as(extractor, metric.reference_jpeg)
 

@@ -1,9 +1,9 @@
 """Precision and recall of a set of images, by nearest neighbours among features.
 
 Kynkäänniemi, Karras, Laine, Lehtinen, Aila: Improved Precision and Recall Metric for Assessing
-Generative Models (NeurIPS 2019). Precision is the share of results that lie within the reach of an
-original, recall the share of originals within the reach of a result; the reach of an image is its
-distance to its third nearest neighbour in its own set. They need some hundred images.
+Generative Models (NeurIPS 2019). An image's reach is the distance to its third nearest neighbour
+in its own set. Precision is the share of results within reach of an original, recall the share of
+originals within reach of a result. Both need some hundred images.
 """
 
 from typing import TYPE_CHECKING, ClassVar
@@ -50,7 +50,7 @@ class Recall(Coverage):
 
 
 def covered(points: Pieces, balls: Pieces, name: str) -> float:
-    """Return the share of points within the neighbourhood of any point of the other set."""
+    """Return the share of points within reach of any point in the other set."""
     reach = np.concatenate([_reach(piece, balls, name) for piece in balls.pieces(name)])
     inside = 0
     for piece in points.pieces(name):

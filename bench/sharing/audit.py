@@ -1,6 +1,6 @@
 """Trace a run's numbers to test set, weights and code.
 
-A cell of a table is a mean of scores of pictures of a run. The run's own files are checked against
+A table's cell is a mean over a run's per-image scores. The run's own files are checked against
 their seals and hashes, and its inputs against the hashes in its description.
 """
 

@@ -91,8 +91,8 @@ class Measurement:
 class Comparison:
     """Comparison of two results.
 
-    `images` are the pairs of ids that are compared, `whole` whether those are all of one test set,
-    `identical` how many pictures of them are the same file, byte for byte.
+    `images` are the compared pairs of ids, `whole` is True if they are a whole test set, and
+    `identical` counts the pairs whose files are equal byte for byte.
     """
 
     one: Result

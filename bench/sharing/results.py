@@ -141,8 +141,8 @@ def pairs(
 ) -> tuple[list[tuple[Result, Result]], list[Result]]:
     """Pair matching results of both sides; return pairs and unmatched ones.
 
-    One on either side are a pair, whatever they are. Of more, those of one identity are, then those
-    of the same settings, and then those that are the only ones left of their method on both sides.
+    A single result on each side is a pair. Otherwise results pair by identity, then by equal
+    settings, then by method where each side has one result left.
 
     Raises:
         BenchError: no pair.

@@ -272,7 +272,7 @@ class Run:
 
 
 def set_sha256(files: Iterable[str]) -> str:
-    """Return the hexadecimal hash of a set of files, independent of order."""
+    """Return the SHA-256 of a set of hashes in hexadecimal, whatever their order."""
     return sha256_json(sorted(files))
 
 

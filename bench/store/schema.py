@@ -28,9 +28,9 @@ TEXTS = ("image", "identity", "sr_sha256", "reference_sha256", "note")
 class RunSpec:
     """All inputs that determine a run's images.
 
-    `testset` is the manifest's hash, `weights` the hash of each checkpoint in use and of whatever
-    else the pictures were made with outside of bench, `revision` the method's own, which its
-    author raises when its numbers change. `precision` is what networks computed in.
+    `testset` is the manifest's hash. `weights` maps each checkpoint and external program to its
+    hash. `revision` is the method's own, which its author raises when its numbers change.
+    `precision` is that of the networks.
     """
 
     method: str

@@ -78,10 +78,10 @@ def landmarks_68(image: Image.Image) -> Points | None:
 def ffhq_frame(points: Points) -> tuple[Points, Points]:
     """Return the frame's centre [2], and the vector [2] to the middle of its right edge.
 
-    As FFHQ defines it: the horizontal is the mean of the line of the eyes and of the line from
-    eyes to mouth turned by a right angle, half the side is twice the distance of the eyes or 1.8
-    times that from eyes to mouth, whichever is larger, and the middle lies a tenth of the way from
-    eyes to mouth. The nose is not used.
+    FFHQ's definition: the horizontal is the mean of two vectors, from eye to eye, and from eyes to
+    mouth turned by 90 degrees. Half the side is the larger of twice the distance between the eyes
+    and 1.8 times the distance from eyes to mouth. The centre lies a tenth of the way from eyes to
+    mouth. The nose is not used.
     """
     left, right, _, mouth_left, mouth_right = points
     eyes, mouth = (left + right) / 2, (mouth_left + mouth_right) / 2

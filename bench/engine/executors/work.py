@@ -18,10 +18,10 @@ from bench.methods import Configured, configure
 class Assignment:
     """All data that a worker needs to load a method and draw its noise.
 
-    `settings` is method -> setting -> value, inner methods included. `weights` is kind of network
-    -> path of its checkpoint, `hashes` the expected hash of each of them and of everything else
-    outside of bench. `sigma` is the deviation of the noise of LR images in [-1, 1]. `compiled`
-    networks differ in the last digits, like another machine's.
+    `settings` maps method -> setting -> value, inner methods included, and `weights` a kind of
+    network to its checkpoint. `hashes` are the expected hashes of the checkpoints and of external
+    programs. `sigma` is the standard deviation of the LR images' noise in [-1, 1]. Results of
+    `compiled` networks differ in the last digits, as those of another machine do.
     """
 
     method: str
