@@ -107,7 +107,7 @@ def test_time_travel(length: int, repeat: int, walk: list[tuple[int, int]]) -> N
 
 ZERO_SHOT = [
     *("ddnm", "ddrm", "dps", "pigdm", "reddiff", "diffpir", "daps", "ilvr", "dr2", "difface"),
-    *("mpgd", "sitcom"),
+    *("mpgd", "sitcom", "mcg", "fps"),
     *("pgdiff", "pnpdm", "sr3", "dpi"),
 ]
 

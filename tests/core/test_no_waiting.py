@@ -21,7 +21,9 @@ from baselines import (
     diffpir,
     dps,
     dr2,
+    fps,
     ilvr,
+    mcg,
     mpgd,
     pgdiff,
     pigdm,
@@ -150,6 +152,15 @@ def with_sitcom(steps: int) -> None:
     sitcom.sample(prior(steps), image(SIZE // SCALE), bicubic(SIZE, SCALE), chosen, NOISE)
 
 
+def with_mcg(steps: int) -> None:
+    mcg.sample(prior(steps), image(SIZE // SCALE), bicubic(SIZE, SCALE), mcg.Settings(steps), NOISE)
+
+
+def with_fps(steps: int) -> None:
+    chosen = fps.Settings(steps, sigma_y=0.1)
+    fps.sample(prior(steps), image(SIZE // SCALE), bicubic(SIZE, SCALE), chosen, NOISE)
+
+
 def with_pgdiff(steps: int) -> None:
     target = image()
     pgdiff.sample(prior(steps), image(), lambda x: target, 0.1, 1, range(0), NOISE)
@@ -181,6 +192,8 @@ SAMPLERS: dict[str, Callable[[int], object]] = {
     "pnpdm": with_pnpdm,
     "mpgd": with_mpgd,
     "sitcom": with_sitcom,
+    "mcg": with_mcg,
+    "fps": with_fps,
     "sr3": with_sr3,
 }
 
