@@ -23,7 +23,7 @@ from bench.diffusion.operators import OPERATORS, SeparableOperator
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 from bench.methods import Method, Problem
-from bench.methods.settings import Fraction, NotNegative, Steps
+from bench.methods.settings import NotNegative, PositiveFraction, Steps
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Settings:
     """
 
     steps: Steps = 1000
-    c: Fraction = 0.95
+    c: PositiveFraction = 0.95
     sigma_y: NotNegative = 0.0
     operator: Literal["bicubic", "average"] = "bicubic"
 

@@ -21,6 +21,7 @@ Steps = Annotated[int, Interval(ge=1, le=TRAINING_STEPS)]
 """Number of sampling steps."""
 
 Fraction = Annotated[float, Interval(ge=0, le=1)]
+PositiveFraction = Annotated[float, Interval(gt=0, le=1)]
 NotNegative = Annotated[Finite, Ge(0)]
 PositiveFloat = Annotated[Finite, Gt(0)]
 

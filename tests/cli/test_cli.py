@@ -16,7 +16,7 @@ from bench import metrics
 from bench.images import read_image, resize_bicubic, resize_bicubic_batch
 from bench.methods import Method, Problem
 from bench.networks.checkpoints import read_checkpoint
-from bench.training import architectures
+from bench.training import architectures, tasks
 from bench.training.processes import native_precision
 from tests.command import bench as command
 from tests.command import good
@@ -249,6 +249,7 @@ def test_networks_are_trained_and_used(home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(architectures, "PRIOR_64", TINY_PRIOR)
     monkeypatch.setattr(architectures, "CORRECTOR_64", TINY_CORRECTOR)
     monkeypatch.setattr(architectures, "SR3_64", TINY_SR3)
+    monkeypatch.setattr(tasks, "PREVIEW_STEPS", 2)
     photos(home / "photos", count=4, size=16)
     good("prepare", "celeba", "--source", "photos", "--scale", 4)
     shared = ("--data", "photos", "--out", "nets", "--size", 16, "--steps", 2, "--batch", 2)
