@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 QUALITY := $(VENV)/.quality
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: gpu install demo test lint fuzz mutations storm rehearsal perf docs clean
+.PHONY: gpu install demo test slow lint fuzz mutations storm rehearsal perf docs clean
 
 install: $(INSTALLED)
 
@@ -42,7 +42,12 @@ demo: install
 # Whole files of tests go to one of WORKERS processes, each of one thread.
 WORKERS ?= 2
 test: install $(QUALITY) $(SYSTEM) lint
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(WORKERS) --dist loadfile --durations=20
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(WORKERS) --dist loadfile --durations=20 \
+		-m "not slow"
+
+# Rehearsals at 256 px, storms of kills, nodes that die.
+slow: install $(QUALITY)
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(WORKERS) --dist loadfile --durations=20 -m slow
 
 lint: install
 	$(RUN)ruff format --check .

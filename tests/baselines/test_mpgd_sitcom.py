@@ -84,8 +84,8 @@ def test_sitcom_meets_the_measurement_as_far_as_its_noise(
     operator: SeparableOperator, sigma: float
 ) -> None:
     y, mean = posterior(operator, sigma)
-    settings = sitcom.Settings(20, 60, learning_rate=0.01, sigma_y=sigma)
-    images = sitcom.sample(prior(20), many(y), operator, settings, noise(REPETITIONS))
+    settings = sitcom.Settings(10, 60, learning_rate=0.01, sigma_y=sigma)
+    images = sitcom.sample(prior(10), many(y), operator, settings, noise(REPETITIONS))
     deviation = (operator(images) - y).square().flatten(1).mean(1).sqrt()
     assert (deviation < sigma + 0.002).all()
     if sigma:  # it stops at the noise, which is not restored

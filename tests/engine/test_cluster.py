@@ -131,6 +131,7 @@ def test_an_image_that_fails_is_reported_and_the_rest_is_as_here(
     assert pictures(finished.run.folder) == {k: v for k, v in whole.items() if k != "face-2.png"}
 
 
+@pytest.mark.slow
 def test_an_image_that_ends_its_workers_is_found_and_reported(
     connected: Cluster, place: Place
 ) -> None:
@@ -146,6 +147,7 @@ def test_an_image_that_ends_its_workers_is_found_and_reported(
     assert pictures(finished.run.folder) == {k: v for k, v in whole.items() if k != "face-1.png"}
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_costs_what_it_had_in_hand(
     ray_cluster: SmallCluster, place: Place
 ) -> None:
@@ -167,6 +169,7 @@ def test_a_node_that_dies_costs_what_it_had_in_hand(
     assert pictures(finished.run.folder) == place.local()
 
 
+@pytest.mark.slow
 def test_a_driver_that_is_killed_goes_on_with_the_rest(
     ray_cluster: SmallCluster, place: Place
 ) -> None:

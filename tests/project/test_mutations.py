@@ -81,11 +81,11 @@ def test_statements_keywords_and_methods_are_found(tmp_path: Path) -> None:
         planted("m:A", "c=3", "c=4")
 
 
-def test_three_of_them_are_noticed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_some_of_them_are_noticed(capsys: pytest.CaptureFixture[str]) -> None:
     """Plant as many as CI has time for; `make mutations` plants all."""
-    assert mutations.main(["bgr-written", "bgr-read", "levels-over-128"]) == 0
-    # Among the names with the last text is that of the batch's degradation.
-    assert re.fullmatch(r"4 of 4 mistakes were noticed\.\n", capsys.readouterr().out)
+    assert mutations.main(["bgr-"]) == 0
+    # Two names contain this text.
+    assert re.fullmatch(r"2 of 2 mistakes were noticed\.\n", capsys.readouterr().out)
 
 
 def test_what_is_noticed_and_what_survives(project: Path) -> None:

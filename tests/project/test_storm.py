@@ -1,10 +1,13 @@
 """A short storm of kills; `make storm` is a long one."""
 
+import pytest
+
 from tests.command import program
 from tests.copies import differences
 from tests.storm import KILLED
 
 
+@pytest.mark.slow
 def test_commands_killed_at_random_end_as_if_undisturbed() -> None:
     said = program("tests.storm", "12")
     assert "12 kills in" in said

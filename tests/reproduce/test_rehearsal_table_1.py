@@ -3,9 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests import rehearsal
 
 
+@pytest.mark.slow
 def test_table_1_is_made_from_an_empty_machine(machine: Path) -> None:
     made = {
         "prior-256": rehearsal.prior(width=32),

@@ -8,6 +8,7 @@ from bench.core.paths import missing_packages
 from tests import rehearsal
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     missing_packages("quality", "pyiqa") is not None, reason="pyiqa is not installed"
 )
