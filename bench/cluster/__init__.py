@@ -6,6 +6,7 @@ refused. A worker or machine that dies loses only its current work, which others
 """
 
 from bench.cluster.connection import Cluster
-from bench.cluster.crew import Crew, Make, Unusable
+from bench.cluster.crew import Crew
+from bench.cluster.worker import Make, Unusable
 
 __all__ = ["Cluster", "Crew", "Make", "Unusable"]

@@ -13,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from bench.cluster.crew import PATIENCE, Crew, Make, answer, tell_to_wait
+from bench.cluster.answers import PATIENCE, answer, tell_to_wait
+from bench.cluster.crew import Crew
+from bench.cluster.worker import Make
 from bench.core.concurrency import processors
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.paths import missing_packages

@@ -5,19 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from bench.cluster.answers import PATIENCE, first_line, raise_cause, tell_to_wait
 from bench.cluster.code import code
+from bench.cluster.worker import Board, Make, Unusable, WorkerActor
 from bench.core.errors import BenchError
-from bench.core.files import sha256, sha256_file, write_bytes
-from bench.core.paths import cache_folder
-from bench.core.progress import notice
-
-Make = Callable[[Mapping[str, Path]], Callable[..., Any]]
-"""Runs in a worker: hash -> path of files, to the function that is called with every item.
-
-Where a map has a `watch`, that is called with the item and a function that takes the part done.
-"""
 
 Watch = Callable[[float], None]
 """Receives the total progress of the items in flight."""
@@ -33,64 +26,6 @@ _DEATHS = 2
 
 LOOKS = 1.0
 """Seconds between polls of the progress board."""
-
-PATIENCE = 20.0
-"""Seconds before a notice that no worker could be placed."""
-
-
-class Unusable(Exception):
-    """Raised in a worker that cannot continue, such as after a GPU failure; another replaces it."""
-
-
-class _Station:
-    """Worker on a Ray cluster, as an actor."""
-
-    def load(
-        self, expected: str, make: Make, files: Mapping[str, Path], sent: Mapping[str, list[Any]]
-    ) -> list[str]:
-        """Load the worker's state, or return the hashes of missing files."""
-        import ray
-
-        if code() != expected:
-            raise BenchError(
-                "A machine of the cluster has another version of bench: "
-                "install the same version everywhere."
-            )
-        found: dict[str, Path] = {}
-        for digest, path in files.items():
-            kept = cache_folder() / "received" / digest / path.name
-            if digest in sent:
-                data = ray.get(sent[digest][0])
-                if sha256(data) != digest:
-                    raise BenchError(f"{path} has changed since the run began: run again.")
-                write_bytes(kept, data)
-            for place in (path, kept):
-                if place.is_file() and sha256_file(place) == digest:
-                    found[digest] = place
-                    break
-        if lacking := [digest for digest in files if digest not in found]:
-            return lacking
-        self._function = make(found)
-        return []
-
-    def work(self, item: Any, board: Any = None, number: int = 0) -> Any:
-        """Return the result of an item, reporting progress to the board if there is one."""
-        if board is None:
-            return self._function(item)
-        return self._function(item, lambda part: board.note.remote(number, part))
-
-
-class _Board:
-    """Actor that stores each worker's progress on its item."""
-
-    def __init__(self) -> None:
-        self._parts: dict[int, float] = {}
-
-    def note(self, worker: int, part: float) -> None:
-        self._parts[worker] = part
-
-    def total(self) -> float:
-        return sum(self._parts.values())
 
 
 @dataclass
@@ -129,7 +64,7 @@ class Crew:
     ) -> None:
         self.size = size
         self._ray = ray
-        self._station = ray.remote(_Station).options(**resources)
+        self._actor = ray.remote(WorkerActor).options(**resources)
         self._resources = resources
         self._files = files
         self._code = code()
@@ -180,7 +115,7 @@ class Crew:
         """
         self._watch = watch
         if watch and self._board is None:
-            self._board = self._ray.remote(_Board).options(num_cpus=0).remote()
+            self._board = self._ray.remote(Board).options(num_cpus=0).remote()
         for _, result in self.map_indexed(items, lost):
             yield result
 
@@ -246,7 +181,7 @@ class Crew:
 
     def _hire(self) -> None:
         self._hired += 1
-        worker = _Worker(self._station.remote(), self._hired)
+        worker = _Worker(self._actor.remote(), self._hired)
         self._workers.append(worker)
         self._load(worker)
 
@@ -263,7 +198,7 @@ class Crew:
         try:
             lacking = self._ray.get(reference)
         except RayTaskError as error:
-            _raise_cause(error)
+            raise_cause(error)
         except RayError as error:
             self._replace(worker, str(error))
             return
@@ -283,7 +218,7 @@ class Crew:
             result = self._ray.get(reference)
         except RayTaskError as error:
             if not isinstance(error.cause, Unusable):
-                _raise_cause(error)
+                raise_cause(error)
             self._replace(worker, str(error.cause))
             return
         except RayError as error:  # the worker, its machine or its result is lost
@@ -315,7 +250,7 @@ class Crew:
         self._ended += 1
         if self._ended > 10 + self.size:
             raise BenchError(
-                f"Workers die as soon as they start ({_first_line(why)}): "
+                f"Workers die as soon as they start ({first_line(why)}): "
                 "fix that, then run the same command to continue."
             )
         self._hire()
@@ -324,48 +259,5 @@ class Crew:
 def _must_not_be_lost(item: Any, why: str) -> tuple[list[Any], list[Any]]:
     raise BenchError(
         f"A worker died twice on the same batch, perhaps out of memory "
-        f"({_first_line(why)}); run the same command to continue."
+        f"({first_line(why)}); run the same command to continue."
     )
-
-
-def _raise_cause(error: Any) -> NoReturn:
-    """Raise the exception of a worker.
-
-    Raises:
-        BenchError: the exception was one, or a package that the worker needs is missing there.
-    """
-    cause = error.cause
-    if isinstance(cause, BenchError):
-        raise type(cause)(str(cause)) from None
-    if isinstance(cause, ModuleNotFoundError):
-        raise BenchError(
-            f"{cause.name} is not installed on every machine of the cluster: install the same "
-            "bench there, with the same packages."
-        ) from None
-    raise error
-
-
-def tell_to_wait(resources: Mapping[str, float]) -> None:
-    """Notify that no worker could be placed yet; `resources` is the request."""
-    wanted = " and ".join(f"{n:g} {name[4:].upper()}" for name, n in resources.items() if n)
-    notice(f"Waiting for the cluster to provide a worker, which needs {wanted}.")
-
-
-def answer(ray: Any, reference: Any) -> Any:
-    """Return Ray's answer.
-
-    Raises:
-        BenchError: what was raised on the other side, or that has ended.
-    """
-    from ray.exceptions import RayError, RayTaskError
-
-    try:
-        return ray.get(reference)
-    except RayTaskError as error:
-        _raise_cause(error)
-    except RayError as error:
-        raise BenchError(f"The cluster does not respond: {_first_line(str(error))}.") from error
-
-
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].rstrip(".:")
