@@ -9,7 +9,7 @@ from bench.core.config import Workspace
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import write_bytes
 from bench.core.names import invalid_filename_reason
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.testsets.align import ALIGNER
 from bench.testsets.manifest import NoiseUnit, TestSet, open_testset
 from bench.testsets.prepare import Prepared
@@ -154,11 +154,9 @@ def testset_folder(here: Workspace, name: str) -> Path:
     Raises:
         WrongUsage: no such test set, with close ones.
     """
-    there = prepared_testsets(here)
-    if name not in there:
-        few = f"prepared are {', '.join(there[:8])}." if there else "`bench prepare` makes one."
-        raise WrongUsage(f"There is no test set {name!r}: {suggestion(name, there, few)}")
-    return here.testsets / name
+    there = {of: here.testsets / of for of in prepared_testsets(here)}
+    few = f"prepared are {', '.join([*there][:8])}." if there else "`bench prepare` makes one."
+    return look_up(name, there, "There is no test set", few)
 
 
 def prepared_testsets(here: Workspace) -> list[str]:

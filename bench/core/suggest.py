@@ -1,9 +1,24 @@
 """Suggestions for mistyped names, the same for methods, metrics, datasets, settings and weights."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from bench.core.errors import WrongUsage
 
 MOST = 3
+Entry = TypeVar("Entry")
+
+
+def look_up(name: str, known: Mapping[str, Entry], lacks: str, otherwise: str) -> Entry:
+    """Return the entry of this name.
+
+    Raises:
+        WrongUsage: no such entry: `lacks`, the name, and close names or else `otherwise`.
+    """
+    if name not in known:
+        raise WrongUsage(f"{lacks} {name!r}: {suggestion(name, known, otherwise)}")
+    return known[name]
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:

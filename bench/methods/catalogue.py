@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.paths import resource
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.images import to_model, to_pixels
 from bench.methods.external import exchange
 from bench.methods.external.installation import Installation
@@ -178,11 +178,7 @@ def _package() -> ModuleType:
 
 
 def _file_of(name: str) -> Path:
-    files = _files()
-    if name not in files:
-        hint = suggestion(name, sorted(files), "`bench methods` lists all.")
-        raise WrongUsage(f"There is no method {name!r}: {hint}")
-    return files[name]
+    return look_up(name, _files(), "There is no method", "`bench methods` lists all.")
 
 
 def _files() -> dict[str, Path]:

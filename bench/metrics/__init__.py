@@ -5,7 +5,7 @@ import pkgutil
 from functools import cache
 
 from bench.core.errors import BenchError, WrongUsage
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.metrics.base import Measure, Metric
 from bench.metrics.pyiqa_any import PREFIX, pyiqa_metric
 
@@ -39,13 +39,9 @@ def find_measure(name: str) -> Measure:
     Raises:
         BenchError: no such metric; the sentence names the nearest one, or all.
     """
-    metrics = all_metrics()
-    if name in metrics:
-        return metrics[name]
     if name.startswith(PREFIX):
         return pyiqa_metric(name)
-    hint = suggestion(name, metrics, "`bench doctor` lists all.")
-    raise WrongUsage(f"There is no metric {name!r}: {hint}")
+    return look_up(name, all_metrics(), "There is no metric", "`bench doctor` lists all.")
 
 
 @cache

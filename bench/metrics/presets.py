@@ -1,7 +1,6 @@
 """Named sets of metrics of papers and challenges."""
 
-from bench.core.errors import WrongUsage
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 
 PRESETS: dict[str, tuple[str, ...]] = {
     # Tables 1, 3 and 4 of DPI (Yang et al., AAAI 2025).
@@ -28,7 +27,5 @@ def metrics_preset(name: str) -> tuple[str, ...]:
     Raises:
         WrongUsage: no such preset.
     """
-    if name not in PRESETS:
-        hint = suggestion(name, PRESETS, f"known are {', '.join(PRESETS)}.")
-        raise WrongUsage(f"There is no preset of metrics {name!r}: {hint}")
-    return PRESETS[name]
+    known = f"known are {', '.join(PRESETS)}."
+    return look_up(name, PRESETS, "There is no preset of metrics", known)

@@ -24,7 +24,7 @@ from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import read_json, write_bytes
 from bench.core.memory import lacks_memory
 from bench.core.paths import cache_folder, cache_unusable, missing_packages
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.metrics.base import Metric, Reference, package_version
 from bench.metrics.inputs import UNIT, batch
 from bench.metrics.quality import create_metric
@@ -120,10 +120,7 @@ def pyiqa_metric(name: str) -> Pyiqa:
     of, table = name.removeprefix(PREFIX), _table()
     if of in WHOLE_SETS:
         raise WrongUsage(f"{name} measures whole sets: use {WHOLE_SETS[of]}.")
-    if of not in table:
-        hint = suggestion(of, table, "pyiqa.list_models() lists all.")
-        raise WrongUsage(f"pyiqa has no metric {of!r}: {hint}")
-    entry = table[of]
+    entry = look_up(of, table, "pyiqa has no metric", "pyiqa.list_models() lists all.")
     bounds = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", entry["score_range"])]
     digits = 4 if bounds and max(map(abs, bounds)) <= 1 else 2
     kind = Pyiqa if entry["metric_mode"] == "FR" else PyiqaAlone

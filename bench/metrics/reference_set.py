@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from bench.core.errors import BenchError, WrongUsage
+from bench.core.errors import BenchError
 from bench.core.files import read_json
 from bench.core.paths import cache_folder
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.core.validation import read_back
 
 if TYPE_CHECKING:
@@ -144,10 +144,9 @@ def find_reference(name: str) -> ReferenceSet:
         WrongUsage: no such reference, with close ones.
         BenchError: the reference is damaged.
     """
-    if name not in (there := references()):
-        hint = suggestion(name, there, "`bench reference add NAME SOURCE` makes one.")
-        raise WrongUsage(f"There is no reference {name!r}: {hint}")
-    file = references_folder() / name / FILE_NAME
+    there = {of: references_folder() / of / FILE_NAME for of in references()}
+    otherwise = "`bench reference add NAME SOURCE` makes one."
+    file = look_up(name, there, "There is no reference", otherwise)
     reference = read_back(ReferenceSet, read_json(file, "a reference set"), str(file))
     return replace(reference, folder=file.parent)
 

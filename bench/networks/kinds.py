@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.core.errors import WrongUsage
 from bench.core.files import sha256_unchanged
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.diffusion.corrector import Corrector
 from bench.diffusion.sr3 import SR3UNet
 from bench.networks.checkpoints import Card, prior_network, read_checkpoint
@@ -129,10 +128,7 @@ def find_kind(name: str, where: str = "needs") -> NetworkKind:
     Raises:
         WrongUsage: no such kind, with the nearest names.
     """
-    if name not in KINDS:
-        hint = suggestion(name, KINDS, f"known are {', '.join(KINDS)}.")
-        raise WrongUsage(f"{where} has no {name!r}: {hint}")
-    return KINDS[name]
+    return look_up(name, KINDS, f"{where} has no", f"known are {', '.join(KINDS)}.")
 
 
 def check_kinds(names: Iterable[str], where: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from bench.core.config import read_toml
 from bench.core.errors import WrongUsage
 from bench.core.paths import resource
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.core.validation import Positive, build
 from bench.report.published.tables import Published, PublishedTable, read_published
 from bench.testsets.manifest import NoiseUnit
@@ -97,12 +97,10 @@ def find_suite(name: str) -> Suite:
         WrongUsage: no such suite, or a wrong file.
     """
     files = suite_files()
-    if name not in files:
-        hint = suggestion(name, files, f"known are {', '.join(files)}.")
-        raise WrongUsage(f"There is no suite {name!r}: {hint}")
-    suite = build(Suite, read_toml(files[name]), str(files[name]))
+    file = look_up(name, files, "There is no suite", f"known are {', '.join(files)}.")
+    suite = build(Suite, read_toml(file), str(file))
     if (suite.table is None) == (not suite.runs):
-        raise WrongUsage(f"{files[name]}: give either `table` or `runs`.")
+        raise WrongUsage(f"{file}: give either `table` or `runs`.")
     return suite
 
 

@@ -10,7 +10,7 @@ from bench.core.config import read_toml
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import sha256, write_bytes
 from bench.core.paths import HUB, resource
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.core.validation import Positive, build
 from bench.testsets.degradation import DEGRADATIONS, RANGES, REAL
 from bench.testsets.manifest import Manifest, NoiseUnit, Plan
@@ -135,11 +135,8 @@ def find_recipe(name: str, own: Path) -> Recipe:
     Raises:
         BenchError: no such recipe (with the nearest name), or a wrong file.
     """
-    files = recipe_files(own)
-    if name not in files:
-        hint = suggestion(name, files, "`bench datasets` lists all.")
-        raise WrongUsage(f"There is no dataset {name!r}: {hint}")
-    file = files[name]
+    known = recipe_files(own)
+    file = look_up(name, known, "There is no dataset", "`bench datasets` lists all.")
     recipe = build(Recipe, read_toml(file), str(file))
     for size, (left, top, right, bottom) in recipe.framing.items():
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.core.config import read_toml
 from bench.core.errors import WrongUsage
-from bench.core.suggest import suggestion
+from bench.core.suggest import look_up
 from bench.core.validation import build
 
 _FILE = Path(__file__).with_name("records.toml")
@@ -83,8 +83,4 @@ def find_record(name: str) -> PublicCheckpoint:
     Raises:
         WrongUsage: no such record, with the nearest name.
     """
-    known = records()
-    if name not in known:
-        hint = suggestion(name, known, "`bench weights list` lists all.")
-        raise WrongUsage(f"Unknown weights {name!r}: {hint}")
-    return known[name]
+    return look_up(name, records(), "Unknown weights", "`bench weights list` lists all.")
