@@ -1,6 +1,6 @@
 """CodeFormer: blind face restoration by looking up a codebook (Zhou et al., NeurIPS 2022).
 
-Facts from the released code (S-Lab licence, non-commercial), for faces that are aligned.
+Details from the released code (S-Lab licence, non-commercial), for faces that are aligned.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """DAPS: Decoupled Annealing Posterior Sampling (Zhang et al., CVPR 2025), in pixel space.
 
 At each noise level an ODE gives x0_hat, Langevin or Hamiltonian Monte Carlo samples x0 given the
-measurement around it, and fresh noise of the next level is added. Facts from the released code
+measurement around it, and fresh noise of the next level is added. Details from the released code
 (MIT): levels are EDM's with exponent 7, the network gets a continuous time, the last level is 0.
 """
 
@@ -39,7 +39,7 @@ class Settings:
         learning_rate: step size of the first level.
         tau: standard deviation of the measurement's noise that is assumed, in units of [-1, 1].
         mcmc: Langevin dynamics, or Hamiltonian Monte Carlo.
-        momentum: of Hamiltonian Monte Carlo.
+        momentum: momentum of Hamiltonian Monte Carlo.
     """
 
     annealing_steps: Positive = 200

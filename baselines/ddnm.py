@@ -1,9 +1,9 @@
 """DDNM: Denoising Diffusion Null-space Model (Wang et al., ICLR 2023).
 
-The range-space part of x0_hat is replaced by that of the measurement, so that A x0 = y
-holds at every step, and a DDIM step follows; where the measurement is noisy (DDNM+), only as far
-as its noise allows. Facts from the released code (MIT), which does not clip x0_hat and
-has two paths: the main one, with SVD operators, and the one of its quick start, "simplified".
+The range-space part of x0_hat is replaced by that of the measurement, so that A x0 = y holds at
+every step, and a DDIM step follows; where the measurement is noisy (DDNM+), only as far as its
+noise allows. Details from the released code (MIT), which does not clip x0_hat and has two paths:
+the main one, with SVD operators, and the one of its quick start, "simplified".
 """
 
 import math
@@ -28,14 +28,13 @@ from bench.methods.settings import Fraction, NotNegative, Steps
 class Settings:
     """Settings of DDNM. `travel_repeat` r > 1 repeats every `travel_length` steps r times.
 
-    `sigma_y` is the standard deviation of the measurement's noise in [-1, 1]; 0 means that
-    of the test set. The released option counts in [0, 1] and is doubled there. In its main path
-    the released code has that for average pooling alone; here it is the same formula in any
-    operator's singular basis.
-    `form` is the path through the released code. "simplified" is that of its quick start: it came
-    with average pooling, and multiplies all the noise of a step by sqrt(1 - alpha_bar^2), which
-    leaves less of it than the schedule has. "released" is the main path as it is written for
-    average pooling, see `released_step`; without noise of y it is "svd".
+    `sigma_y` is the standard deviation of the measurement's noise in [-1, 1]; 0 means that of the
+    test set. The released option is in units of [0, 1]; the released code doubles it. Its main path
+    supports noise for average pooling only; here the same formula is applied in the singular basis
+    of any operator. `form` selects the path of the released code. "simplified" is its quick start,
+    which came with average pooling and multiplies all noise of a step by sqrt(1 - alpha_bar^2),
+    which leaves less noise than the schedule prescribes. "released" is the main path exactly as
+    written for average pooling, see `released_step`; with a noiseless y it equals "svd".
     """
 
     steps: Steps = 100
@@ -102,9 +101,9 @@ def svd_step(
 ) -> tuple[Tensor, Tensor]:
     """Return the corrected x0_hat (Eq. 14, Eq. 17 for noisy y) and the noise to add.
 
-    `excess` is A^+ (A x0 - y), `fresh` the draw, `alpha_bar` that of the level to reach; all
-    images are [B, 3, H, W]. With a noisy y each measured coefficient is corrected as far as its
-    noise stays below that of the level, and only what is missing to that is drawn (Eq. 51).
+    `excess` is A^+ (A x0 - y), `fresh` the draw, `alpha_bar` that of the level to reach; all images
+    are [B, 3, H, W]. With a noisy y, each measured coefficient is corrected only as far as its
+    noise stays below the level's, and only the noise missing up to the level is drawn (Eq. 51).
     """
     level, kept = math.sqrt(1 - alpha_bar), math.sqrt(1 - settings.eta**2)
     if settings.sigma_y == 0:
@@ -132,9 +131,9 @@ def released_step(
 ) -> tuple[Tensor, Tensor]:
     """Correct like `svd_step`, with the noise weights of the released `Lambda_noise`.
 
-    It multiplies the pixels of each square, of which the first stands for the measured direction,
-    by the weights of coefficients, and takes them for coefficients only then. Fresh noise is as
-    good in any basis; eps is turned by that.
+    The released code applies the weights, meant for coefficients, to the pixels of each square (the
+    first pixel stands for the measured direction), and only then treats the products as
+    coefficients. This leaves the distribution of fresh noise unchanged, but rotates eps.
     """
     x0_hat, added = svd_step(x0, excess, eps, fresh, alpha_bar, operator, settings)
     if settings.sigma_y == 0:
@@ -170,8 +169,8 @@ def simplified_step(
 ) -> tuple[Tensor, Tensor]:
     """Correct with one weight for all coefficients (Eq. 17 to 19), as the quick start does.
 
-    It takes alpha_bar for the paper's a_t, sqrt(alpha_bar), and multiplies by sigma_t what is
-    scaled to the level already.
+    It uses alpha_bar in place of the paper's a_t = sqrt(alpha_bar), and applies the factor sigma_t
+    to noise that is already scaled to the level.
     """
     sigma, noise_of_y = math.sqrt(1 - alpha_bar**2), alpha_bar * settings.sigma_y
     share = 1.0 if sigma >= noise_of_y else sigma / noise_of_y

@@ -1,10 +1,11 @@
 """DDRM: Denoising Diffusion Restoration Models (Kawar et al., NeurIPS 2022).
 
-In the operator's singular basis every coefficient is a problem of its own: where the diffusion is
-noisier than the measurement the measured value is taken over, where it is cleaner it is pulled
-towards it, and what is not measured is sampled freely. Facts from the released code (MIT):
-x0_hat is not clipped, and the last step returns it as it is, without the measurement. The
-noise is drawn in pixels rather than in the singular basis, which is not the same on every machine.
+In the operator's singular basis every coefficient is a separate problem. Where the diffusion is
+noisier than the measurement, the coefficient takes the measured value; where it is cleaner, it is
+pulled towards that value; unmeasured coefficients are sampled freely. Details from the released
+code (MIT): x0_hat is not clipped, and the last step returns it as it is, without the measurement.
+The noise is drawn in pixels rather than in the singular basis, which is not the same on every
+machine.
 """
 
 import math

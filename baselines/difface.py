@@ -1,9 +1,9 @@
 """DifFace: blind face restoration with diffused error contraction (Yue and Loy, 2022).
 
-An estimate of the clean image is noised to a middle level, where its errors drown, and the prior
-leads it back. Facts from the released code (S-Lab licence, non-commercial), whose estimator is a
-SwinIR trained for the purpose and whose prior is its own at 512 pixels; here the estimator is
-another method of the harness and the prior the shared one.
+An estimate of the clean image is noised to an intermediate level, which drowns its errors, and is
+then denoised by the prior. Details from the released code (S-Lab licence, non-commercial), whose
+estimator is a SwinIR trained for the purpose and whose prior is its own at 512 pixels; here the
+estimator is another method of the harness and the prior the shared one.
 """
 
 from dataclasses import dataclass

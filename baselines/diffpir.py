@@ -1,7 +1,7 @@
 """DiffPIR: plug-and-play restoration with a diffusion prior (Zhu et al., CVPRW 2023).
 
 Each step denoises, moves x0_hat towards the measurement by a proximal step, and adds noise, a share
-of which is the current estimate's. Facts from the released code (main_ddpir_sisr, MIT): the last
+of which is the current estimate's. Details from the released code (main_ddpir_sisr, MIT): the last
 timestep has no data term, and its result is x, not x0_hat. It draws a random sample per step that
 it does not use; here none is drawn.
 """
@@ -113,7 +113,7 @@ def descending_timesteps(steps: int, spacing: str) -> npt.NDArray[np.int64]:
 METHOD = Method(
     name="diffpir",
     title="DiffPIR",
-    # The released configuration for super-resolution, which is for x4, at every scale.
+    # The released x4 configuration for super-resolution, used at every scale.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

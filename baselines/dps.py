@@ -1,10 +1,10 @@
 """DPS: Diffusion Posterior Sampling (Chung et al., ICLR 2023).
 
 Each step of the prior is followed by a step down the gradient of the measurement's misfit, taken
-through the network. Facts from the released code, which states no licence: the misfit is the norm
-itself, not its square, and x0_hat is clipped inside the gradient. Its super-resolution
-task adds noise of 0.05 to the measurement that it makes; here the input is the measurement. It
-stretches each result between its extremes when it saves; here a result keeps its values.
+through the network. Details from the released code, which states no licence: the misfit is the norm
+itself, not its square, and x0_hat is clipped inside the gradient. Its super-resolution task adds
+noise of 0.05 to the measurement that it makes; here the input is the measurement. It stretches each
+result between its extremes when it saves; here a result keeps its values.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,10 @@
 """DR2: Diffusion-based Robust Degradation Remover (Wang et al., CVPR 2023).
 
-The input is noised to a middle level and denoised as in ILVR, so that its low frequencies stay and
-its degradation drowns; some steps before the end x0_hat is taken out, smooth and free
-of artefacts, and handed to an enhancement network. Facts from the released code (MIT). Its enhancer
-is SPARNetHD at 512 pixels, with CodeFormer among the options; here it is any method of the harness.
+The input is noised to an intermediate level and denoised as in ILVR, which keeps its low
+frequencies and drowns its degradation in noise. Sampling stops some steps before the end; x0_hat,
+smooth and free of artefacts, goes to an enhancement network. Details from the released code (MIT).
+Its enhancer is SPARNetHD at 512 pixels, with CodeFormer among the options; here it is any method of
+the harness.
 """
 
 from dataclasses import dataclass

@@ -3,11 +3,12 @@
 A sequence of noisy measurements y_t is drawn first, from y by the reverse of DDIM. Then every
 x_{t-1} is drawn from the prior's step conditioned on y_{t-1} = A x_{t-1} + sqrt(alpha_bar) sigma n,
 a Gaussian known in the singular basis. This is the paper's FPS, one particle per image; FPS-SMC,
-which resamples several, is not here. Facts from the released code, which states no licence: c is
-0.95, eps is the network's although x0_hat is clipped, and the result is the last x0_hat. It
-conditions x_{t-1} on y_t, starts from x_T as if it were x_{T-1}, and divides the first y by its
-variance nowhere; here the indices and the first step are the paper's. No recorded run is compared:
-the tests prove the conditional distribution and the posterior of Gaussian images.
+which resamples several, is not here. Details from the released code, which states no licence: c is
+0.95, eps is the network's although x0_hat is clipped, and the result is the last x0_hat. The
+released code conditions x_{t-1} on y_t, starts from x_T as if it were x_{T-1}, and never divides
+the first y by its variance; here the indices and the first step follow the paper. There is no
+comparison with a recorded run: the tests verify the conditional distribution, and the posterior on
+Gaussian images.
 """
 
 import math
@@ -31,11 +32,11 @@ class Settings:
     """Settings of FPS.
 
     Attributes:
-        steps: of the reverse diffusion.
+        steps: steps of the reverse diffusion.
         c: share of fresh noise in the variance 1 - alpha_bar_{t-1}; the rest follows eps.
         sigma_y: standard deviation of the measurement's noise in [-1, 1]; 0 means that of the
             test set.
-        operator: of the measurement.
+        operator: measurement operator.
     """
 
     steps: Steps = 1000
@@ -116,7 +117,7 @@ def conditioned(
 METHOD = Method(
     name="fps",
     title="FPS",
-    # At every scale 1000 steps and c = 0.95: the released configuration, which is for x4.
+    # At every scale 1000 steps and c = 0.95: the released x4 configuration.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

@@ -1,6 +1,6 @@
 """GFPGAN: face restoration with a generative facial prior (Wang et al., CVPR 2021).
 
-Facts from the released code (Apache-2.0, with parts under other terms), for faces that are
+Details from the released code (Apache-2.0, with parts under other terms), for faces that are
 aligned, with the weights of version 1.4.
 """
 

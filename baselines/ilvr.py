@@ -1,7 +1,7 @@
 """ILVR: Iterative Latent Variable Refinement (Choi et al., ICCV 2021).
 
 The prior samples freely, and after each step the low frequencies of the sample are replaced by
-those of the reference at the same noise level. Facts from the released code (MIT).
+those of the reference at the same noise level. Details from the released code (MIT).
 """
 
 from dataclasses import dataclass

@@ -2,11 +2,11 @@
 
 Each step of the prior is followed by a step down the gradient of the measurement's misfit, taken
 through the network as in DPS, and by a projection onto the noised measurement. The released code
-(Apache-2.0) has no super-resolution; that of DPS has it as an alternative of its own, with step
-size 1. Two facts differ from both: the projection takes the pseudo-inverse of the operator, where
-DPS's code repeats pixels; and the measurement is noised to the level of x_{t-1}, as in the paper's
-Eq. 16, where both take that of x_t, so that the result is consistent with the input. No recorded
-run is compared: the tests prove the step by autograd and the measurement.
+(Apache-2.0) has no super-resolution; the code of DPS offers MCG as an alternative method, with step
+size 1. This version differs from both in two ways: the projection takes the pseudo-inverse of the
+operator, where DPS's code repeats pixels; and the measurement is noised to the level of x_{t-1}, as
+in the paper's Eq. 16, where both take that of x_t, so that the result is consistent with the input.
+No recorded run is compared: the tests prove the step by autograd and the measurement.
 """
 
 import math

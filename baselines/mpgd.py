@@ -1,11 +1,11 @@
 """MPGD: Manifold Preserving Guided Diffusion, without projection (He et al., ICLR 2024).
 
 DDIM with x0_hat moved down the gradient of the measurement's misfit before each step. The gradient
-is taken with respect to x0_hat, not through the network as in DPS, so that a step costs no
-backward pass. Facts from the released code (MIT, derived from that of DPS): the misfit is
-the norm itself, x0_hat is clipped before it is moved and not after, eps belongs to the clipped
-x0_hat, and the step is divided by sqrt(alpha_bar_{t-1}). The variants with an autoencoder's
-projection are not here: they need a network of another kind.
+is taken with respect to x0_hat, not through the network as in DPS, so that a step costs no backward
+pass. Details from the released code (MIT, derived from that of DPS): the misfit is the norm itself,
+x0_hat is clipped before it is moved and not after, eps belongs to the clipped x0_hat, and the step
+is divided by sqrt(alpha_bar_{t-1}). The variants with an autoencoder's projection are not here:
+they need a network of another kind.
 """
 
 import math
@@ -64,7 +64,7 @@ def gradient_of_misfit(x0: Tensor, y: Tensor, operator: SeparableOperator) -> Te
 METHOD = Method(
     name="mpgd",
     title="MPGD",
-    # The released scripts for super-resolution, which are for x4 with noise of 0.05.
+    # The released x4 configuration, for noise of 0.05, used at every scale.
     settings=lambda scale: Settings(),
     restore=restore,
     needs=frozenset({"prior"}),

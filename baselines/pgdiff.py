@@ -1,10 +1,10 @@
 """PGDiff: Partial Guidance for face restoration (Yang et al., NeurIPS 2023).
 
 Each step's mean is moved towards a smooth target image, by the gradient of the squared distance
-between the target and x0_hat; the network is not differentiated. Facts from the
-released code (S-Lab licence, non-commercial), whose target is made anew at each step by a network
-of x_t and the input, and whose prior is its own at 512 pixels. Here the target is fixed, the
-result of another method of the harness, and the prior the shared one.
+between the target and x0_hat; the network is not differentiated. Details from the released code
+(S-Lab licence, non-commercial), whose target is made anew at each step by a network of x_t and the
+input, and whose prior is its own at 512 pixels. Here the target is fixed, the result of another
+method of the harness, and the prior the shared one.
 """
 
 from collections.abc import Callable
@@ -29,10 +29,10 @@ SPACING = "ddim"
 class Settings:
     """`passes` is the paper's N: steps strictly between `s_end` and `s_start` run N times.
 
-    Both are parts of the steps taken; the released code compares indices of a respaced schedule
-    with parts of the 1000 training steps, so that with fewer steps it hardly ever repeats any.
-    `restorer` names the method that makes the target, by default "bicubic": the released one is
-    a network of x_t, the input and t, which no restoration method is.
+    Both are fractions of the steps taken. The released code compares indices of a respaced schedule
+    with fractions of the 1000 training steps, so with fewer steps it hardly ever repeats any.
+    `restorer` names the method that makes the target, by default "bicubic": the released one is a
+    network of x_t, the input and t, which no restoration method is.
     """
 
     steps: Steps = 1000

@@ -1,8 +1,8 @@
 """PiGDM: Pseudoinverse-guided diffusion (Song et al., ICLR 2023).
 
-Each DDIM step is moved along the vector-Jacobian product of x0_hat with A^+ y - A^+ A x0_hat. Facts
-from the released code (NVlabs/RED-diff, its PGDM; NVIDIA licence, non-commercial): it starts from
-the noised A^+ y, and x0_hat is not clipped. Noiseless measurements only.
+Each DDIM step is moved along the vector-Jacobian product of x0_hat with A^+ y - A^+ A x0_hat.
+Details from the released code (NVlabs/RED-diff, its PGDM; NVIDIA licence, non-commercial): it
+starts from the noised A^+ y, and x0_hat is not clipped. Noiseless measurements only.
 """
 
 import math
@@ -25,9 +25,9 @@ class Settings:
     """Settings of PiGDM.
 
     Attributes:
-        steps: of the schedule, at a constant integer stride from 0.
+        steps: steps of the schedule, at a constant integer stride from 0.
         eta: 0 is deterministic, 1 ancestral.
-        weight: of the guidance; the paper's r_t^2 and the released `grad_term_weight`.
+        weight: weight of the guidance; the paper's r_t^2 and the released `grad_term_weight`.
         awd: scale the guidance by sqrt(alpha_bar alpha_bar_prev), as released. Without it the
             guidance is what moving x0_hat, and eps with it, adds to a DDIM step.
         operator: A.

@@ -2,10 +2,11 @@
 
 A split Gibbs sampler of p(x) N(z; x, rho^2) p(y | z): in turn z is drawn given x, a Gaussian with
 known eigenvectors, and x given z, by the reverse diffusion from noise level rho on. rho falls from
-step to step to a value above 0, so that x samples p(x) N(y; A x, sigma^2 + rho^2 A A^T). Facts
+step to step to a value above 0, so that x samples p(x) N(y; A x, sigma^2 + rho^2 A A^T). Details
 from the released code, mode vp_sde: Euler's method in the time of the variance-preserving SDE, no
-noise in the last step, x starts at 0. It draws the noise of z in the singular basis, here it is in
-pixels. No recorded run of it exists here: what is proven is the distribution, on Gaussian images.
+noise in the last step, x starts at 0. It draws the noise of z in the singular basis; here it is
+drawn in pixels. There is no recorded run of it here: the tests verify the distribution on Gaussian
+images.
 """
 
 import math
@@ -35,15 +36,15 @@ class Settings:
     """Settings of PnP-DM.
 
     Attributes:
-        iterations: of the Gibbs sampler.
+        iterations: iterations of the Gibbs sampler.
         rho: coupling of x and z in the first iteration.
         rho_decay: its factor from one iteration to the next.
         rho_min: its least value.
-        steps: of the whole reverse diffusion; an iteration takes those below its rho.
+        steps: steps of the whole reverse diffusion; an iteration takes those below its rho.
         mode: reverse SDE, or probability-flow ODE.
         sigma_y: standard deviation of the measurement's noise that is assumed, in [-1, 1]; for a
             test set with noise, that noise is assumed.
-        operator: of the measurement.
+        operator: measurement operator.
     """
 
     iterations: Positive = 100

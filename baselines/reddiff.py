@@ -1,10 +1,10 @@
 """RED-diff: a variational sampler that optimises the image (Mardani et al., ICLR 2024).
 
 Adam minimises the measurement's misfit plus a denoising regulariser over the timesteps from large
-to small. Facts from the released code (NVlabs/RED-diff; NVIDIA licence, non-commercial): it starts
-at A^+ y with the estimate's own deviation sigma_x0 = 0, and nothing is clipped. Its means run over
-the batch; here each image has its own, so that batch mates do not matter, which changes nothing
-but the scale of Adam's epsilon.
+to small. Details from the released code (NVlabs/RED-diff; NVIDIA licence, non-commercial): it
+starts at A^+ y with the estimate's own deviation sigma_x0 = 0, and nothing is clipped. Its means
+run over the batch; here each image has its own, so that batch mates do not matter, which changes
+nothing but the scale of Adam's epsilon.
 """
 
 import math
@@ -43,9 +43,9 @@ class Settings:
     """Settings of RED-diff.
 
     Attributes:
-        steps: of Adam and of the schedule, at a constant integer stride from 0.
+        steps: steps of Adam and of the schedule, at a constant integer stride from 0.
         learning_rate: Adam's.
-        weight: of the regulariser; the released `grad_term_weight`.
+        weight: weight of the regulariser; the released `grad_term_weight`.
         weighting: how it depends on the noise level.
         operator: A.
     """

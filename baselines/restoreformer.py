@@ -1,6 +1,6 @@
 """RestoreFormer: face restoration from undegraded key-value pairs (Wang et al., CVPR 2022).
 
-Facts from the code that GFPGAN's authors released it with, for faces that are aligned.
+Details from the code that GFPGAN's authors released it with, for faces that are aligned.
 """
 
 from dataclasses import dataclass

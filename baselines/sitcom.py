@@ -1,11 +1,11 @@
 """SITCOM: step-wise triple-consistent sampling (Alkhouri et al., ICML 2025).
 
 At every step Adam optimises the network's input until its x0_hat meets the measurement, and x0_hat
-is noised to the next step. Facts from the released code, which states no licence: x0_hat is clipped
-inside the gradient, Adam starts anew at every step and stops once the misfit's deviation is below
-sigma_y + 0.001, the paper's pull towards the step's first input has weight 0, and the result is the
-last x0_hat. The released script keeps the iterate of highest PSNR against the ground truth; a
-method must not see that, so here the last one counts.
+is noised to the next step. Details from the released code, which states no licence: x0_hat is
+clipped inside the gradient, Adam starts anew at every step and stops once the misfit's deviation is
+below sigma_y + 0.001, the paper's pull towards the step's first input has weight 0, and the result
+is the last x0_hat. The released script keeps the iterate of highest PSNR against the ground truth;
+a method must not see that, so here the last one counts.
 """
 
 from dataclasses import dataclass, replace

@@ -1,7 +1,7 @@
 """SR3: Image Super-Resolution via Iterative Refinement (Saharia et al., TPAMI 2022).
 
 A diffusion model that is trained for the task: at each step its network sees the enlarged input
-beside the noisy image. Facts from the unofficial code by which it is known (Apache-2.0).
+beside the noisy image. Details from the unofficial code by which it is known (Apache-2.0).
 """
 
 from dataclasses import dataclass

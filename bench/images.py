@@ -1,6 +1,6 @@
 """Images: reading, writing, and conversion between uint8 and [-1, 1].
 
-On disk and at every boundary pictures are uint8 RGB, [H, W, 3]; inside samplers they are float32,
+On disk and at every boundary images are uint8 RGB, [H, W, 3]; inside samplers they are float32,
 [B, 3, H, W], in [-1, 1].
 """
 

@@ -39,9 +39,10 @@ methods twice, in two processes, and compares the files. run.json records what b
 as `not_promised`, and `bench run` prints it: nondeterministic GPU kernels, TF32, and external
 programs that may draw noise of their own.
 
-**Between batch sizes, numbers of threads, and machines: nearly.** Sums are taken in another order,
-and a value that lies between two levels may be rounded the other way. A method that feeds its
-result back may carry that on. Versions of packages are recorded with each run for the same reason.
+**Between batch sizes, numbers of threads, and machines: nearly.** Sums are accumulated in a
+different order, and a value that lies between two levels may be rounded the other way. A method
+that feeds its result back may propagate the difference. Package versions are recorded with each run
+for the same reason.
 """
 
 TABLE = """\

@@ -37,12 +37,13 @@ _TAG = "License :: "
 HEAD = """\
 # Licences
 
-Written by `python -m tools.licences`. **NC** marks what excludes commercial use or speaks of
-research alone, or was made of such things. No package marked so comes with `pip install .`, and no
-network of others comes without being asked for; tests hold bench to that. The networks that ship
-are small ones of ours, to try it with, and are marked for the photographs that they learned from.
+Written by `python -m tools.licences`. **NC** marks items whose terms exclude commercial
+use or cover research only, and items made from such items. `pip install .` installs no package
+marked NC, and no third-party network is downloaded unless you ask for it; tests enforce both. The
+networks that ship are small ones of ours, for trying bench out, and are marked because of the
+photographs that they were trained on.
 
-This is what others state, gathered with care, and no legal advice.
+This page repeats what others state. It was compiled with care, but it is not legal advice.
 """
 
 SHIPPED = """\

@@ -33,8 +33,9 @@ HEAD = """\
 # What the paper protocol changes
 
 Written by `python -m tools.protocols DIR`. Bicubic enlargement of {count} faces of {size} px, which
-were reduced by PIL's bicubic filter; means over the faces. What the words of the first column mean
-is explained in [metrics.md](../reference/metrics.md). "printed" is Bicubic in Table 1 of the paper.
+were reduced by PIL's bicubic filter; means over the faces. The entries of
+the protocol column are explained in [metrics.md](../reference/metrics.md).
+"printed" is Bicubic in Table 1 of the paper.
 
 ![LPIPS-VGG under each protocol](../images/{picture})
 

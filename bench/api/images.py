@@ -41,9 +41,9 @@ def restore(
         method: name, such as "ddnm".
         lr: square LR image: a file, uint8 [h, h, 3], or a tensor [3, h, h] in [0, 1].
         scale: the result has scale * h pixels each way.
-        settings: of the method, in addition to bench.toml's.
+        settings: settings of the method, in addition to bench.toml's.
         weights: kind of network -> checkpoint file, in addition to bench.toml's.
-        seed: of the noise.
+        seed: seed of the noise.
         name: image id; it keys the noise, so equal names and seeds give equal noise.
 
     Returns:
@@ -80,7 +80,7 @@ def metric(name: str, device: str = "cpu") -> Callable[..., Any]:
     """Return a metric as a function of one or several pairs of images.
 
     Args:
-        name: of a metric of images, such as "psnr" or "lpips-vgg".
+        name: name of a per-image metric, such as "psnr" or "lpips-vgg".
         device: where its networks compute: "auto", "cpu" or "cuda:N".
 
     Returns:

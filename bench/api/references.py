@@ -46,7 +46,8 @@ def add_reference(
         name: for `--reference`.
         source: a prepared test set, whose HR images are taken, a folder or archive of images, or a
             statistics file (.npz or .pth).
-        labels: of extractors (default: all that can run here; of a statistics file "pytorch-fid").
+        labels: extractor labels (default: all that can run here; "pytorch-fid" for a statistics
+            file).
         size: pixels to resize images to (default: their own).
         keep_features: keep features too, which kernel distances need.
         images: how many a statistics file was made from, for people.
@@ -114,7 +115,7 @@ def reference_of(here: Workspace, testset: TestSet, given: str | None) -> Refere
     set or a path is added as a reference on first use.
 
     Raises:
-        BenchError: what was given is no reference and nothing that one can be made of.
+        BenchError: `given` is neither a reference nor a source to make one from.
     """
     chosen = given or here.config.reference
     if chosen == ORIGINALS:

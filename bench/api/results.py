@@ -50,7 +50,7 @@ def run(
         testset: from `bench.prepare` or `bench.testset`.
         settings: method -> setting -> value, in addition to bench.toml's.
         weights: kind of network -> checkpoint file, in addition to bench.toml's.
-        seed: of all noise (default: bench.toml's).
+        seed: seed of all noise (default: bench.toml's).
         repetitions: each with its own noise.
         precision: "float32", "bfloat16" or "float16".
         batch: images at a time (default: bench.toml's, or what suits the device).
@@ -223,10 +223,10 @@ def table(
         testset: from `bench.prepare` or `bench.testset`.
         methods: which, in this order (default: all).
         metrics: names (default: bench.toml's).
-        protocol: of the values to show.
+        protocol: protocol of the values to show.
         costs: add seconds, NFE and peak memory.
         intervals: show 95 % confidence intervals.
-        reference: of set metrics, as in `evaluate`.
+        reference: reference of set metrics, as in `evaluate`.
 
     Raises:
         BenchError: no results, or an unknown metric.

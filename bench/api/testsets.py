@@ -117,7 +117,7 @@ def testset(name: str | None = None) -> TestSet:  # noqa: PT028 - no test
     """Open a prepared test set of the current workspace and verify every file.
 
     Args:
-        name: of the test set (default: bench.toml's, else the last one prepared).
+        name: name of the test set (default: bench.toml's, else the last one prepared).
 
     Raises:
         BenchError: no such test set, or a file has changed.
@@ -152,7 +152,7 @@ def testset_folder(here: Workspace, name: str) -> Path:
     """Return the folder of a prepared test set.
 
     Raises:
-        WrongUsage: no such test set, with close ones.
+        WrongUsage: no such test set; the message suggests close names.
     """
     there = {of: here.testsets / of for of in prepared_testsets(here)}
     few = f"prepared are {', '.join([*there][:8])}." if there else "`bench prepare` makes one."

@@ -25,7 +25,7 @@ PlaceOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option(help="Number of workers (default: as many as the cluster fits).", min=1),
+    typer.Option(help="Number of workers (default: as many as fit on the cluster).", min=1),
 ]
 CpusOption = Annotated[int | None, typer.Option(help="CPU threads per worker (default: 1).", min=1)]
 GpusOption = Annotated[

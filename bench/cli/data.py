@@ -53,7 +53,7 @@ def prepare(
         bool, typer.Option("--align", help="Align photographs as in FFHQ first.")
     ] = False,
     name: Annotated[
-        str | None, typer.Option(help="Name of the test set (default: such as celeba-64-x8).")
+        str | None, typer.Option(help="Test set name (default: generated, such as celeba-64-x8).")
     ] = None,
     place: PlaceOption = None,
     workers: WorkersOption = None,

@@ -119,7 +119,7 @@ def scatter(
 ) -> None:
     """Draw two methods against each other, image by image.
 
-    The figure counts on how many images each is better.
+    The figure shows on how many images each method is better.
     """
     from bench.report.figures.gather import pairs_of
     from bench.report.figures.points import scatter

@@ -127,7 +127,7 @@ def check_method(
 
 
 def oracle(
-    name: Annotated[str, typer.Argument(help="Method that needs a prior only, or a Corrector.")],
+    name: Annotated[str, typer.Argument(help="Method with a prior and, optionally, a Corrector.")],
     changes: ChangesOption = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 1 unless the method samples the posterior.")

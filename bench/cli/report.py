@@ -82,7 +82,7 @@ def report(
 ) -> None:
     """Print the results of a test set as a table.
 
-    Best, second best and ties are marked; a missing value is a dash with its reason.
+    Best, second best and ties are marked; a missing value is shown as a dash with the reason.
     """
     here = workspace()
     names = named_metrics(names, preset)

@@ -1,7 +1,7 @@
 """SR3 (Saharia et al. 2021): the U-Net, conditioned on image and noise level, and its sampler.
 
-Facts from the unofficial code by which SR3 is known (Apache-2.0), whose parameter names these are,
-so that its public checkpoints load as they are. Unlike the ADM U-Net it takes the noise level
+Details from the unofficial code by which SR3 is known (Apache-2.0), whose parameter names these
+are, so that its public checkpoints load as they are. Unlike the ADM U-Net it takes the noise level
 itself, sqrt(alpha_bar), not a timestep, and gets the condition as further channels.
 """
 

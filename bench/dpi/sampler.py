@@ -173,7 +173,7 @@ def _told(prior: Prior, index: int, settings: DPISettings) -> int:
     """Return the timestep for the Corrector, which was trained on x_{t-1} at t.
 
     On a respaced schedule x_{t-1} is as noisy as the next step taken, so the Corrector gets the
-    timestep after that one; the released code counts on without regard to this.
+    timestep after that one; the released code ignores this.
     """
     if settings.form == "released":
         return index * (TRAINING_STEPS // settings.steps)

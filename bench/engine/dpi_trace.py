@@ -20,8 +20,8 @@ from bench.images import Pixels, to_model, to_pixels
 class TracedConditions:
     """Conditions of some images at a timestep, or their results at the end.
 
-    `t` counts from 1000, where the condition is y_T; at 0 the pictures are the results x_0.
-    Conditions are [H / k, W / k, 3]: what lies on the grid, without the gaps.
+    `t` counts from 1000, where the condition is y_T; at 0 these are the results x_0.
+    Conditions are [H / k, W / k, 3]: the values on the grid, without gaps.
     """
 
     t: int

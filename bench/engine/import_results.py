@@ -44,12 +44,12 @@ def import_pictures(
 ) -> Finished:
     """Import a folder of results on a test set as a run, completely or not at all.
 
-    The run's identity is the hash of the files, and the filter by which they were resized; seconds
-    and NFE are not known.
+    The run's identity is the hash of the files and the filter that resized them; seconds and NFE
+    are unknown.
 
     Raises:
-        BenchError: the name is a method's or can't be one; a picture is of another size or mode,
-            belongs to no image, or is missing; with the option that allows it.
+        BenchError: the name is a method's or can't be one; an image has another size or mode,
+            belongs to no image of the test set, or is missing; names the option that allows it.
     """
     check_new_name(name)
     if not folder.is_dir():

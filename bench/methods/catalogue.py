@@ -89,7 +89,7 @@ def find_method(name: str) -> Method[Any]:
     """Return the method of this name.
 
     Raises:
-        BenchError: no such method, with the nearest names, or a wrong file.
+        BenchError: no such method (the message suggests close names), or a wrong file.
     """
     file = _file_of(name)
     if file.suffix == ".toml":

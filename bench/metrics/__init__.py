@@ -37,7 +37,7 @@ def find_measure(name: str) -> Measure:
     """Return the metric or column of this name.
 
     Raises:
-        BenchError: no such metric; the sentence names the nearest one, or all.
+        BenchError: no such metric; the message suggests close names.
     """
     if name.startswith(PREFIX):
         return pyiqa_metric(name)

@@ -41,7 +41,7 @@ class Wanted:
 
     Attributes:
         name: for `--reference`.
-        source: where it comes from, in words that open it again.
+        source: the path or name from which it can be opened again.
         size: pixels to resize images to; None to leave them as they are.
         extractors: what makes the features.
         keep_features: whether kernel distances are to work against it.
@@ -65,7 +65,7 @@ def compute(wanted: Wanted, ids: Sequence[str], read: Callable[[set[str]], Image
 
     Args:
         wanted: what to make.
-        ids: of all images.
+        ids: ids of all images.
         read: yields the images with these ids, in any order.
 
     Raises:

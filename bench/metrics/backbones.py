@@ -1,8 +1,8 @@
 """Backbones of LPIPS: paths and downloads.
 
 AlexNet and VGG16 as torchvision trained them, convolutions only, as safetensors in the cache
-folder. The same tensors come from torch's own cache, from a package, or from torchvision's
-address; whatever the way, their hash decides whether they are taken.
+folder. The same tensors come from torch's own cache, from a package, or from torchvision's address;
+whatever the source, they are accepted only if their hash matches.
 """
 
 import hashlib
@@ -38,9 +38,9 @@ class Backbone:
     Attributes:
         name: "alexnet" or "vgg16".
         title: for people.
-        record: of torchvision's file, in the registry.
+        record: registry record of torchvision's file.
         layers: places of the convolutions among torchvision's `features`.
-        sha256: of the tensors, see `digest`.
+        sha256: hash of the tensors, see `digest`.
     """
 
     name: str
@@ -117,7 +117,8 @@ def fetch_backbones(sources: Sequence[Source] | None = None) -> list[Path]:
         The paths of all of them.
 
     Raises:
-        BenchError: no source has one, with the error of each; what was brought before stays.
+        BenchError: no source has a backbone; the message gives each source's error. Backbones
+            fetched before are kept.
     """
     if reason := cache_unusable():
         raise BenchError(reason)

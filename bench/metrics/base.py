@@ -1,9 +1,9 @@
 """Base classes of metrics: per image, per image from features, and of whole sets.
 
-A `Metric` compares a picture with its reference. A `FeatureMetric` compares what a network sees in
-the two, and a `SetMetric` what it sees in all pictures with what it sees in all originals; both
-share the features with other metrics of the same extractor, which are kept by picture. All are a
-`Measure`, which is what tables need to know.
+A `Metric` compares an image with its reference, a `FeatureMetric` the network features of the two,
+and a `SetMetric` the features of all images with those of all originals. Metrics with the same
+extractor share its features, which are cached per image. All derive from `Measure`, which holds
+what tables need to know.
 """
 
 import importlib.metadata
@@ -41,7 +41,7 @@ class Measure(ABC):
         unit: "dB", or "" for a pure number.
         digits: decimals to print.
         place: columns are listed by this number, then by name.
-        jpeg: whether pictures pass through JPEG before they are measured, see `bench.metrics.
+        jpeg: whether images pass through JPEG before they are measured, see `bench.metrics.
             protocol`; their originals never do.
         device: where its networks compute, such as "cuda:0". It is no part of the identity.
     """
@@ -140,15 +140,15 @@ class Metric(Measure):
         """Score each image against its reference, by default its original.
 
         Args:
-            sr: the pictures, uint8 RGB [H, W, 3]; sizes may differ from one to the next.
-            hr: their references, in the same order; originals are of the same sizes.
+            sr: images, uint8 RGB [H, W, 3]; their sizes may differ.
+            hr: references in the same order; an original has the size of its image.
 
         Returns:
-            One value per picture. It depends on that picture and its original alone, up to 1e-5.
+            One value per image, which depends on that image and its reference only, up to 1e-5.
 
         Raises:
-            BenchError: the lists are empty or of different lengths, a picture differs in size
-                from its original or is too small, or the metric is unavailable.
+            BenchError: the lists are empty or of different lengths, an image differs in size from
+                its original or is too small, or the metric is unavailable.
         """
         if not sr or not hr:
             raise BenchError(f"{self.title} got no images: give at least one.")
@@ -215,7 +215,7 @@ class FeatureMetric(_OfFeatures):
 class SetMetric(_OfFeatures):
     """Metric with one value per set, from the features of all images and originals.
 
-    It is never averaged, and the order of the pictures does not matter.
+    It is never averaged, and the order of the images does not matter.
 
     Attributes:
         reference_set: what it compares with in place of the originals.

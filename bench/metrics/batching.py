@@ -1,8 +1,8 @@
 """Score images on disk, computing only missing values.
 
-Pictures come in chunks, the results of all runs for an image side by side, because they share its
-original. What a chunk gives is handed over at once, so that a killed command loses one chunk, and
-then its pictures are forgotten, so that memory does not grow with their number.
+Images are scored in chunks. The results of all runs for one image are adjacent, because they share
+its original. The values of a chunk are passed on at once, so that a killed command loses one chunk;
+its images are then freed, so that memory does not grow with their number.
 """
 
 import math
@@ -24,8 +24,8 @@ if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
     import pandas as pd
 
 COLUMNS = ("image", "metric", "identity", "sr_sha256", "reference_sha256", "value", "note")
-"""`image` is empty where a value is of a whole set, and both hashes are then those of sets; `note`
-says why a value that was computed is none, and `value` is then not a number."""
+"""For set metrics `image` is empty and both hashes are hashes of sets. `note` says why a computed
+metric has no value; `value` is then NaN."""
 
 Rows = list[dict[str, Any]]
 
@@ -61,18 +61,18 @@ def evaluate(
     """Compute all missing values in one pass over the images of all tables.
 
     Args:
-        tables: what is wanted.
-        features: where features are kept.
-        spread: does the work on pictures elsewhere; else it is done here.
-        devices: where it is done here, see `bench.metrics.devices.find_devices`.
+        tables: the values to compute.
+        features: cache of features.
+        spread: maps the work over a cluster (default: this process).
+        devices: devices of this process, see `bench.metrics.devices.find_devices`.
 
     Returns:
-        The tables when all is measured, each made as it is taken: one row per task, then one per
-        set, with `COLUMNS`. `value` is float64; PSNR may be infinite.
+        The complete tables, each built on demand: one row per task, then one per set, with
+        `COLUMNS`. `value` is float64; PSNR may be infinite.
 
     Raises:
-        BenchError: a file can't be read, a picture differs in size from its original or is too
-            small for a metric, or what is known isn't such a table.
+        BenchError: a file can't be read, an image differs in size from its original or is too
+            small for a metric, or a table of known values is malformed.
     """
     pending: list[_Asked] = []
     sets: list[tuple[int, Key, list[Task]]] = []

@@ -53,11 +53,11 @@ class Task:
     """One image to score against one reference, or one image of a set to extract features from.
 
     Attributes:
-        image: what tables call it.
-        measure: by what; it must be available.
-        identity: `measure.key`, asked for once: it looks up versions and files.
-        sr: the picture.
-        reference: what `measure.reference` asks for.
+        image: id in tables.
+        measure: the metric, which must be available.
+        identity: `measure.key`, computed once because it looks up versions and files.
+        sr: the image.
+        reference: the kind of image that `measure.reference` names.
     """
 
     image: str
@@ -79,7 +79,7 @@ def score(
 ) -> Scored:
     """Compute all per-image tasks; identical pairs of files are computed once.
 
-    `decoded` has the pictures that were decoded in advance.
+    `decoded` has the images that were decoded in advance.
     """
     decoded = decoded or Decoded()
     groups: defaultdict[str, dict[Key, Task]] = defaultdict(dict)

@@ -23,7 +23,7 @@ class LrConsistency(Metric):
     """PSNR between the downscaled result and the LR input.
 
     Attributes:
-        degradation: the test set's; one that draws at random can't be repeated from the picture.
+        degradation: the test set's; one that draws at random can't be repeated from the image.
     """
 
     compared_with: ClassVar[Reference] = "lr"

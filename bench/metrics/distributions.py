@@ -1,7 +1,7 @@
 """Arithmetic of FID, KID, CMMD and IS.
 
 Everything is float64 and reads features a piece at a time, so that memory grows with their width
-and not with the number of pictures.
+and not with the number of images.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,8 +55,8 @@ def gaussian(mean: Array, covariance: Array) -> Gaussian:
 def fitted(features: Pieces, name: str) -> Gaussian:
     """Return the sample mean and covariance (divided by n - 1) of a feature.
 
-    Of no more pictures than D the centred features themselves are the root; of more of them the
-    covariance is summed up in a second reading.
+    With at most D images, the centred features themselves are the root; with more, the covariance
+    is accumulated in a second pass.
     """
     mean = _mean(features, name)
     if len(features) <= len(mean):
@@ -85,8 +85,8 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
         |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2))
 
     The eigenvalues of C1 C2, with C1 = A'A and C2 = B'B, are those of (AB')(AB')', whose square
-    roots are the singular values of AB'. No matrix root is taken, and none is needed of a matrix
-    that is almost singular, as covariances of fewer pictures than features are.
+    roots are the singular values of AB'. This avoids the square root of a matrix that is nearly
+    singular, as covariances of fewer images than features are.
     """
     import scipy.linalg
 
@@ -101,9 +101,9 @@ def frechet_distance(one: Gaussian, other: Gaussian) -> float:
 def kernel_distance(one: Pieces, other: Pieces, name: str) -> float:
     """Return the unbiased estimate of the squared MMD with the kernel (x'y / D + 1)^3.
 
-    Binkowski, Sutherland, Arbel, Gretton: Demystifying MMD GANs (2018). Every pair of pictures
+    Binkowski, Sutherland, Arbel, Gretton: Demystifying MMD GANs (2018). Every pair of images
     counts once; the usual mean over random subsets estimates the same number with more noise. Being
-    unbiased it may be negative. Both sets need two pictures.
+    unbiased it may be negative. Both sets need two images.
     """
     n, m = len(one), len(other)
     within = _kernel_sum(one, one, name, _cubic, without_self=True) / (n * (n - 1))

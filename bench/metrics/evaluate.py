@@ -39,13 +39,13 @@ def score_runs(
     """Compute all missing scores of the runs on a test set.
 
     Scores by metrics that aren't asked for, or can't be computed today, stay as they are. Metrics
-    of a whole set are computed where a run has every image of the test set. `spread` does the work
-    on pictures elsewhere; `reference` is as in `as_measured`; `device` is "auto", "cpu", "cuda" or
+    of a whole set are computed where a run has every image of the test set. `spread` maps the
+    work over a cluster; `reference` is as in `as_measured`; `device` is "auto", "cpu", "cuda" or
     "cuda:N". GPUs are noted in run.json.
 
     Raises:
         WrongUsage: an unknown device.
-        BenchError: a picture can't be read or does not fit its original.
+        BenchError: an image can't be read or does not fit its original.
     """
     from bench.metrics.devices import find_devices
 

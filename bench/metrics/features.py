@@ -1,7 +1,7 @@
 """Image features, computed once and cached for all metrics.
 
-Kept on disk by extractor and by the hash of the picture's file, so that an added picture computes
-its own only, and the originals' are shared by all runs on a test set.
+Features are stored on disk per extractor and hash of the image file, so that adding an image
+computes only its own features, and all runs on a test set share those of the originals.
 """
 
 import io
@@ -97,7 +97,7 @@ def kept_as(extractor: Extractor, jpeg: bool) -> str:
 class FeatureCache:
     """Features on disk: one folder per extractor, one file per image.
 
-    `extractor` is what `kept_as` says, `picture` the sha256 of the picture's file.
+    `extractor` is a key of `kept_as`, `picture` the SHA-256 of the image file.
     """
 
     def __init__(self, folder: Path) -> None:

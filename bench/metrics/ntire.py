@@ -120,8 +120,8 @@ class IdentityFailed(IdentityCosine):
     """100 where the cosine is below a challenge's threshold for the test set, else 0.
 
     Attributes:
-        year: of the challenge.
-        recipe: of the test set.
+        year: year of the challenge.
+        recipe: recipe of the test set.
     """
 
     year: str

@@ -2,8 +2,9 @@
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a
 Perceptual Metric (2018). The `lpips` package has the layers and the linear heads, the backbones
-come from `bench.metrics.backbones`. The distance is taken here, because the package's own forward
-would show an original to the network again for each of its results. Nothing is downloaded here.
+come from `bench.metrics.backbones`. The distance is computed here, because the package's own
+forward would run the network on an original again for each of its results. Nothing is downloaded
+here.
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """MUSIQ, CLIP-IQA, NIQE and PIQE: no-reference quality, by pyiqa.
 
-The package's licence allows no commercial use, and it brings about a hundred others, so it is an
-extra. What its metrics say moves between its versions, which are therefore in the identity.
+The package's licence forbids commercial use, and it pulls in about a hundred other packages, so it
+is an extra. Its values change between versions, so the version is part of the identity.
 """
 
 import importlib

@@ -52,10 +52,10 @@ class Recognition:
 
     Attributes:
         model: the network that embeds faces.
-        threshold: two faces are one person's where their distance is no more.
+        threshold: largest distance at which two faces count as the same person.
         detector: what finds the face.
-        distance: of embeddings.
-        whole: whether a picture without a found face is embedded as a whole.
+        distance: distance between two embeddings.
+        whole: whether an image without a found face is embedded as a whole.
     """
 
     model: str
@@ -82,8 +82,8 @@ SETTINGS: Mapping[str, Recognition] = {
 class Faces(Extractor):
     """Embeddings of the faces in an image, aligned by their eyes.
 
-    Features are "embeddings" [F, D], of the whole picture (F = 1) where none was found, and "found"
-    [1], one or zero.
+    Features are "embeddings" [F, D] of the F faces, or of the whole image (F = 1) if no face was
+    found, and "found" [1], one or zero.
     """
 
     model: str

@@ -37,7 +37,7 @@ class ReferenceSet:
     Attributes:
         name: for people and for `--reference`.
         images: how many; None for a statistics file that does not say.
-        sha256: of what it was made of: the hashes of all images, or of the statistics file.
+        sha256: hash of its source: of all images, or of the statistics file.
         source: path or name that it was made from.
         size: pixels that images were resized to; None for their own.
         made_by: label of an extractor -> its identity; "" where statistics were imported.
@@ -141,7 +141,7 @@ def find_reference(name: str) -> ReferenceSet:
     """Open the reference of this name.
 
     Raises:
-        WrongUsage: no such reference, with close ones.
+        WrongUsage: no such reference; the message suggests close names.
         BenchError: the reference is damaged.
     """
     there = {of: references_folder() / of / FILE_NAME for of in references()}

@@ -48,7 +48,7 @@ def score_away(
     """Yield the values of every chunk in order, caching computed features locally.
 
     Raises:
-        BenchError: a picture can't be read or doesn't fit, or a metric can't be computed there as
+        BenchError: an image can't be read or doesn't fit, or a metric can't be computed there as
             it would be here.
     """
     for found, new in spread(unpack_and_score, (_parcel(chunk, features) for chunk in chunks)):

@@ -1,11 +1,11 @@
 """Standard errors of FID and KID by resampling images.
 
-A random half of the images, each picture together with its original, is drawn again and again, and
-the metric computed of it. Without replacement the scatter over halves is the standard error for all
-images (the delete-d jackknife: Shao and Wu, A General Theory for Jackknife Variance Estimation,
-1989). The bootstrap won't do: FID depends on how many different pictures there are, which changes
-from draw to draw. Where the true error was known from simulated features, it gave 1.1 to 4 times as
-much, and halves 0.9 to 1.8 times.
+Random halves of the images, each image with its original, are drawn repeatedly, and the metric is
+computed on each half. As halves are drawn without replacement, their spread is the standard error
+for all images (the delete-d jackknife: Shao and Wu, A General Theory for Jackknife Variance
+Estimation, 1989). The bootstrap is unsuitable: FID depends on the number of distinct images, which
+changes from draw to draw. On simulated features with a known error, the bootstrap gave 1.1 to 4
+times the true error, halves 0.9 to 1.8 times.
 """
 
 from collections.abc import Callable

@@ -30,7 +30,7 @@ class Distribution(SetMetric):
 
     Attributes:
         source: what makes the features.
-        least: number of images from which on it is defined.
+        least: smallest number of images for which it is defined.
     """
 
     needs_features: ClassVar[bool] = False

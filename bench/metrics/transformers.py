@@ -44,8 +44,8 @@ class Transformer(PackagedExtractor):
 
     Attributes:
         side: height and width of its inputs in pixels, a multiple of 14.
-        mean: of the channels of RGB in [0, 1].
-        std: of the channels.
+        mean: mean of each RGB channel in [0, 1].
+        std: standard deviation of each channel.
     """
 
     title: ClassVar[str]

@@ -29,7 +29,7 @@ class PublicPrior:
 
     Attributes:
         title: what it is.
-        licence: of the weights.
+        licence: licence of the weights.
         dataset: recipe of the images that it was trained on.
     """
 

@@ -126,7 +126,7 @@ def find_kind(name: str, where: str = "needs") -> NetworkKind:
     """Return the kind of this name; `where` is its origin for messages.
 
     Raises:
-        WrongUsage: no such kind, with the nearest names.
+        WrongUsage: no such kind; the message suggests close names.
     """
     return look_up(name, KINDS, f"{where} has no", f"known are {', '.join(KINDS)}.")
 

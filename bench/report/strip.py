@@ -28,19 +28,19 @@ def picture_strip(
     """Draw a grid of images under a row of labels, on white.
 
     Args:
-        columns: label and pictures of each column; picture i of every column is of face i. They
-            are square, uint8 RGB, [S, S, 3]; None, where there is none, is left grey. In each row,
-            pictures smaller than the largest (the low-resolution inputs) keep their pixels as
-            visible squares; those of the largest size are resized smoothly.
-        tile: side of each picture in the grid, in pixels.
-        gap: white space between pictures and around the grid, in pixels.
+        columns: label and images of each column; image i of every column shows face i. Images are
+            square, uint8 RGB, [S, S, 3], or None for a grey tile. In each row, images smaller than
+            the largest (the LR inputs) keep their pixels as visible squares; the others are
+            resized smoothly.
+        tile: side of each image in the grid, in pixels.
+        gap: white space between images and around the grid, in pixels.
 
     Returns:
         uint8 RGB, [H, W, 3].
 
     Raises:
-        BenchError: there is nothing to draw, columns differ in length, or a picture has another
-            form.
+        BenchError: there is nothing to draw, columns differ in length, or an image has another
+            shape or type.
     """
     check_columns(columns)
     faces = len(columns[0][1])
@@ -70,8 +70,8 @@ def scaled(
 ) -> Image.Image:
     """Resize an image [S, S, 3] to `side` pixels; return grey if there is none.
 
-    One smaller than the `largest` of its row keeps its pixels as visible squares. Of it all, or of
-    a `box` (left, top, right, bottom, as fractions of the picture).
+    An image smaller than the `largest` of its row keeps its pixels as visible squares. `box` crops
+    it first (left, top, right, bottom, as fractions).
     """
     if picture is None:
         return Image.new("RGB", (side, side), ABSENT)

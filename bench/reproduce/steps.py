@@ -40,11 +40,11 @@ class Options:
 
     Attributes:
         embedded: in small, with the networks that ship.
-        count: of images per test set (default: all of the recipe).
-        scales: of those of the suite (default: all).
+        count: images per test set (default: all of the recipe).
+        scales: scales of the suite to take (default: all).
         sources: recipe -> where its images are; "" for every recipe.
         training: images that Correctors are trained on.
-        training_steps: of every Corrector (default: the paper's).
+        training_steps: steps to train each Corrector (default: the paper's).
         settings: method -> setting -> value, in place of the published ones.
         forecast: estimate the cost of runs by rehearsals.
     """

@@ -59,12 +59,12 @@ class Suite:
         embedded: the same in small.
         table: label of the published table, such as "Table 1"; its methods and metrics are taken.
         paper: that printed the table.
-        runs: of a suite without a published table.
-        metrics: of a suite without a published table.
+        runs: runs, if there is no published table.
+        metrics: metrics, if there is no published table.
         settings: published row, or method -> settings that the table does not print.
         output: what a suite of `runs` makes: a grid of faces, or a table of its metrics.
         faces: number of faces in a grid.
-        size: of the results in pixels.
+        size: size of the results in pixels.
         protocol: how images are fed to metrics.
         training_data: what Correctors learn from, for people.
     """

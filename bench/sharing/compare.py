@@ -30,7 +30,7 @@ class Difference:
     """A differing fact; None where a side does not record it.
 
     `identity` is whether it takes part in the run's identity, so that it is meant to change
-    pictures; what was only recorded is not.
+    images; what was only recorded is not.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Measurement:
         images: image -> the values of both; empty where the metric has one value for all.
         change: paired difference and its statistics, over finite values.
         left_out: images with an infinite value, excluded from the mean.
-        p_value: of the difference, corrected by Holm for all metrics of the comparison.
+        p_value: p-value of the difference, corrected by Holm for all compared metrics.
         identities: the metric's identity on either side; different ones are not comparable.
     """
 

@@ -2,9 +2,9 @@
 
     manifest.json                               hashes of all that follows
     table.json, table.csv, table.md             the table, as `bench report` prints it
-    testsets/<test set>/manifest.json           hashes of its files, without the pictures
+    testsets/<test set>/manifest.json           hashes of its files, without the images
     results/<test set>/<run>/run.json, ...      the run's folder: settings, provenance, records,
-                                                failures, scores; on request the pictures
+                                                failures, scores; on request the images
 
 Unpacked into a workspace, these are where bench would have put them.
 """

@@ -25,12 +25,12 @@ class Result:
     """A run read from a folder or an archive.
 
     Attributes:
-        name: its folder's, which begins with the method's.
+        name: name of its folder, which begins with the method's.
         place: the archive or folder that it was read from.
-        title: the method's, with the names of its variants.
-        testset: what the test set is called there.
-        manifest: of its test set, where that is at hand.
-        records: by image, of all pictures that are as they were written.
+        title: the method's title, with the names of its variants.
+        testset: name of the test set there.
+        manifest: manifest of its test set, if available.
+        records: image id -> record, of all unchanged images.
         table: the scores, or None before the first evaluation.
     """
 
@@ -74,7 +74,7 @@ def folder_result(run: Run, testsets: Path) -> Result:
 def bundle_results(bundle: Bundle) -> list[Result]:
     """Read the runs of an archive, in order.
 
-    Files read from it are in a temporary folder meanwhile: no pictures, and names that an export
+    Files read from it are in a temporary folder meanwhile: no images, and names that an export
     has.
 
     Raises:

@@ -5,10 +5,10 @@
 
     I_L = { JPEG_q [ (I_H * k_{s, sigma}) reduced r times + n_delta ] } enlarged r times
 
-Its parameters are drawn per image and kept, and the LR picture follows from them and the HR picture
+Its parameters are drawn per image and recorded; the LR image follows from them and the HR image
 alone. The steps are those of the released CodeFormer code, in its order:
 
-1. Blur with a Gaussian of s x s taps, normalised; beyond the border the picture is mirrored about
+1. Blur with a Gaussian of s x s taps, normalised; beyond the border the image is mirrored about
    its outermost pixel. Nothing is rounded.
 2. Reduction to floor(H / r) pixels, at least 1, by linear interpolation between pixel centres,
    without a filter against aliasing: the blur is meant to be one.
@@ -17,8 +17,8 @@ alone. The steps are those of the released CodeFormer code, in its order:
 4. JPEG of quality q, with chroma at half the resolution.
 5. Enlargement to H pixels by the same interpolation; clipped and rounded.
 
-A value halfway between two levels is rounded up, and what is within a millionth of halfway counts
-as halfway, so that the order in which a processor adds can't show.
+A value halfway between two levels is rounded up. A value within a millionth of halfway counts as
+halfway, so that the order of a processor's additions does not show.
 """
 
 import io

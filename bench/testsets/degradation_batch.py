@@ -30,9 +30,9 @@ def draw_batch(
 def degrade_batch(x: Tensor, parameters: Sequence[Parameters]) -> Tensor:
     """Apply Eq. 19 to images [B, 3, H, H] in [-1, 1], each with its own parameters.
 
-    It keeps to `degradation.degrade` within one 8-bit level, but for what JPEG makes of a level:
-    float32 here and float64 there may round one otherwise. JPEG is Pillow's, on the CPU. Results
-    are 8-bit levels, as a test set's pictures are, and carry no gradient.
+    Results agree with `degradation.degrade` to one 8-bit level before JPEG, because this is float32
+    and that is float64. JPEG is Pillow's, on the CPU. Results are 8-bit levels, like the images of
+    a test set, and carry no gradient.
     """
     with torch.no_grad():
         return torch.stack([_degrade(x[i], p) for i, p in enumerate(parameters)])

@@ -133,7 +133,7 @@ def find_recipe(name: str, own: Path) -> Recipe:
     """Return the recipe of this name, with its source resolved relative to its folder.
 
     Raises:
-        BenchError: no such recipe (with the nearest name), or a wrong file.
+        BenchError: no such recipe (the message suggests close names), or a wrong file.
     """
     known = recipe_files(own)
     file = look_up(name, known, "There is no dataset", "`bench datasets` lists all.")

@@ -46,9 +46,9 @@ class ErrorCurve:
 class Preview:
     """Preview of a training task.
 
-    `images` draws pictures [N, 3, H, W] in [-1, 1] with a network, `columns` in a row. `error`
-    says what the curve counts; `reference`, named by `reference_name`, is a curve over all
-    timesteps to hold it against.
+    `images` makes images [N, 3, H, W] in [-1, 1] with a network, shown `columns` to a row. `error`
+    names the error that the curve shows; `reference`, named by `reference_name`, is a curve over
+    all timesteps to compare it with.
     """
 
     images: Callable[[nn.Module], Tensor]

@@ -186,7 +186,7 @@ def corrector_answers(
 ) -> Tensor:
     """Return a Corrector's results on noised conditions as previews [5 N, 3, H / k, W / k].
 
-    Rows of N pictures on the grid: the base condition, the answers to the posterior samples of
+    Rows of N images on the grid: the base condition, the answers to the posterior samples of
     the ground truth where the noise is strong, middling and weak, and the ground truth itself.
     """
     k = x0.shape[-1] // base.shape[-1]

@@ -1,4 +1,4 @@
-"""Check imports: only from rooms on lower floors, no circles, nothing heavy before it is needed."""
+"""Check imports: only from packages in lower layers, no cycles, nothing heavy before needed."""
 
 import ast
 import importlib
@@ -16,20 +16,24 @@ ROOT = Path(__file__).parents[2]
 DESIGN = ROOT / "docs" / "architecture.md"
 
 ONLY = {"diffusion": "bench.core.errors"}
-"""Rooms that may import one module of ours and nothing else."""
+"""Packages that may import one module of ours and nothing else."""
 
 NEVER = {name: {"methods", "dpi", "diffusion"} for name in ("metrics", "report", "sharing")}
-"""Rooms that the floors would allow, but the design does not."""
+"""Imports that the layers would allow, but the design does not."""
 
 BY_NAME = {("methods", "baselines")}
 """The one upward import, of a module whose name is known at run time only."""
 
 
-def floors() -> dict[str, int]:
-    """Return the floor of each room, as docs/architecture.md lists them."""
+def layers() -> dict[str, int]:
+    """Return the layer of each package, as docs/architecture.md lists them."""
     design = DESIGN.read_text(encoding="utf-8")
     rows = re.findall(r"^\| (\d+) \| (.+) \|$", design, re.MULTILINE)
-    return {room: int(floor) for floor, rooms in rows for room in re.findall(r"`(\w+)`", rooms)}
+    return {
+        package: int(layer)
+        for layer, packages in rows
+        for package in re.findall(r"`(\w+)`", packages)
+    }
 
 
 def sources() -> dict[str, str]:
@@ -41,8 +45,8 @@ def sources() -> dict[str, str]:
     }
 
 
-def room_of(module: str) -> str | None:
-    """The room of a dotted name, None for what is not ours; `bench` itself has the room "bench"."""
+def package_of(module: str) -> str | None:
+    """The package of a dotted name, None for others; `bench` itself is the package "bench"."""
     top, *rest = module.split(".")
     if top == "baselines":
         return top
@@ -62,11 +66,11 @@ def imports(module: str, source: str) -> set[tuple[str, bool]]:
             case ast.ImportFrom():
                 above = package[: len(package) + 1 - node.level] if node.level else []
                 start = ".".join([*above, *filter(None, [node.module])])
-                # `from bench import metrics` names the room after the import.
+                # `from bench import metrics` names the package after the import.
                 found |= {(f"{start}.{alias.name}", False) for alias in node.names}
             case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name("import_module")):
                 found |= {(text, True) for text in literal_start(node.args[0])}
-    return {(name, dynamic) for name, dynamic in found if room_of(name)}
+    return {(name, dynamic) for name, dynamic in found if package_of(name)}
 
 
 def literal_start(node: ast.expr) -> list[str]:
@@ -80,18 +84,18 @@ def literal_start(node: ast.expr) -> list[str]:
 
 
 def violations(modules: Mapping[str, str], levels: Mapping[str, int]) -> list[str]:
-    """Every import that the floors or the closer rules forbid, as sentences."""
+    """Every import that the layers or the stricter rules forbid, as sentences."""
     wrong = []
     for module, source in sorted(modules.items()):
-        here = str(room_of(module))
+        here = str(package_of(module))
         for name, dynamic in sorted(imports(module, source)):
-            there = str(room_of(name))
+            there = str(package_of(name))
             if there == here or (dynamic and (here, there) in BY_NAME):
                 continue
             if here not in levels or there not in levels:
-                wrong.append(f"{module} imports {name}: a room without a floor")
+                wrong.append(f"{module} imports {name}: a package without a layer")
             elif levels[there] >= levels[here]:
-                wrong.append(f"{module} imports {name}: floor {levels[here]} from {levels[there]}")
+                wrong.append(f"{module} imports {name}: layer {levels[here]} from {levels[there]}")
             elif there in NEVER.get(here, ()) or not name.startswith(ONLY.get(here, "")):
                 wrong.append(f"{module} imports {name}: the design forbids it")
     return wrong
@@ -105,7 +109,7 @@ def test_the_functions_of_the_walks_exist() -> None:
 
 
 def test_imports_go_down_the_floors_only() -> None:
-    assert violations(sources(), floors()) == []
+    assert violations(sources(), layers()) == []
 
 
 def circle(modules: Mapping[str, str]) -> list[str] | None:
@@ -133,27 +137,27 @@ def test_a_circle_is_noticed_also_where_one_import_is_lazy() -> None:
 
 
 def test_every_room_has_a_floor() -> None:
-    rooms = {room_of(module) for module in sources()}
-    assert rooms == set(floors())
+    packages = {package_of(module) for module in sources()}
+    assert packages == set(layers())
 
 
 @pytest.mark.parametrize(
     ("module", "source", "said"),
     [
-        ("bench.core.files", "import bench.store.run", "floor 0 from 3"),
-        ("bench.metrics.x", "from bench.engine.run import run_suite", "floor 5 from 5"),
-        ("bench.store.run", "def f():\n    from bench import metrics", "floor 3 from 5"),
-        ("bench.dpi.x", "if TYPE_CHECKING:\n    from ..engine import run", "floor 4 from 5"),
-        ("bench.core.config", "import_module(f'baselines.{name}')", "floor 0 from 5"),
-        ("bench.methods", "from baselines import dpi", "floor 3 from 5"),
+        ("bench.core.files", "import bench.store.run", "layer 0 from 3"),
+        ("bench.metrics.x", "from bench.engine.run import run_suite", "layer 5 from 5"),
+        ("bench.store.run", "def f():\n    from bench import metrics", "layer 3 from 5"),
+        ("bench.dpi.x", "if TYPE_CHECKING:\n    from ..engine import run", "layer 4 from 5"),
+        ("bench.core.config", "import_module(f'baselines.{name}')", "layer 0 from 5"),
+        ("bench.methods", "from baselines import dpi", "layer 3 from 5"),
         ("bench.metrics.x", "from bench.methods import Method", "the design forbids it"),
         ("bench.diffusion.x", "import bench.core.files", "the design forbids it"),
-        ("bench.attic", "import bench.core.errors", "a room without a floor"),
-        ("bench.cli.x", "from bench.attic import f", "a room without a floor"),
+        ("bench.attic", "import bench.core.errors", "a package without a layer"),
+        ("bench.cli.x", "from bench.attic import f", "a package without a layer"),
     ],
 )
 def test_a_forbidden_import_is_noticed(module: str, source: str, said: str) -> None:
-    (found,) = violations({module: source}, floors())
+    (found,) = violations({module: source}, layers())
     assert found.endswith(said)
 
 
@@ -163,7 +167,7 @@ def test_allowed_imports_are_allowed() -> None:
         "bench.metrics.x": "from . import base\nfrom ..store.run import Run",
         "bench.methods": "import_module('baselines')\nimport_module(f'baselines.{name}')",
     }
-    assert violations(allowed, floors()) == []
+    assert violations(allowed, layers()) == []
 
 
 def test_importing_the_command_line_is_light() -> None:
@@ -174,7 +178,7 @@ def test_importing_the_command_line_is_light() -> None:
 
 def test_the_package_itself_imports_the_api_alone() -> None:
     found = imports("bench.__init__", sources()["bench.__init__"])
-    assert {room_of(name) for name, _ in found} == {"api"}
+    assert {package_of(name) for name, _ in found} == {"api"}
 
 
 def test_our_datasets_folder_hides_no_package(tmp_path: Path) -> None:

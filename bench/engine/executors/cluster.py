@@ -31,7 +31,7 @@ ENDED_WORKERS = (
 class OnCluster:
     """Executor on a cluster. The user's own methods are sent to the workers.
 
-    A worker computes with as many threads as it was given processors, so that its pictures are
+    A worker computes with as many threads as it was given processors, so that its images are
     those of a local run with that number of threads.
     """
 

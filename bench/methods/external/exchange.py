@@ -20,14 +20,13 @@ from bench.methods.external.program import Program
 def run_program(
     program: Program, pictures: Mapping[str, Pixels], scale: int, settings: Any
 ) -> tuple[dict[str, Pixels], Delivery]:
-    """Run the program once over LR pictures [h, h, 3] by image id.
+    """Run the program once over LR images [h, h, 3] by image id.
 
-    Returns its results [scale * h, scale * h, 3] that are as they should be, and what is wrong
-    with the others.
+    Returns the valid results [scale * h, scale * h, 3], and an error for each of the others.
 
     Raises:
-        BenchError: the program is not set up, can't make images of this size, failed, took too
-            long, or left pictures that nobody asked for; then nothing is taken from it.
+        BenchError: the program is not set up, can't make images of this size, failed, timed out,
+            or left unexpected images; none of its results are used then.
     """
     (low,) = {picture.shape[0] for picture in pictures.values()}
     size = program.result_size(scale * low, scale)

@@ -61,14 +61,14 @@ class Description:
 
     `command` is a list of words, run in the repository without a shell; {python}, {repository},
     {input}, {output}, {scale}, {size} and each setting's name in braces are filled in. `inputs`
-    says which pictures are put where below {input}: "lr" as they are in the test set, or
-    "enlarged" to `size` by PIL's bicubic filter. `result` is where the program leaves the result
-    for {image}, below {output}. A program that prints `failure` has failed, whatever its exit code.
+    maps folders below {input} to the images put there: "lr" as in the test set, or "enlarged" to
+    `size` by PIL's bicubic filter. `result` is the path of the result for {image} below {output}.
+    A program that prints `failure` has failed, whatever its exit code.
 
-    `size` is that of the program's results, where it knows one size only; a smaller test set takes
-    them reduced if `reduced` allows it. `scales` are those that it is made for; none named, all.
-    `settings` are the defaults, `at` replaces some for a scale. Up to `batch` images are handed
-    over in one call, so that the start of a program counts little.
+    `size` is the size of the results, if the program makes only one; with `reduced` they are
+    downsampled for a smaller test set. `scales` are the scales it supports (default: all).
+    `settings` are the defaults, and `at` replaces some for a scale. One call gets up to `batch`
+    images, to amortise the start of the program.
     """
 
     title: str

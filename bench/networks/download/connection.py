@@ -43,7 +43,7 @@ def http_get(
 
     Args:
         address: https, or http where `plain` allows it.
-        headers: of the request.
+        headers: request headers.
         patience: seconds without a byte after which the connection is given up.
         plain: whether http will do, since a known hash decides about the content.
 

@@ -22,7 +22,7 @@ class PublicCheckpoint:
         name: what commands call it.
         title: what it is, and who uses it.
         file: its name in the cache folder, the one it was published under.
-        licence: of the weights, in a few words.
+        licence: licence of the weights, in a few words.
         terms: address of the licence's text.
         non_commercial: whether the licence asks for consent before the first download.
         sources: addresses that give the file itself, tried in this order.
@@ -81,6 +81,6 @@ def find_record(name: str) -> PublicCheckpoint:
     """Return the record of this name.
 
     Raises:
-        WrongUsage: no such record, with the nearest name.
+        WrongUsage: no such record; the message suggests close names.
     """
     return look_up(name, records(), "Unknown weights", "`bench weights list` lists all.")

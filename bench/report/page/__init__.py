@@ -1,13 +1,13 @@
 """HTML page: one folder that opens offline.
 
     index.html               tables, curves, provenance, and all that the gallery needs to know
-    pictures/<hash>.png      every LR, restored and GT picture, named by its content
-    thumbnails/<hash>.jpg    smaller ones of those that are large
+    pictures/<hash>.png      every LR, restored and GT image, named by its hash
+    thumbnails/<hash>.jpg    thumbnails of large images
     means.csv  images.csv    the numbers at full precision
 
-Style, scripts and data lie within index.html, so that the file alone still shows every number, and
+Style, scripts and data are inside index.html, so that the file alone still shows every number, and
 its Content-Security-Policy can name the scripts and the style by their hashes and allow nothing
-else. The tables are there without the scripts; these sort, filter and run the gallery.
+else. The tables show without scripts; these sort, filter and run the gallery.
 """
 
 import base64
@@ -38,7 +38,7 @@ MARK = b'<meta name="generator" content="bench">'
 def write_page(folder: Path, sections: Sequence[Section]) -> Path:
     """Write the page of test sets and results, and return the path of its index.html.
 
-    An existing page is replaced; of its pictures those that are still shown are kept. The same
+    An existing page is replaced; of its images those that are still shown are kept. The same
     results give the same bytes.
 
     Raises:
@@ -90,7 +90,7 @@ def render(sections: Sequence[Section]) -> str:
 def _policy(scripts: Sequence[str], style: str) -> str:
     """Return the content security policy: these scripts, this style, local images.
 
-    A page from disk has no origin of its own in every browser; `file:` lets it show its pictures.
+    A page from disk has no origin of its own in every browser; `file:` lets it show its images.
     """
     allowed = " ".join(map(_source, scripts))
     return (

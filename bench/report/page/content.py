@@ -139,10 +139,10 @@ def shown_cell(cell: Cell, column: Column, table: Table) -> ShownCell:
 
 
 def gallery_of(sections: Sequence[Section]) -> list[dict[str, Any]]:
-    """Return the images, pictures and values per image of each test set, as JSON.
+    """Return the image ids, files and values of each test set, as JSON.
 
-    Layers are LR, every run and GT. `pictures` and values are in the order of `images`, null where
-    there is none. What a picture is called is its hash.
+    Layers are LR, every run and GT. `pictures` (files, named by hash) and values are in the order
+    of `images`, null where there is none.
     """
     return [_gallery(section) for section in sections]
 

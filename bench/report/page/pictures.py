@@ -19,8 +19,8 @@ THUMBNAIL = 160
 def place_pictures(folder: Path, sections: Sequence[Section]) -> None:
     """Copy every image into the page's folder and remove unused ones.
 
-    A picture is linked where the disk allows, which takes no room, and copied elsewhere. Existing
-    files are kept, so that a stopped command resumes.
+    Images are linked where the file system allows it, else copied. Existing files are kept, so
+    that a stopped command resumes.
     """
     layers = [layer for section in sections for layer in section.layers]
     pictures = {

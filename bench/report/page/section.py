@@ -17,8 +17,8 @@ DIGITS = 20
 class Layer:
     """Images of one origin: LR, GT (`key` "lr", "gt") or a run (its folder's name).
 
-    `size` is the pictures' side, `files` image id -> where the picture lies, and `names` image
-    id -> what it is called on the page, the beginning of its hash.
+    `size` is the images' side in pixels. `files` maps image id -> file, `names` image id -> name on
+    the page, the beginning of its hash.
     """
 
     key: str

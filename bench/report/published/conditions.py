@@ -16,7 +16,7 @@ class Conditions:
     """Conditions of a paper's measurements; None where unknown.
 
     Attributes:
-        size: of the results, in pixels.
+        size: size of the results in pixels.
         images: per test set.
         protocol: by our name.
         note: a sentence for readers of every value.
