@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.report import Column, Row, Table, to_json
+from bench.report.renderers.plain import to_json
 from bench.report.statistics import RESAMPLES
+from bench.report.tables.table import Column, Row, Table
 
 IMAGES, METHODS, METRICS = 1000, 12, 8
 

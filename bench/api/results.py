@@ -259,7 +259,7 @@ def collected(
     columns = columns_of(here, testset, metrics, protocol, reference)
     made = table_of(testset, runs, columns, protocol, costs)
     first = [group[0] for group in repeated(runs)]
-    published = read_published(paths.resource("results/published")).tables
+    published = read_published(paths.resource("results/published"))
     return with_published(made, testset, first, published)
 
 

@@ -76,8 +76,8 @@ def _section(
     from bench.api.results import columns_of
     from bench.core.paths import resource
     from bench.metrics.protocol import protocols
-    from bench.report import read_published
     from bench.report.page import Section
+    from bench.report.published.tables import read_published
     from bench.report.tables.beside import with_published
     from bench.report.tables.collect import table_of
     from bench.report.tables.runs import find_runs, repeated
@@ -85,7 +85,7 @@ def _section(
     runs = find_runs(testset, here.results, methods, here.config.methods)
     groups = repeated(runs)
     first = [group[0] for group in groups]
-    printed = read_published(resource("results/published")).tables
+    printed = read_published(resource("results/published"))
     tables = []
     for protocol in protocols("both", testset.manifest.plan.recipe):
         columns = columns_of(here, testset, metrics, protocol.name, reference)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bench.core.config import Workspace
-    from bench.report import Table
+    from bench.report.tables.table import Table
     from bench.testsets.manifest import TestSet
 
 Shown = Literal["strict", "paper", "daps", "pnp-dm"]
@@ -145,7 +145,7 @@ def _paper_tables(
     from bench.api.results import chosen_metrics, columns_of
     from bench.api.testsets import prepared_testsets
     from bench.core.paths import resource
-    from bench.report import read_published
+    from bench.report.published.tables import read_published
     from bench.report.tables import paper
     from bench.testsets.manifest import read_manifest
 
@@ -178,11 +178,11 @@ def _print(
 ) -> None:
     from rich.console import Console
 
-    from bench import report
+    from bench.report.renderers import latex, plain, terminal
     from bench.report.tables.table import Table
 
     if kind in {"csv", "json"}:
-        write = report.to_csv if kind == "csv" else report.to_json
+        write = plain.to_csv if kind == "csv" else plain.to_json
         echo(write(tables), nl=False)
         return
     console = Console()
@@ -191,10 +191,10 @@ def _print(
             echo()
         if kind is None:
             styled = console.is_terminal
-            drawn = report.to_terminal(table, intervals=intervals, beside=beside, styled=styled)
+            drawn = terminal.to_terminal(table, intervals=intervals, beside=beside, styled=styled)
             console.print(drawn, soft_wrap=True)
         else:
-            render = report.to_latex if kind == "latex" else report.to_markdown
+            render = latex.to_latex if kind == "latex" else plain.to_markdown
             echo(render(table, intervals=intervals, beside=beside), nl=False)
 
 

@@ -14,7 +14,7 @@ from bench.cli.shared import echo, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
-    from bench.report import Table
+    from bench.report.tables.table import Table
     from bench.reproduce.steps import Request, Step
 
 
@@ -117,7 +117,7 @@ def _print(step: Step, root: Path) -> None:
 def _print_tables(request: Request, tables: list[Table]) -> None:
     from rich.console import Console
 
-    from bench.report import to_terminal
+    from bench.report.renderers.terminal import to_terminal
 
     console = Console()
     for table in tables:

@@ -31,7 +31,7 @@ def export(
 
     It holds the table, scores, provenance and hashes, but not the images of the test set.
     """
-    from bench.report import to_csv, to_json, to_markdown
+    from bench.report.renderers.plain import to_csv, to_json, to_markdown
     from bench.report.tables.runs import find_runs
     from bench.sharing.bundle import write_bundle
     from bench.sharing.export import export_files

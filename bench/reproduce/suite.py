@@ -13,7 +13,7 @@ from bench.core.errors import WrongUsage
 from bench.core.paths import resource
 from bench.core.suggest import look_up
 from bench.core.validation import Positive, build
-from bench.report.published.tables import Published, PublishedTable, read_published
+from bench.report.published.tables import PublishedTable, read_published
 from bench.testsets.manifest import NoiseUnit
 
 
@@ -112,8 +112,7 @@ def published_table(suite: Suite) -> PublishedTable | None:
     """
     if suite.table is None:
         return None
-    published: Published = read_published(resource("results/published"))
-    for table in published.tables:
+    for table in read_published(resource("results/published")):
         if (table.paper, table.label) == (suite.paper, suite.table):
             return table
     raise WrongUsage(f"There is no published {suite.table} of {suite.paper}: add its TOML file.")

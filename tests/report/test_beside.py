@@ -12,12 +12,14 @@ from bench.core.paths import checkpoints, resource
 from bench.methods import find_method
 from bench.metrics import all_metrics
 from bench.networks.registry.records import find_record
-from bench.report import Cell, Published, Table, Verdict, read_published
+from bench.report.published.tables import Published, read_published
 from bench.report.tables.beside import family_of, with_published
 from bench.report.tables.check import claims
 from bench.report.tables.contamination import known_as
 from bench.report.tables.paper import choose_testsets, find_printed, paper_table
 from bench.report.tables.runs import repeated, runs_on
+from bench.report.tables.table import Cell, Table
+from bench.report.verdict import Verdict
 from bench.store.run import Run, set_sha256
 from bench.testsets.manifest import Plan, TestSet
 from tests.report.test_collect import Store, measure, readings, table_of, write
@@ -109,7 +111,7 @@ def ilvr(store: Store, **facts: Any) -> Run:
 def beside(testset: TestSet, runs: list[Run], tables: Published, protocol: str = "strict") -> Table:
     table = table_of(testset, runs, [PSNR, FID], protocol)
     first = [group[0] for group in repeated(readings(runs))]
-    return with_published(table, testset, first, tables.tables)
+    return with_published(table, testset, first, tables)
 
 
 def first_row(table: Table) -> tuple[Cell, ...]:
@@ -334,7 +336,7 @@ def test_photographs_of_the_world_are_compared_with_their_own_alone(testset: Tes
 
 def test_every_selection_and_condition_of_ours_means_something() -> None:
     """A mistyped setting, metric, method or checkpoint would choose nothing and say nothing."""
-    tables = read_published(resource("results/published")).tables
+    tables = read_published(resource("results/published"))
     selections = [selection for table in tables for selection in table.selections.values()]
     for table in tables:
         assert {metric.measure for metric in table.metrics.values()} <= all_metrics().keys()

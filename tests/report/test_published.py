@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import BenchError
-from bench.report import Column, Mark, Published, Row, Table, read_published
+from bench.report.published.tables import Published, find_value, read_published
+from bench.report.tables.table import Column, Mark, Row, Table
 
 FOLDER = Path(__file__).parents[2] / "results" / "published"
 
@@ -73,9 +74,14 @@ def write(folder: Path, text: str = GOOD, name: str = "a.toml") -> Path:
     ],
 )
 def test_numbers_are_as_printed(
-    published: Published, family: str, scale: int | None, method: str, metric: str, printed: str
+    published: Published,
+    family: str,
+    scale: int | None,
+    method: str,
+    metric: str,
+    printed: str,
 ) -> None:
-    found = published.find(family, scale, method, metric)
+    found = find_value(published, family, scale, method, metric)
     assert found is not None
     assert found.printed == printed
     assert found.value == float(printed)
@@ -94,13 +100,13 @@ def test_numbers_are_as_printed(
 def test_what_is_not_printed_is_absent(
     published: Published, family: str, scale: int | None, method: str, metric: str
 ) -> None:
-    assert published.find(family, scale, method, metric) is None
+    assert find_value(published, family, scale, method, metric) is None
 
 
 def test_every_number_of_the_four_tables_is_there(published: Published) -> None:
     # Table 1: 11 methods x 2 scales x 3; Table 2: 9 x 12 less two methods' 4; Table 3: 9 x 6;
     # Table 4: 6 variants x 3.
-    counts = {table.label: len(table.values) for table in published.tables}
+    counts = {table.label: len(table.values) for table in published}
     assert counts == {"Table 1": 66, "Table 2": 100, "Table 3": 54, "Table 4": 18}
 
 
@@ -119,7 +125,7 @@ def test_the_column_sums_of_table_1(published: Published) -> None:
     sums = {
         (scale, metric): math.fsum(
             value.value
-            for value in published.tables[0].values
+            for value in published[0].values
             if (value.scale, value.metric) == (scale, metric)
         )
         for scale in (8, 16)
@@ -130,7 +136,7 @@ def test_the_column_sums_of_table_1(published: Published) -> None:
 
 def test_the_marks_of_table_1_are_the_paper_s(published: Published) -> None:
     """LPIPS at both scales is best for DPI, the text says; second is the next smallest."""
-    printed = published.tables[0]
+    printed = published[0]
     metric = printed.metrics["lpips"]
     for scale, runner_up in ((8, "sr3"), (16, "ilvr")):
         rows = [
@@ -147,7 +153,7 @@ def test_the_marks_of_table_1_are_the_paper_s(published: Published) -> None:
 def test_directions_are_those_of_the_printed_arrows(published: Published) -> None:
     directions = {
         name: metric.higher_is_better
-        for table in published.tables
+        for table in published
         for name, metric in table.metrics.items()
     }
     assert {name for name, higher in directions.items() if not higher} == {"lpips", "fid", "cs"}
@@ -156,26 +162,28 @@ def test_directions_are_those_of_the_printed_arrows(published: Published) -> Non
     }
 
 
-def test_a_value_says_where_it_is_from_and_how_the_row_is_labelled(published: Published) -> None:
-    found = published.find("celeba", 8, "difface", "fid")
+def test_a_value_says_where_it_is_from_and_how_the_row_is_labelled(
+    published: Published,
+) -> None:
+    found = find_value(published, "celeba", 8, "difface", "fid")
     assert found is not None
     assert found.source == "DPI (AAAI-25), Table 1"
     assert found.method_label == "DiffFace"
     assert "DifFace" in found.note
-    ours = published.find("celeba", 8, "dpi", "fid")
+    ours = find_value(published, "celeba", 8, "dpi", "fid")
     assert ours is not None
     assert (ours.method_label, ours.note) == ("DPI(Ours)", "")
 
 
 def test_a_file_is_read_to_the_digit(tmp_path: Path) -> None:
     read = read_published(write(tmp_path))
-    assert {(v.scale, v.method, v.printed) for v in read.tables[0].values} == {
+    assert {(v.scale, v.method, v.printed) for v in read[0].values} == {
         (8, "dpi", "22.80"),
         (8, "difface", "24"),
         (None, "dpi", "1.5"),
     }
-    assert read.tables[0].test_sets == {"celeba": "CelebA1000"}
-    assert read.tables[0].methods["difface"] == "DiffFace"
+    assert read[0].test_sets == {"celeba": "CelebA1000"}
+    assert read[0].methods["difface"] == "DiffFace"
 
 
 @pytest.mark.parametrize(
@@ -183,16 +191,28 @@ def test_a_file_is_read_to_the_digit(tmp_path: Path) -> None:
     [
         ("[source]", "[sources]", r"has no 'sources': did you mean 'source'\?"),
         ("caption =", "captoin =", r"has no 'captoin': did you mean 'caption'\?"),
-        ('venue = "AAAI-25"', "", '"venue" is missing'),
-        ('venue = "AAAI-25"', "venue = 25", '"venue" is missing'),
-        ('caption = "A caption"', 'caption = "C"\nnotes = "one"', "a list of sentences"),
+        ('venue = "AAAI-25"', "", "lacks 'venue'"),
+        ('venue = "AAAI-25"', "venue = 25", "source.venue is 25, but must be a text"),
+        (
+            'caption = "A caption"',
+            'caption = "C"\nnotes = "one"',
+            "notes is 'one', but must be a list",
+        ),
         (
             "higher_is_better = false",
             "higher = false",
             "has no 'higher': known are title, higher_is_better",
         ),
-        ("higher_is_better = false", 'higher_is_better = "no"', "must be true or false"),
-        ('fid = { title = "FID", higher_is_better = false }', 'fid = "FID"', "metric fid: write"),
+        (
+            "higher_is_better = false",
+            'higher_is_better = "no"',
+            "higher_is_better is 'no', but must be true or false",
+        ),
+        (
+            'fid = { title = "FID", higher_is_better = false }',
+            'fid = "FID"',
+            "metrics.fid is 'FID', but must be a table",
+        ),
         (
             "dpi = { fid = 22.80 }",
             "dip = { fid = 22.80 }",
@@ -200,16 +220,16 @@ def test_a_file_is_read_to_the_digit(tmp_path: Path) -> None:
         ),
         ("dpi = { fid = 22.80 }", "dpi = { fd = 22.80 }", r"has no 'fd': did you mean 'fid'\?"),
         ("dpi = { fid = 22.80 }", "dpi = { zzzz = 1 }", "known are fid"),
-        ("dpi = { fid = 22.80 }", "dpi = 22.80", '"dpi" is missing'),
+        ("dpi = { fid = 22.80 }", "dpi = 22.80", "x8.dpi is '22.80', but must be a table"),
         ("dpi = { fid = 22.80 }", 'dpi = { fid = "/" }', '"/" is not a number'),
         ("dpi = { fid = 22.80 }", "dpi = { fid = nan }", "is not a number"),
-        ("dpi = { fid = 22.80 }", "dpi = { fid = true }", "is not a number"),
+        ("dpi = { fid = 22.80 }", "dpi = { fid = true }", "fid is True, but must be a"),
         ("[values.celeba.x8]", "[values.celba.x8]", r"has no 'celba': did you mean 'celeba'\?"),
         ("[values.celeba.x8]", "[values.celeba.8x]", '"8x" is not a scale'),
         ("[values.celeba.x8]", "[values.celeba.x0]", '"x0" is not a scale'),
         ('note = "A note."', 'nota = "A note."', "did you mean 'note'"),
-        ('dpi = "DPI(Ours)"', "dpi = 3", "write its printed name"),
-        ("[source]", "[source", "is not TOML"),
+        ('dpi = "DPI(Ours)"', "dpi = 3", "methods.dpi is 3, but must be"),
+        ("[source]", "[source", "can't be read"),
     ],
 )
 def test_a_damaged_file_is_refused_with_the_way_out(
@@ -223,7 +243,7 @@ def test_a_damaged_file_is_refused_with_the_way_out(
 
 def test_a_file_of_other_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(BenchError, match="is not TOML"):
+    with pytest.raises(BenchError, match="can't be read"):
         read_published(tmp_path)
 
 
@@ -237,7 +257,7 @@ def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
 def test_two_tables_may_agree_but_not_contradict(tmp_path: Path) -> None:
     write(tmp_path)
     second = GOOD.replace("Table 1", "Table 4").replace("22.80", "22.8")
-    found = read_published(write(tmp_path, second, "b.toml")).find("celeba", 8, "dpi", "fid")
+    found = find_value(read_published(write(tmp_path, second, "b.toml")), "celeba", 8, "dpi", "fid")
     assert found is not None
     assert found.source.endswith("Table 1")
     write(tmp_path, second.replace("22.8", "22.9"), "b.toml")

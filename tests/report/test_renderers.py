@@ -16,19 +16,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.report import (
-    Column,
-    Departure,
-    PublishedValue,
-    Row,
-    Table,
-    to_csv,
-    to_json,
-    to_latex,
-    to_markdown,
-    to_terminal,
-)
+from bench.report.published.tables import PublishedValue
 from bench.report.renderers.escape import one_line
+from bench.report.renderers.latex import to_latex
+from bench.report.renderers.plain import to_csv, to_json, to_markdown
+from bench.report.renderers.terminal import to_terminal
+from bench.report.tables.table import Column, Row, Table
+from bench.report.verdict import Departure
 
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"

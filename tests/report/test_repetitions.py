@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from bench.report import Column, Row, Table
 from bench.report.tables.repetitions import fold
+from bench.report.tables.table import Column, Row, Table
 
 PSNR = Column("psnr", "PSNR", higher_is_better=True, digits=2)
 FID = Column("fid", "FID", higher_is_better=False, digits=2, per="set")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report import Cell, Column, Interval, Mark, Row, Table
 from bench.report.statistics import (
+    Interval,
     around,
     holm,
     resampled_means,
@@ -16,6 +16,7 @@ from bench.report.statistics import (
     standings,
     standings_by_error,
 )
+from bench.report.tables.table import Cell, Column, Mark, Row, Table
 
 PSNR = Column("psnr", "PSNR", higher_is_better=True, digits=2)
 FID = Column("fid", "FID", higher_is_better=False, digits=2, per="set")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import BenchError
-from bench.report import picture_strip
+from bench.report.strip import picture_strip
 
 Pixels = npt.NDArray[np.uint8]
 

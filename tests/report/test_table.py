@@ -11,9 +11,18 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench.report import Cell, Column, Mark, Row, Table
 from bench.report.tables.layout import lay_out, number
-from bench.report.tables.table import NOT_MEASURED, NOTHING_IN_COMMON, common_images, marks_of
+from bench.report.tables.table import (
+    NOT_MEASURED,
+    NOTHING_IN_COMMON,
+    Cell,
+    Column,
+    Mark,
+    Row,
+    Table,
+    common_images,
+    marks_of,
+)
 
 PSNR = Column("psnr", "PSNR", higher_is_better=True, digits=2, unit="dB")
 LPIPS = Column("lpips", "LPIPS", higher_is_better=False, digits=4)

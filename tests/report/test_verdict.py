@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.report import Departure, Interval, Verdict
-from bench.report.verdict import judge, rounding_of
+from bench.report.statistics import Interval
+from bench.report.verdict import Departure, Verdict, judge, rounding_of
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def find_printed(published: Published, number: int) -> PublishedTable:
     Raises:
         WrongUsage: no such table.
     """
-    tables = {table.label: table for table in published.tables}
+    tables = {table.label: table for table in published}
     if (label := f"Table {number}") not in tables:
         raise WrongUsage(f"There is no published {label}: known are {', '.join(tables)}.")
     return tables[label]
