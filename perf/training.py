@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from bench.core.memory import keep_freed_memory
 from bench.networks.torchvision_guard import import_torchvision
 from bench.training.data import TrainingImages
-from bench.training.loop import Run
+from bench.training.loop import TrainingRun
 from bench.training.processes import accelerated
 from bench.training.settings import SMALL, TrainingSettings
 from bench.training.tasks import prior_task
@@ -39,7 +39,7 @@ def ours(settings: TrainingSettings = SETTINGS) -> float:
     task = prior_task(SIZE, "eps")
     with accelerated(settings) as accelerator:
         network = task.network(task.card.unet)
-        run = Run(network, task.objective, images(), settings, accelerator)
+        run = TrainingRun(network, task.objective, images(), settings, accelerator)
 
         def steps() -> None:
             for _ in range(STEPS):

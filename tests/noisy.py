@@ -10,10 +10,11 @@ from torch import Tensor
 
 import bench.methods.catalogue
 from bench.engine.experiment import Experiment
-from bench.engine.run import Finished, run_method
+from bench.engine.run import Finished
 from bench.images import resize_bicubic_batch
 from bench.methods import Method, Problem
 from bench.testsets.manifest import TestSet
+from tests.running import run_method
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ The README next to the dumps describes the format.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.diffusion.noise import RecordedNoise
+from bench.core.errors import BenchError
 from bench.diffusion.prior import ConditionalNetwork, Network
 from bench.diffusion.schedule import Schedule, gather
 from bench.diffusion.unet import UNet, infer_config
@@ -26,6 +26,40 @@ Draw = tuple[str, npt.NDArray[np.float32]]
 
 Case = tuple[str, float]
 """A case and its largest absolute difference."""
+
+
+class RecordedNoise:
+    """Replays recorded draws in order; shapes must agree.
+
+    Each draw is a function name (`randn`, `randn_like` or `bernoulli`) and its values.
+    """
+
+    def __init__(self, draws: Sequence[Draw]) -> None:
+        self._draws = list(draws)
+        self._next = 0
+
+    @property
+    def remaining(self) -> int:
+        """Return the number of unused draws; 0 after a faithful replay."""
+        return len(self._draws) - self._next
+
+    def normal_like(self, x: Tensor) -> Tensor:
+        return self._take(("randn", "randn_like"), x)
+
+    def bernoulli(self, probability: Tensor) -> Tensor:
+        return self._take(("bernoulli",), probability)
+
+    def _take(self, functions: tuple[str, ...], x: Tensor) -> Tensor:
+        if self.remaining == 0:
+            raise BenchError(f"The record ends after {self._next} draws, but another is asked for.")
+        function, values = self._draws[self._next]
+        if function not in functions or values.shape != tuple(x.shape):
+            raise BenchError(
+                f"Draw {self._next} is {function} of shape {list(values.shape)} in the record, "
+                f"but {functions[0]} of shape {list(x.shape)} is asked for."
+            )
+        self._next += 1
+        return torch.from_numpy(values).to(x)
 
 
 @dataclass

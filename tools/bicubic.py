@@ -12,7 +12,7 @@ import numpy as np
 from bench import metrics
 from bench.core.paths import resource
 from bench.images import resize_bicubic
-from bench.report.published.tables import find_value, read_published
+from bench.report.published.tables import published_value, read_published
 from bench.testsets.manifest import TestSet, open_testset
 
 HEAD = """\
@@ -49,7 +49,7 @@ def row(testset: TestSet) -> str:
 def published(recipe: str, scale: int, size: int) -> str:
     """Return the value for Bicubic at 256 px in the paper's Table 1, as printed, or a dash."""
     tables = read_published(resource("results/published"))
-    found = find_value(tables, recipe, scale, "bicubic", "psnr")
+    found = published_value(tables, recipe, scale, "bicubic", "psnr")
     return found.printed if found and size == 256 else "-"
 
 

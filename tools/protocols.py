@@ -19,7 +19,7 @@ from bench.images import Pixels, read_image, resize_bicubic
 from bench.metrics import find
 from bench.metrics.protocol import STRICT, Protocol, through_jpeg
 from bench.report.figures import canvas
-from bench.report.published.tables import find_value, read_published
+from bench.report.published.tables import published_value, read_published
 
 FILE = Path(__file__).parents[1] / "docs" / "results" / "protocols.md"
 PICTURE = FILE.parents[1] / "images" / "protocols.png"
@@ -105,7 +105,7 @@ def text(values: Mapping[int, list[list[float]]], count: int) -> str:
 def printed(scale: int, metric: str) -> str:
     """Return the value of Bicubic in the paper's Table 1, as printed."""
     tables = read_published(resource("results/published"))
-    found = find_value(tables, "celeba", scale, "bicubic", metric)
+    found = published_value(tables, "celeba", scale, "bicubic", metric)
     return found.printed if found else ""
 
 

@@ -9,7 +9,7 @@ from bench.core.config import Workspace
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.names import invalid_filename_reason
 from bench.images import Pixels, decode, resize_bicubic
-from bench.metrics.add_reference import Wanted, compute, import_statistics
+from bench.metrics.add_reference import WantedReference, compute, import_statistics
 from bench.metrics.devices import find_devices
 from bench.metrics.reference_set import (
     ReferenceSet,
@@ -74,7 +74,7 @@ def add_reference(
     usable = [extractor for extractor in chosen if extractor.unavailable() is None]
     if not usable or (labels and len(usable) < len(chosen)):
         raise BenchError(" ".join(filter(None, (e.unavailable() for e in chosen))))
-    wanted = Wanted(name, source, size, usable, keep_features, find_devices(device)[0])
+    wanted = WantedReference(name, source, size, usable, keep_features, find_devices(device)[0])
     if source in prepared_testsets(here):
         testset = open_testset(here.testsets / source)
         if not testset.ground_truth:

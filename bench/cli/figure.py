@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from bench.core.config import Workspace
-    from bench.report.figures.gather import Result
+    from bench.report.figures.gather import MeasuredRun
     from bench.report.figures.pictures import Zoom
     from bench.report.tables.table import Column
     from bench.testsets.manifest import TestSet
@@ -218,7 +218,7 @@ def _results(
     methods: Sequence[str],
     names: list[str],
     protocol: Shown,
-) -> tuple[list[Result], dict[str, Column]]:
+) -> tuple[list[MeasuredRun], dict[str, Column]]:
     """Return the measured runs with their repetitions, and the columns by name."""
     from bench.api.results import chosen_metrics, columns_of
     from bench.report.figures.gather import results_of

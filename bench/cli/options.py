@@ -108,11 +108,12 @@ def chosen_methods(
     here: Workspace, experiment: Experiment, methods: list[str] | None, every: bool
 ) -> Sequence[str]:
     """Return the named methods, all that can run here, or those of bench.toml."""
-    from bench.engine.availability import runnable
+    from bench.engine.availability import all_methods
 
     if every:
-        plan = experiment.plan
-        return runnable(plan.size, plan.scale, experiment.settings, experiment.weights)
+        size, scale = experiment.plan.size, experiment.plan.scale
+        found = all_methods(size, scale, experiment.settings, experiment.weights, here.results)
+        return [method.name for method in found if method.runs]
     return methods or here.config.methods
 
 

@@ -13,7 +13,7 @@ import typer
 from bench.cli.shared import say, workspace
 
 if TYPE_CHECKING:
-    from bench.training.tasks import Task
+    from bench.training.tasks import TrainingTask
 
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -56,7 +56,7 @@ Dataset = Annotated[
 
 
 def _train(
-    task: "Task",
+    task: "TrainingTask",
     data: Data,
     out: Out,
     configuration: Configuration = "small",
@@ -96,7 +96,7 @@ def _train(
         say(f"Wrote {path}")
 
 
-def _command(task_of: Callable[..., "Task"]) -> Callable[..., None]:
+def _command(task_of: Callable[..., "TrainingTask"]) -> Callable[..., None]:
     """Return the command that trains the task returned by a function."""
     own = inspect.signature(task_of).parameters
     shared = dict(inspect.signature(_train).parameters)
@@ -123,7 +123,7 @@ def prior(
     prediction: Annotated[
         Literal["eps", "v"], typer.Option(help="Prediction target: eps or v (velocity).")
     ] = "v",
-) -> "Task":
+) -> "TrainingTask":
     """Train a diffusion prior. Run the same command to resume."""
     from bench.training.tasks import prior_task
 
@@ -149,7 +149,7 @@ def crt(
         Path | None,
         typer.Option(help="Prior whose noise estimates replace the true noise in training."),
     ] = None,
-) -> "Task":
+) -> "TrainingTask":
     """Train a Corrector for DPI. Run the same command to resume."""
     from bench.training.tasks import corrector_task
 
@@ -163,7 +163,7 @@ def sr3(
     scale: Annotated[int, typer.Option(help="Downscaling factor.")] = 8,
     size: Size = 64,
     norm: Annotated[Literal["l1", "l2"], typer.Option(help="Norm of the loss.")] = "l1",
-) -> "Task":
+) -> "TrainingTask":
     """Train SR3's network. Run the same command to resume."""
     from bench.training.tasks import sr3_task
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from bench.cluster.answers import PATIENCE, answer, tell_to_wait
@@ -71,12 +70,7 @@ class Cluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._ray is not None:
             self._ray.shutdown()
             self._ray = None
@@ -146,7 +140,7 @@ class Cluster:
             BenchError: what the function raised; an item ended two workers.
         """
         with self.crew(partial(_just, function), {}, gpus=0) as crew:
-            yield from in_order(crew, items)
+            yield from results_in_order(crew, items)
 
     def _resources(self, gpus: float) -> dict[str, float]:
         return {"num_cpus": self.cpus, "num_gpus": gpus}
@@ -196,7 +190,7 @@ def carried(node: Mapping[str, float], cpus: int, gpus: float) -> int:
     return min(by_cpus, int(node.get("GPU", 0) / gpus + 1e-6))  # 1 / 0.1 in floating point
 
 
-def in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:
+def results_in_order(crew: Crew, items: Iterable[Item]) -> Iterator[Any]:
     """Yield a crew's results in the order of the items."""
     held: dict[int, Any] = {}
     following = 0

@@ -155,18 +155,11 @@ def prefetch(items: Iterable[Item], count: int) -> Iterator[Iterator[Item]]:
                 future.cancel()
 
 
-class Submit(Protocol):
-    """Schedules a function call after all earlier ones."""
-
-    def __call__(self, function: Callable[..., object], *arguments: Any) -> None:
-        """Block while too many calls wait; raise what an earlier call raised."""
-        ...
-
-
 @contextmanager
-def background_calls(count: int) -> Iterator[Submit]:
-    """Run submitted calls in one thread, in order, with at most `count` waiting.
+def background_calls(count: int) -> Iterator[Callable[..., None]]:
+    """Yield `submit(function, *arguments)`, which runs calls in one thread, in order.
 
+    It blocks while `count` calls wait, and raises what an earlier call raised.
     All calls are done when the context ends, also after an interruption. A call that raises cancels
     those after it.
     """

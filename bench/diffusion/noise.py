@@ -84,37 +84,3 @@ class KeyedNoise:
 def _threads(count: int) -> ThreadPoolExecutor:
     """Return a pool of threads that draw for different images; NumPy releases the GIL."""
     return ThreadPoolExecutor(count, "noise")
-
-
-class RecordedNoise:
-    """Replays recorded draws in order; shapes must agree.
-
-    Each draw is a function name (`randn`, `randn_like` or `bernoulli`) and its values.
-    """
-
-    def __init__(self, draws: Sequence[tuple[str, npt.NDArray[np.float32]]]) -> None:
-        self._draws = list(draws)
-        self._next = 0
-
-    @property
-    def remaining(self) -> int:
-        """Return the number of unused draws; 0 after a faithful replay."""
-        return len(self._draws) - self._next
-
-    def normal_like(self, x: Tensor) -> Tensor:
-        return self._take(("randn", "randn_like"), x)
-
-    def bernoulli(self, probability: Tensor) -> Tensor:
-        return self._take(("bernoulli",), probability)
-
-    def _take(self, functions: tuple[str, ...], x: Tensor) -> Tensor:
-        if self.remaining == 0:
-            raise BenchError(f"The record ends after {self._next} draws, but another is asked for.")
-        function, values = self._draws[self._next]
-        if function not in functions or values.shape != tuple(x.shape):
-            raise BenchError(
-                f"Draw {self._next} is {function} of shape {list(values.shape)} in the record, "
-                f"but {functions[0]} of shape {list(x.shape)} is asked for."
-            )
-        self._next += 1
-        return torch.from_numpy(values).to(x)

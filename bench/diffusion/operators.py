@@ -40,11 +40,6 @@ class SeparableOperator:
         """Apply A^+: [B, C, h, h] to the minimum-norm image [B, C, H, H] with that measurement."""
         return _apply(self.inverse, y)
 
-    def singular_values(self) -> Tensor:
-        """Return the singular values of A for one channel [h * h], descending."""
-        one_axis = torch.linalg.svdvals(self.matrix.double())
-        return torch.outer(one_axis, one_axis).flatten().sort(descending=True).values
-
     def svd(self) -> "SeparableSVD":
         """Return A = U S V^T, computed once in float64 from one axis."""
         return self._svd

@@ -46,14 +46,6 @@ def all_methods(
     return [*methods, *imported]
 
 
-def runnable(
-    size: int, scale: int, settings: Mapping[str, Mapping[str, Any]], weights: Mapping[str, str]
-) -> list[str]:
-    """Return the names of the methods that can run here, as in `all_methods`."""
-    found = (_overview(name, size, scale, settings, weights) for name in method_names())
-    return [overview.name for overview in found if overview.runs]
-
-
 def _overview(
     name: str,
     size: int,

@@ -42,7 +42,7 @@ def run_suite(
     """Run several methods after checking all prerequisites.
 
     Raises:
-        BenchError: as `run_method`.
+        BenchError: an unknown method or setting, or as `run_resolved`.
     """
     names = list(dict.fromkeys(names))
     # Mistyped names and settings first: they are quickly found and corrected.
@@ -50,37 +50,29 @@ def run_suite(
     resolved = [experiment.resolve(configured[name]) for name in names]
     executor = executor or this_machine()
     return [
-        _run_alone(method, repetition, executor, strict)
+        run_resolved(method, repetition, executor, strict)
         for method in resolved
         for repetition in range(experiment.repetitions)
     ]
 
 
-def run_method(
-    name: str,
-    experiment: Experiment,
+def run_resolved(
+    method: ResolvedMethod,
     repetition: int = 0,
     executor: Executor | None = None,
     strict: bool = False,
 ) -> Finished:
-    """Restore all missing images of a run and retry failed ones.
+    """Restore all missing images of a run and retry failed ones, holding the run's lock.
 
     Failures are recorded with their reason, and the run continues; with `strict` it stops.
 
     Raises:
-        BenchError: an unknown method or setting, missing weights, or a failure with `strict`.
-        KeyboardInterrupt: stopped; what is done is kept.
+        BenchError: missing weights, or a failure with `strict`.
+        KeyboardInterrupt: stopped; finished work is kept.
     """
-    return _run_alone(experiment.resolve(name), repetition, executor or this_machine(), strict)
-
-
-def _run_alone(
-    method: ResolvedMethod, repetition: int, executor: Executor, strict: bool
-) -> Finished:
-    """Run a method while holding the run's lock."""
     spec = method.spec(repetition)
     with method.run(spec).alone():
-        return _run(method, spec, executor, strict)
+        return _run(method, spec, executor or this_machine(), strict)
 
 
 def _run(method: ResolvedMethod, spec: RunSpec, executor: Executor, strict: bool) -> Finished:

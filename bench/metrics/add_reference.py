@@ -36,7 +36,7 @@ Images = Iterable[tuple[str, bytes, "Pixels"]]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedReference:
     """Description of a reference set to create.
 
     Attributes:
@@ -60,7 +60,9 @@ class Wanted:
         return references_folder() / self.name
 
 
-def compute(wanted: Wanted, ids: Sequence[str], read: Callable[[set[str]], Images]) -> ReferenceSet:
+def compute(
+    wanted: WantedReference, ids: Sequence[str], read: Callable[[set[str]], Images]
+) -> ReferenceSet:
     """Compute and write a reference set, reusing parts of an interrupted call.
 
     Args:
@@ -133,7 +135,7 @@ def _write(reference: ReferenceSet) -> None:
     write_json(reference.folder / FILE_NAME, {k: v for k, v in values.items() if k != "folder"})
 
 
-def _parts_folder(wanted: Wanted, ids: Sequence[str]) -> Path:
+def _parts_folder(wanted: WantedReference, ids: Sequence[str]) -> Path:
     """Return the folder of an unfinished reference with the same inputs."""
     made_of = sha256_json(
         [[e.identity for e in wanted.extractors], wanted.size, wanted.source, sorted(ids)]
@@ -143,7 +145,9 @@ def _parts_folder(wanted: Wanted, ids: Sequence[str]) -> Path:
     return folder
 
 
-def _write_part(path: Path, chunk: Sequence[tuple[str, bytes, "Pixels"]], wanted: Wanted) -> None:
+def _write_part(
+    path: Path, chunk: Sequence[tuple[str, bytes, "Pixels"]], wanted: WantedReference
+) -> None:
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "ids": np.array([image for image, _, _ in chunk]),
         "sha256": np.array([sha256(data) for _, data, _ in chunk]),

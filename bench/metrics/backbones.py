@@ -151,6 +151,8 @@ def _why_not(name: str) -> str:
 
 
 def _fetch(backbone: Backbone, sources: Iterable[Source], scratch: Path) -> None:
+    from safetensors.numpy import save
+
     failures = []
     for source in sources:
         try:
@@ -160,7 +162,7 @@ def _fetch(backbone: Backbone, sources: Iterable[Source], scratch: Path) -> None
         except BenchError as error:
             failures.append(str(error))
         else:
-            _save(tensors, backbone_path(backbone.name))
+            write_bytes(backbone_path(backbone.name), save(tensors))
             return
     raise BenchError(
         f"The {backbone.title} backbone of LPIPS could not be downloaded. {' '.join(failures)} "
@@ -168,15 +170,6 @@ def _fetch(backbone: Backbone, sources: Iterable[Source], scratch: Path) -> None
         f"the network, or put {find_record(backbone.record).file} into torch's cache, and run "
         f"`{GET}` again."
     )
-
-
-def _save(tensors: Tensors, path: Path) -> None:
-    from safetensors.numpy import save
-
-    try:
-        write_bytes(path, save(tensors))
-    except OSError as error:
-        raise BenchError(f"{path} can't be written: {error.strerror}.") from error
 
 
 def torch_cache(backbone: Backbone, scratch: Path) -> Tensors:
@@ -190,7 +183,7 @@ def torch_cache(backbone: Backbone, scratch: Path) -> Tensors:
     path = Path(torch.hub.get_dir()) / "checkpoints" / find_record(backbone.record).file
     if not path.is_file():
         raise BenchError(f"{path} doesn't exist.")
-    return read_checkpoint(path, backbone)
+    return read_backbone_checkpoint(path, backbone)
 
 
 def package(backbone: Backbone, scratch: Path) -> Tensors:
@@ -222,12 +215,12 @@ def torchvision_address(backbone: Backbone, scratch: Path) -> Tensors:
         BenchError: the address can't be reached, or gave something else.
     """
     path = get_weights(backbone.record)
-    tensors = read_checkpoint(path, backbone)
+    tensors = read_backbone_checkpoint(path, backbone)
     path.unlink()
     return tensors
 
 
-def read_checkpoint(path: Path, backbone: Backbone) -> Tensors:
+def read_backbone_checkpoint(path: Path, backbone: Backbone) -> Tensors:
     """Read the convolutions of a torchvision checkpoint, running none of its pickle.
 
     Raises:

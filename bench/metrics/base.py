@@ -201,6 +201,9 @@ class _OfFeatures(Measure):
     def records(self) -> tuple[str, ...]:
         return self.extractor.records
 
+    def unavailable(self) -> str | None:
+        return self.extractor.unavailable()
+
 
 @dataclass(frozen=True)
 class FeatureMetric(_OfFeatures):
@@ -241,6 +244,13 @@ class SetMetric(_OfFeatures):
 
         Row i of both is of one image.
         """
+
+
+def no_face(sr: "Features", hr: "Features", reference: str = "original") -> str | None:
+    """Return which of two images has no face by the feature "found"; None if both have one."""
+    if not sr["found"][0]:
+        return "no face was found"
+    return None if hr["found"][0] else f"no face was found in the {reference}"
 
 
 def size(pixels: "Pixels") -> str:

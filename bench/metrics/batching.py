@@ -17,7 +17,7 @@ from bench.core.concurrency import OrderedMap
 from bench.core.errors import BenchError
 from bench.core.progress import progress
 from bench.metrics.base import Measure, SetMetric
-from bench.metrics.compute import Key, Scored, Task, Value, made_by, noted, score
+from bench.metrics.compute import Key, Scored, Task, Value, made_by, noted, score_tasks
 from bench.metrics.features import FeatureCache, FeatureTable
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
@@ -190,7 +190,7 @@ def _scored(
 
         return score_away(spread, tasks, features)
     if tuple(devices) == ("cpu",):
-        return (score(of_chunk, features) for of_chunk in tasks)
+        return (score_tasks(of_chunk, features) for of_chunk in tasks)
     from bench.metrics.devices import score_on
 
     return score_on(devices, tasks, features)

@@ -1,10 +1,9 @@
 """Checkpoints of metrics, by their names in the registry."""
 
-from functools import cache
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.core.files import sha256_file
+from bench.core.files import sha256_unchanged
 from bench.networks.registry.hashes import expected
 from bench.networks.registry.places import find_public, place, remedy
 from bench.networks.registry.records import find_record
@@ -22,7 +21,7 @@ def checkpoint_sha256(name: str) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return the hash of a file, computed once; "absent" if it is missing."""
-    return _hash(path, path.stat().st_mtime_ns) if path.is_file() else "absent"
+    return sha256_unchanged(path) if path.is_file() else "absent"
 
 
 def checkpoint_missing(name: str) -> str | None:
@@ -35,8 +34,3 @@ def checkpoint_missing(name: str) -> str | None:
     if expected(record) in (None, checkpoint_sha256(name)):
         return None
     return f"{path} is damaged: remove it and run `{remedy(record)}`."
-
-
-@cache
-def _hash(path: Path, changed: int) -> str:
-    return sha256_file(path)

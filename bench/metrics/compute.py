@@ -71,7 +71,7 @@ class Task:
         return self.identity, self.sr.sha256, self.reference.sha256
 
 
-def score(
+def score_tasks(
     chunk: Sequence[Task],
     features: FeatureCache,
     device: str = "cpu",

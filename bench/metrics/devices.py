@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from bench.core.concurrency import in_order, processors
 from bench.core.errors import BenchError, WrongUsage
-from bench.metrics.compute import Decoded, Scored, Task, score
+from bench.metrics.compute import Decoded, Scored, Task, score_tasks
 from bench.metrics.features import FeatureCache
 
 _DECODERS = 8  # threads at most
@@ -78,7 +78,7 @@ def score_on(
     def compute(chunk: Sequence[Task], decoded: Future[Decoded]) -> Scored:
         device = free.get()
         try:
-            return score(chunk, features, device, decoded.result())
+            return score_tasks(chunk, features, device, decoded.result())
         finally:
             free.put(device)
 

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 _SIZE = 299
 _BATCH_PIXELS = 8 * _SIZE * _SIZE  # at most; each is resized to 299 px
-_SPLITS = 10
-_RESAMPLED = 2000  # pictures at most: matrices of all pairs grow too large beyond
 
 Network = Callable[["Tensor"], Sequence["Tensor"]]
 """[B, 3, H, W] in 0 to 255 to pooled features [B, D] and, of some networks, logits [B, C]."""

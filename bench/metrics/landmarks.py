@@ -1,8 +1,8 @@
 """LMD: landmark distance between restored face and original, by dlib's 68 points.
 
 GFPGAN, VQFR and CodeFormer print it beside the angle between ArcFace embeddings. Their scripts find
-98 points with AWing on images of 512 px, so that values compare with each other, not with printed
-ones.
+98 points with AWing on images of 512 px, so values are comparable with each other, not with
+published ones.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import numpy as np
 from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.paths import dlib_models, missing_packages
-from bench.metrics.base import FeatureMetric, Measure, package_version
+from bench.metrics.base import FeatureMetric, Measure, no_face, package_version
 from bench.metrics.checkpoints import file_sha256
 from bench.metrics.features import Extractor, Features
 
@@ -74,15 +74,9 @@ class LandmarkDistance(FeatureMetric):
     def identity(self) -> str:
         return f"lmd: mean distance in pixels, {self.extractor.identity}"
 
-    def unavailable(self) -> str | None:
-        return self.extractor.unavailable()
-
     def compare(self, sr: Features, hr: Features) -> float | str:
-        if not sr["found"][0]:
-            return "no face was found"
-        if not hr["found"][0]:
-            return "no face was found in the original"
-        return float(np.linalg.norm(sr["points"] - hr["points"], axis=1).mean())
+        distance = np.linalg.norm(sr["points"] - hr["points"], axis=1).mean()
+        return no_face(sr, hr) or float(distance)
 
 
 LANDMARKS = Landmarks()

@@ -31,22 +31,19 @@ class Coverage(Distribution):
     def _arithmetic(self) -> str:
         return f"{type(self).__name__}, {NEIGHBOURS} neighbours, Euclidean, float64"
 
-    def _reference(self, hr: "FeatureTable") -> Pieces:
-        return self.reference_set.kept_features(self.source) if self.reference_set else hr
-
 
 class Precision(Coverage):
     """Percentage of results within the neighbourhoods of originals."""
 
     def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
-        return 100 * covered(sr, self._reference(hr), "pooled")
+        return 100 * covered(sr, self._other(hr), "pooled")
 
 
 class Recall(Coverage):
     """Percentage of originals within the neighbourhoods of results."""
 
     def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
-        return 100 * covered(self._reference(hr), sr, "pooled")
+        return 100 * covered(self._other(hr), sr, "pooled")
 
 
 def covered(points: Pieces, balls: Pieces, name: str) -> float:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from bench.metrics.adaface import ADAFACE, AdaFace
-from bench.metrics.base import FeatureMetric, Measure, Reference
+from bench.metrics.base import FeatureMetric, Measure, Reference, no_face
 from bench.metrics.features import Features
 from bench.metrics.inception import PYTORCH_FID
 from bench.metrics.pyiqa_any import Pyiqa, PyiqaAlone
@@ -104,15 +104,8 @@ class IdentityCosine(FeatureMetric):
     def identity(self) -> str:
         return f"cosine to the LR input, {self.extractor.identity}"
 
-    def unavailable(self) -> str | None:
-        return self.extractor.unavailable()
-
     def compare(self, sr: Features, hr: Features) -> float | str:
-        if not sr["found"][0]:
-            return "no face was found"
-        if not hr["found"][0]:
-            return "no face was found in the input"
-        return float(sr["embedding"] @ hr["embedding"])
+        return no_face(sr, hr, "input") or float(sr["embedding"] @ hr["embedding"])
 
 
 @dataclass(frozen=True)

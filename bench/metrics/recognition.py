@@ -21,7 +21,7 @@ from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.paths import cache_folder, cache_unusable, dlib_models, missing_packages
 from bench.core.validation import build
-from bench.metrics.base import FeatureMetric, Measure, Reference, package_version
+from bench.metrics.base import FeatureMetric, Measure, Reference, no_face, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
 from bench.metrics.features import Extractor, Features
 
@@ -179,20 +179,14 @@ class FaceMetric(FeatureMetric):
             f"without a face {without}, {self.extractor.identity}"
         )
 
-    def unavailable(self) -> str | None:
-        return self.extractor.unavailable()
-
     def under(self, protocol: "Protocol") -> Self:
         """Use the paper's setting for the metrics without a suffix."""
         plain = protocol.name == "paper" and self.setting == SETTINGS[""]
         return replace(super().under(protocol), setting=PAPER if plain else self.setting)
 
     def compare(self, sr: Features, hr: Features) -> float | str:
-        if not self.setting.whole:
-            if not sr["found"][0]:
-                return "no face was found"
-            if not hr["found"][0]:
-                return "no face was found in the original"
+        if not self.setting.whole and (reason := no_face(sr, hr)):
+            return reason
         return self._value(self.distance(sr, hr))
 
     def distance(self, sr: Features, hr: Features) -> float:
@@ -222,8 +216,8 @@ class Verified(FaceMetric):
 class Angle(FaceMetric):
     """Deg.: angle between the embeddings in degrees, as in papers on blind restoration.
 
-    VQFR's and CodeFormer's scripts have another ArcFace network (ResNet-18 on grey faces), so that
-    values compare with each other, not with printed ones.
+    VQFR's and CodeFormer's scripts have another ArcFace network (ResNet-18 on grey faces), so
+    values are comparable with each other, not with published ones.
     """
 
     def _value(self, distance: float) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.core.concurrency import OrderedMap
 from bench.core.errors import BenchError
 from bench.metrics.base import FeatureMetric, Measure, SetMetric
-from bench.metrics.compute import Picture, Scored, Task, score
+from bench.metrics.compute import Picture, Scored, Task, score_tasks
 from bench.metrics.devices import exact_float32, find_devices
 from bench.metrics.features import FeatureCache, Features, kept_as
 
@@ -64,7 +64,7 @@ def unpack_and_score(parcel: Parcel) -> tuple[Scored, Kept]:
     features = CarriedFeatures(parcel.features)
     device, *_ = find_devices("auto")  # among those that the worker was given
     with exact_float32():
-        return score(parcel.tasks, features, device), features.new
+        return score_tasks(parcel.tasks, features, device), features.new
 
 
 @cache  # computed once: it looks up versions and files

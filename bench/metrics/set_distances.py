@@ -16,6 +16,7 @@ from bench.metrics.transformers import CLIP, DINOV2
 from bench.metrics.vgg import VGG16
 
 if TYPE_CHECKING:
+    from bench.metrics.distributions import Pieces
     from bench.metrics.protocol import Protocol
     from bench.metrics.resampling import Statistic
 
@@ -80,6 +81,10 @@ class Distribution(SetMetric):
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         """Return `measure` for a sufficient number of images."""
 
+    def _other(self, hr: FeatureTable) -> "Pieces":
+        """Return the features to compare with: those of the reference set, else the originals'."""
+        return self.reference_set.kept_features(self.source) if self.reference_set else hr
+
 
 class Frechet(Distribution):
     """Frechet distance (Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017)."""
@@ -115,8 +120,7 @@ class Kernel(Distribution):
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         from bench.metrics.distributions import kernel_distance
 
-        other = self.reference_set.kept_features(self.source) if self.reference_set else hr
-        return kernel_distance(sr, other, "pooled")
+        return kernel_distance(sr, self._other(hr), "pooled")
 
 
 class Cmmd(Distribution):
@@ -133,8 +137,7 @@ class Cmmd(Distribution):
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         from bench.metrics.distributions import gaussian_mmd
 
-        other = self.reference_set.kept_features(self.source) if self.reference_set else hr
-        return 1000 * gaussian_mmd(sr, other, "pooled", _SIGMA)
+        return 1000 * gaussian_mmd(sr, self._other(hr), "pooled", _SIGMA)
 
 
 class Score(Distribution):

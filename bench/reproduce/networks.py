@@ -7,7 +7,7 @@ from bench.api.results import chosen_metrics
 from bench.core.errors import BenchError
 from bench.core.files import sha256_unchanged
 from bench.engine.models import choose_device
-from bench.methods import configure
+from bench.methods import Configured, configure
 from bench.metrics.backbones import LPIPS, fetch_backbones, missing_backbones
 from bench.metrics.protocol import protocols
 from bench.networks.find import find_network
@@ -15,7 +15,7 @@ from bench.networks.kinds import find_kind
 from bench.networks.registry.obtain import accepted, get_weights
 from bench.networks.registry.places import place
 from bench.networks.registry.records import find_record, records
-from bench.reproduce.steps import Planned, PlannedRun, Request, Step
+from bench.reproduce.steps import Request, Step
 from bench.training.settings import preset
 from bench.training.tasks import corrector_task, run_task
 
@@ -125,15 +125,14 @@ def _needs(request: Request) -> list[Need]:
         for run in request.runs(testset):
             configured = configure(run.method, testset.plan.scale, request.size, run.settings)
             for need in configured.needs:
-                k = spacing(run, testset, request) if need == "corrector" else 0
+                k = spacing(configured) if need == "corrector" else 0
                 every = find_kind(need).every_scale or find_kind(need).trained_by is None
                 needs[need, 1 if every else testset.plan.scale, k] = None
     return list(needs)
 
 
-def spacing(run: PlannedRun, testset: Planned, request: Request) -> int:
-    """Return the k of a run's Corrector."""
-    configured = configure(run.method, testset.plan.scale, request.size, run.settings)
+def spacing(configured: Configured) -> int:
+    """Return the k of a method's Corrector."""
     return int(getattr(configured.settings, "k", PAPER_K))
 
 

@@ -186,10 +186,10 @@ def _resolved(
         BenchError: something is missing, with how to get it.
     """
     config, chosen = request.config, dict(request.config.weights)
-    needs = configure(run.method, planned.plan.scale, request.size, run.settings).needs
-    if "corrector" in needs and "corrector" not in chosen:
-        k = spacing(run, planned, request)
-        chosen["corrector"] = str(find_trained(request, "corrector", planned.plan.scale, k))
+    configured = configure(run.method, planned.plan.scale, request.size, run.settings)
+    if "corrector" in configured.needs and "corrector" not in chosen:
+        found = find_trained(request, "corrector", planned.plan.scale, spacing(configured))
+        chosen["corrector"] = str(found)
     return Experiment(
         testset,
         request.here.results,

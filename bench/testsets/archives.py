@@ -48,11 +48,11 @@ class ZipSource:
     path: Path
 
     def ids(self, count: int | None) -> list[str]:
-        with self._open() as archive:
+        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
             return list(self._members(archive))
 
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
-        with self._open() as archive:
+        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
             for image, name in self._members(archive).items():
                 if image in wanted:
                     yield Photograph(image, f"{self.path}/{name}", name, archive.read(name))
@@ -66,11 +66,6 @@ class ZipSource:
             _check(self.path, member.filename, member.file_size, member.compress_size, link=link)
         return identified(sorted(archive.namelist()), str(self.path))
 
-    @contextmanager
-    def _open(self) -> Iterator[zipfile.ZipFile]:
-        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
-            yield archive
-
 
 @dataclass(frozen=True)
 class TarSource:
@@ -83,7 +78,7 @@ class TarSource:
 
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
         images = {name: image for image, name in self._members().items()}
-        with self._open() as archive:
+        with _readable(self.path), tarfile.open(self.path) as archive:
             for member in archive:
                 image = images.get(member.name, "")
                 if image in wanted and (file := archive.extractfile(member)):
@@ -95,7 +90,7 @@ class TarSource:
 
     def _members(self) -> dict[str, str]:
         names, unpacked, packed = [], 0, self.path.stat().st_size
-        with self._open() as archive:
+        with _readable(self.path), tarfile.open(self.path) as archive:
             for member in archive:
                 link = not (member.isfile() or member.isdir())
                 unpacked += member.size
@@ -104,11 +99,6 @@ class TarSource:
                 check_ratio(self.path, member.name, unpacked, packed)
                 names += [member.name] if member.isfile() else []
         return identified(sorted(names), str(self.path))
-
-    @contextmanager
-    def _open(self) -> Iterator[tarfile.TarFile]:
-        with _readable(self.path), tarfile.open(self.path) as archive:
-            yield archive
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class Built:
     files: tuple[dict[str, bytes], ...]
 
 
-def build(job: Job) -> Built:
+def build_images(job: Job) -> Built:
     """Decode, align, crop and downscale once, then degrade and encode for every plan.
 
     Raises:

@@ -10,7 +10,7 @@ from bench.core.errors import BenchError
 from bench.core.paths import HUB, install_command
 from bench.networks.download.connection import refuse_offline
 from bench.testsets.parquet import photograph
-from bench.testsets.photographs import Photograph, hub_name, row_id
+from bench.testsets.photographs import Photograph, row_id
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,6 @@ class HubSource:
 
     name: str
     split: str
-
-    @classmethod
-    def named(cls, text: str) -> "HubSource":
-        """Parse OWNER/NAME or OWNER/NAME:SPLIT.
-
-        Raises:
-            BenchError: the name has neither form.
-        """
-        return cls(*hub_name(text))
 
     def ids(self, count: int | None) -> list[str]:
         splits = self._load().info.splits

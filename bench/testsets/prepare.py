@@ -26,7 +26,7 @@ from bench.core.files import (
 from bench.core.locks import locked
 from bench.core.progress import Advance, notice, progress
 from bench.core.validation import read_back
-from bench.testsets.build import Built, Job, build
+from bench.testsets.build import Built, Job, build_images
 from bench.testsets.degradation import RANGES, Parameters, draw_parameters
 from bench.testsets.manifest import (
     FILE_NAME,
@@ -178,7 +178,7 @@ def _build_all(
         workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)
         spread = spread or partial(parallel_map, workers=workers)
         try:
-            for built in spread(build, jobs):
+            for built in spread(build_images, jobs):
                 _keep(works, built)
                 if not built.entries:
                     without_face.add(built.id)

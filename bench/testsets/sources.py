@@ -13,7 +13,7 @@ from bench.testsets.archives import open_archive
 from bench.testsets.hub import HubSource
 from bench.testsets.parquet import ParquetSource
 from bench.core.paths import HUB
-from bench.testsets.photographs import Photograph, Source, identified, is_image
+from bench.testsets.photographs import Photograph, Source, hub_name, identified, is_image
 
 
 def open_source(text: str) -> Source:
@@ -23,7 +23,7 @@ def open_source(text: str) -> Source:
         BenchError: nothing at that path, or nothing that can be read.
     """
     if text.startswith(HUB):
-        return HubSource.named(text.removeprefix(HUB))
+        return HubSource(*hub_name(text.removeprefix(HUB)))
     path = Path(text)
     if path.is_dir():
         files = sorted(path.glob("**/*.parquet"))

@@ -9,7 +9,7 @@ from bench.core.files import sha256_file
 from bench.core.paths import checkpoints
 from bench.networks.checkpoints import Card, read_card
 from bench.training.settings import TrainingSettings
-from bench.training.tasks import Task, corrector_task, prior_task, run_task, sr3_task
+from bench.training.tasks import TrainingTask, corrector_task, prior_task, run_task, sr3_task
 
 
 def train_again(
@@ -54,7 +54,7 @@ def train_again(
     return run_task(task, data, settings, out, begin, every, changed_data, wanted)
 
 
-def _task(path: Path, card: Card) -> Task:
+def _task(path: Path, card: Card) -> TrainingTask:
     """Return the task that a card describes.
 
     Raises:

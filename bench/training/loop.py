@@ -71,7 +71,7 @@ def train(
     state = checkpoint.load(changed_data)
     checkpoint.check_room(network)
     with accelerated(settings) as accelerator:
-        run = Run(network, objective, images, settings, accelerator)
+        run = TrainingRun(network, objective, images, settings, accelerator)
 
         def save() -> None:
             if accelerator.is_main_process:
@@ -112,7 +112,7 @@ def train(
     return Trained(run.average.cpu(), sum(tail) / len(tail), run.last_curve)
 
 
-class Run:
+class TrainingRun:
     """State of a training run, and its step."""
 
     def __init__(

@@ -55,7 +55,7 @@ FILTERED_IMAGES = 5000  # more do not change the spectrum by a percent
 
 
 @dataclass(frozen=True)
-class Task:
+class TrainingTask:
     """A network to train: kind, size, objective, and previews.
 
     `facts` are further facts that identify its training, as JSON values.
@@ -77,7 +77,7 @@ class Task:
         return replace(self, facts={**self.facts, "dataset": dataset})
 
 
-def prior_task(size: int, prediction: Parametrisation = "v") -> Task:
+def prior_task(size: int, prediction: Parametrisation = "v") -> TrainingTask:
     """Describe a prior for images of this size, with learned variance.
 
     A network that predicts eps weights its error by `even_weight`; v needs no weight.
@@ -106,7 +106,7 @@ def prior_task(size: int, prediction: Parametrisation = "v") -> Task:
 
     card = Card("prior", size, prior_architecture(size), prediction=prediction)
     facts = {"objective": "even" if prediction == "eps" else "v"}
-    return _checked(Task(card, UNet, objective, preview, facts))
+    return _checked(TrainingTask(card, UNet, objective, preview, facts))
 
 
 def corrector_task(
@@ -116,7 +116,7 @@ def corrector_task(
     form: Literal["paper", "released"],
     degradation: str = "bicubic",
     prior: Path | None = None,
-) -> Task:
+) -> TrainingTask:
     """Describe a Corrector for images of this size on every k-th pixel.
 
     Its condition is made by a bicubic reduction at a scale, or at scale 1 by another degradation
@@ -178,10 +178,10 @@ def corrector_task(
         return Preview(answers, len(x0), "squared error of the corrected condition")
 
     card = Card("corrector", size, corrector_architecture(size), scale, k)
-    return _checked(Task(card, Corrector, objective, preview, facts))
+    return _checked(TrainingTask(card, Corrector, objective, preview, facts))
 
 
-def sr3_task(size: int, scale: int, norm: Literal["l1", "l2"]) -> Task:
+def sr3_task(size: int, scale: int, norm: Literal["l1", "l2"]) -> TrainingTask:
     """Describe SR3 for images of this size at a scale.
 
     Raises:
@@ -210,11 +210,11 @@ def sr3_task(size: int, scale: int, norm: Literal["l1", "l2"]) -> Task:
         return Preview(samples, len(x0), "squared error of the noise estimate")
 
     card = Card("sr3", size, sr3_architecture(size), scale)
-    return _checked(Task(card, SR3UNet, objective, preview, {"objective": norm}))
+    return _checked(TrainingTask(card, SR3UNet, objective, preview, {"objective": norm}))
 
 
 def run_task(
-    task: Task,
+    task: TrainingTask,
     data: Path,
     settings: TrainingSettings,
     out: Path,
@@ -241,7 +241,7 @@ def run_task(
 
 
 def _train(
-    task: Task,
+    task: TrainingTask,
     data: Path,
     settings: TrainingSettings,
     out: Path,
@@ -297,7 +297,7 @@ def _check_divisors(size: int, **divisors: int) -> None:
             raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
 
 
-def _checked(task: Task) -> Task:
+def _checked(task: TrainingTask) -> TrainingTask:
     shape = task.card.unet
     assert not isinstance(shape, DiffusersConfig)  # no training makes one of these
     multiple = shape.size_multiple

@@ -67,7 +67,7 @@ def test_ddnm_plus_in_the_papers_form(operator: SeparableOperator) -> None:
     prior = GAUSSIAN.prior().respaced(10, "strided")
     y = operator(GAUSSIAN.draw(2, seed=3))
     chosen = ddnm.Settings(sigma_y=0.2)
-    deviations = 0.2 / operator.singular_values().numpy()
+    deviations = 0.2 / operator.svd().singular.numpy()
     levels = np.sqrt(1 / prior.schedule.alpha_bar_prev - 1)
     assert levels[1] < deviations.min() <= deviations.max() < levels[-1], "both cases occur"
     ours, _ = ddnm.sample(prior, y, operator, chosen, noise(2))

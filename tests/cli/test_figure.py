@@ -13,7 +13,7 @@ from bench.engine.experiment import Experiment
 from bench.engine.run import run_suite
 from bench.images import read_image
 from bench.report.figures.gather import (
-    Result,
+    MeasuredRun,
     between,
     by_method,
     first_repetitions,
@@ -128,9 +128,9 @@ def test_a_result_without_a_value_is_left_out_with_the_reason(home: Path) -> Non
 
 def test_only_what_can_be_measured_is_told_to_be_measured() -> None:
     nothing = Reading(Path("none"))
-    imported = Result("A", nothing, {"psnr": 20.0}, {"seconds": NOT_MEASURED}, {})
-    perfect = Result("B", nothing, {"psnr": math.inf, "seconds": 1.0}, {}, {})
-    unscored = Result("C", nothing, {"seconds": 1.0}, {"psnr": NOT_MEASURED}, {})
+    imported = MeasuredRun("A", nothing, {"psnr": 20.0}, {"seconds": NOT_MEASURED}, {})
+    perfect = MeasuredRun("B", nothing, {"psnr": math.inf, "seconds": 1.0}, {}, {})
+    unscored = MeasuredRun("C", nothing, {"seconds": 1.0}, {"psnr": NOT_MEASURED}, {})
     placed, absent = between([imported, perfect, unscored], "seconds", "psnr")
     assert placed == []
     assert absent == [

@@ -11,11 +11,12 @@ from bench.core.errors import BenchError
 from bench.diffusion import noise
 from bench.diffusion import prior as steps
 from bench.diffusion.corrector import Corrector
-from bench.diffusion.noise import KeyedNoise, RecordedNoise, StreamKey
+from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule, gather, q_posterior_mean, q_sample
 from bench.diffusion.unet import UNet, UNetConfig, infer_config
 from bench.training.architectures import CORRECTOR_64, CORRECTOR_256, PRIOR_64, PRIOR_128, PRIOR_256
+from tests.recorded import RecordedNoise
 
 LINEAR = Schedule.linear()
 FULL = [(UNet, PRIOR_256, 93_563_910), (Corrector, CORRECTOR_256, 5_867_427)]

@@ -15,7 +15,6 @@ from bench.core.files import sha256_file
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.sr3 import SR3Config, SR3UNet, infer_sr3_config, sample_sr3, sr3_schedule
 from bench.engine.experiment import Experiment
-from bench.engine.run import run_method
 from bench.images import resize_bicubic_batch
 from bench.networks.checkpoints import read_checkpoint
 from bench.training import architectures
@@ -24,6 +23,7 @@ from bench.training.objectives import draw_noise_levels, sr3_loss, timesteps_of
 from bench.training.settings import TrainingSettings
 from bench.training.tasks import run_task, sr3_task
 from tests.oracle import noise
+from tests.running import run_method
 from tests.small import TINY_SR3, photos, small_testset
 
 

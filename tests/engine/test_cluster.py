@@ -23,7 +23,7 @@ from bench.core.files import sha256_file
 from bench.diffusion.unet import UNet
 from bench.engine.executors.cluster import ENDED_WORKERS, OnCluster
 from bench.engine.experiment import Experiment
-from bench.engine.run import Finished, run_method
+from bench.engine.run import Finished
 from bench.metrics import find_measure
 from bench.metrics.batching import evaluate
 from bench.metrics.compute import Picture, Task
@@ -37,6 +37,7 @@ from bench.testsets.sources import open_source
 from tests.asked import asked
 from tests.command import good
 from tests.noisy import pictures
+from tests.running import run_method
 from tests.small import RECIPE, TINY_PRIOR, photos, small_testset
 from tests.small_cluster import METHOD, SmallCluster, small_cluster, until
 

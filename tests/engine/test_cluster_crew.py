@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.cluster import Cluster, Crew, Unusable
-from bench.cluster.connection import carried, in_order
+from bench.cluster.connection import carried, results_in_order
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import sha256
 from tests.command import bench as command
@@ -127,7 +127,7 @@ def test_results_in_order_wait_for_a_slow_one_with_a_bound() -> None:
             taken.append(item)
             yield item
 
-    results = in_order(crew_of(lambda item: -item, 2, ray), items())
+    results = results_in_order(crew_of(lambda item: -item, 2, ray), items())
     assert next(results) == 0
     assert 10 < len(taken) < 30
     assert list(results) == [-item for item in range(1, 100)]

@@ -13,10 +13,10 @@ from bench.diffusion.unet import UNet
 from bench.engine.experiment import Experiment
 from bench.engine.forecast import forecast_suite
 from bench.engine.models import CountedNetwork
-from bench.engine.run import run_method
 from bench.networks.checkpoints import Card, write_checkpoint
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
+from tests.running import run_method
 from tests.small import TINY_PRIOR, small_testset
 
 CPU = torch.device("cpu")

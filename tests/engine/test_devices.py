@@ -13,8 +13,9 @@ from bench.engine.executors.devices import Devices, this_machine
 from bench.engine.executors.local import ThisProcess
 from bench.engine.executors.work import Assignment, Executor
 from bench.engine.experiment import Experiment
-from bench.engine.run import Finished, run_method
+from bench.engine.run import Finished
 from bench.networks.checkpoints import Card, write_checkpoint
+from tests.running import run_method
 from tests.small import TINY_PRIOR, small_testset
 
 CPU = torch.device("cpu")

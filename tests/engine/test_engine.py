@@ -8,11 +8,11 @@ from torch import Tensor
 
 import bench.methods.catalogue
 from bench.engine.experiment import Experiment
-from bench.engine.run import run_method
 from bench.images import encode_png
 from bench.methods import Method, Problem
 from bench.testsets.manifest import TestSet
 from tests.noisy import Bench, Noisy, Strength, pictures
+from tests.running import run_method
 from tests.small import picture, small_testset
 
 

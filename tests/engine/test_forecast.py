@@ -16,12 +16,12 @@ from bench.diffusion.unet import UNet
 from bench.engine import forecast
 from bench.engine.experiment import Experiment
 from bench.engine.forecast import Forecast, forecast_suite
-from bench.engine.run import run_method
 from bench.images import resize_bicubic_batch
 from bench.methods import Method, Problem, find_method
 from bench.networks.checkpoints import Card, write_checkpoint
 from bench.testsets.manifest import TestSet
 from tests.command import good
+from tests.running import run_method
 from tests.small import TINY_CORRECTOR, TINY_PRIOR, TINY_SR3, photos, small_testset
 
 QUICK: dict[str, dict[str, Any]] = {

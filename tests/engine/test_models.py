@@ -16,9 +16,9 @@ from bench.diffusion.unet import UNet
 from bench.engine.experiment import Experiment
 from bench.engine.models import load_models
 from bench.engine.provenance import not_promised, provenance
-from bench.engine.run import run_method
 from bench.methods import Method, configure, find_method
 from bench.networks.checkpoints import Card, write_checkpoint
+from tests.running import run_method
 from tests.small import TINY_CORRECTOR, TINY_PRIOR, small_testset
 
 CPU = torch.device("cpu")

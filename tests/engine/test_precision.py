@@ -14,7 +14,6 @@ from bench.engine.executors.local import Worker
 from bench.engine.executors.work import Unit
 from bench.engine.experiment import Experiment
 from bench.engine.models import CountedNetwork
-from bench.engine.run import run_method
 from bench.images import Pixels, resize_bicubic
 from bench.metrics.pixel import psnr
 from bench.networks.find import find_network
@@ -22,6 +21,7 @@ from bench.report.tables.runs import run_labels
 from bench.store.run import Run
 from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet
+from tests.running import run_method
 from tests.small import small_testset
 
 CPU = torch.device("cpu")

@@ -20,7 +20,7 @@ from bench.core.files import sha256_file
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.engine.experiment import Experiment
 from bench.engine.provenance import OUTSIDE
-from bench.engine.run import Finished, run_method
+from bench.engine.run import Finished
 from bench.images import Pixels, read_image, resize_bicubic, to_model, to_pixels
 from bench.methods import Method, Problem, configure, find_method, method_names
 from bench.methods.authoring.conformance import STAND_INS, check_method
@@ -30,6 +30,7 @@ from bench.methods.external.process import clean_environment
 from bench.methods.external.program import Limits, Program, Weights
 from bench.testsets.manifest import TestSet
 from tests.command import good
+from tests.running import run_method
 from tests.small import picture, small_testset
 from tests.small_program import describe, git, install, program_repository
 

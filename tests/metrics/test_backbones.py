@@ -199,7 +199,7 @@ def test_a_checkpoint_with_another_hash_is_refused(
     path = tmp_path / "x" / "file"
     path.write_bytes(use_checkpoint(path, whole_state(), register) + b"\0")
     with pytest.raises(BenchError, match="is damaged: delete it"):
-        backbones.read_checkpoint(path, small)
+        backbones.read_backbone_checkpoint(path, small)
 
 
 class Hostile:
@@ -220,7 +220,7 @@ def test_a_hostile_checkpoint_runs_nothing(
         tmp_path / "x" / "file", whole_state() | {"x": Hostile(f"touch {mark}")}, register
     )
     with pytest.raises(BenchError, match="isn't torchvision's AlexNet"):
-        backbones.read_checkpoint(tmp_path / "x" / "file", small)
+        backbones.read_backbone_checkpoint(tmp_path / "x" / "file", small)
     assert not mark.exists()
 
 

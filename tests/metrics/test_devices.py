@@ -14,7 +14,7 @@ from bench.images import Pixels
 from bench.metrics import find, find_measure, inception, quality
 from bench.metrics.backbones import backbone_path
 from bench.metrics.base import Metric
-from bench.metrics.compute import Picture, Task, halved, score
+from bench.metrics.compute import Picture, Task, halved, score_tasks
 from bench.metrics.devices import exact_float32, find_devices, score_on
 from bench.metrics.features import Extractor, FeatureCache
 from bench.metrics.vgg import VGG16
@@ -173,7 +173,7 @@ def test_several_devices_give_the_values_of_one_in_order(
     used.clear()
     features = FeatureCache(tmp_path / "features")
     assert list(score_on(["one", "two"], chunks, features)) == [
-        score(chunk, features) for chunk in chunks
+        score_tasks(chunk, features) for chunk in chunks
     ]
     assert set(used[: len(chunks)]) <= {("one", False), ("two", False)}
     assert {device for device, _ in used[len(chunks) :]} == {"cpu"}

@@ -13,7 +13,7 @@ import torch
 from bench.core.errors import BenchError
 from bench.images import Pixels
 from bench.metrics import add_reference, inception
-from bench.metrics.add_reference import Wanted, compute, import_statistics
+from bench.metrics.add_reference import WantedReference, compute, import_statistics
 from bench.metrics.distributions import Gaussian, frechet_distance, gaussian
 from bench.metrics.features import Extractor, FeatureCache, Features, FeatureTable
 from bench.metrics.protocol import STRICT, Protocol
@@ -71,7 +71,7 @@ def made(extractor: Rows, keep: bool = False, seed: int = 0) -> ReferenceSet:
         for image in sorted(ids):
             yield image, of[image].tobytes(), of[image]
 
-    return compute(Wanted("ref", "somewhere", None, [extractor], keep), list(of), read)
+    return compute(WantedReference("ref", "somewhere", None, [extractor], keep), list(of), read)
 
 
 def table(folder: Path, seed: int, extractor: Rows) -> FeatureTable:

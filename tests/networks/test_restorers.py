@@ -15,7 +15,7 @@ from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import sha256_file
 from bench.diffusion.unet import UNet
 from bench.engine.experiment import Experiment
-from bench.engine.run import run_method, run_suite
+from bench.engine.run import run_suite
 from bench.images import resize_bicubic_batch, to_model, to_pixels
 from bench.methods import configure, find_method
 from bench.networks.checkpoints import Card, write_checkpoint
@@ -28,6 +28,7 @@ from bench.networks.restorers import (
 from bench.report.tables.runs import run_labels
 from bench.store.run import Run
 from tests.oracle import noise
+from tests.running import run_method
 from tests.small import TINY_PRIOR, picture, small_testset
 
 

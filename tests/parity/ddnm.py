@@ -5,11 +5,10 @@ from collections.abc import Iterator
 import torch
 
 from baselines import ddnm
-from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.operators import average_pooling, bicubic
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
-from tests.recorded import Case, Dump, convolution
+from tests.recorded import Case, Dump, RecordedNoise, convolution
 
 OPERATORS = {"avg": average_pooling, "bic": bicubic}
 

@@ -11,11 +11,10 @@ from functools import cached_property
 import numpy as np
 
 from baselines import diffpir
-from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.operators import bicubic
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule, Table
-from tests.recorded import Case, Dump, convolution
+from tests.recorded import Case, Dump, RecordedNoise, convolution
 
 DATA = {"ibp": "ibp", "grad": "gradient"}
 

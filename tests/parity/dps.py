@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import torch
 
 from baselines import dps
-from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.operators import bicubic
 from bench.diffusion.prior import Prior
-from tests.recorded import Case, Dump, adm, respacing_difference
+from tests.recorded import Case, Dump, RecordedNoise, adm, respacing_difference
 
 
 def check(dump: Dump) -> Iterator[Case]:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from baselines import dr2
-from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.prior import Prior
-from tests.recorded import Case, Dump, adm, respacing_difference
+from tests.recorded import Case, Dump, RecordedNoise, adm, respacing_difference
 
 
 def check(dump: Dump) -> Iterator[Case]:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 
 from baselines import reddiff
-from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.prior import Prior
 from bench.diffusion.schedule import Schedule
 from tests.parity.ddnm import OPERATORS
-from tests.recorded import Case, Dump, convolution
+from tests.recorded import Case, Dump, RecordedNoise, convolution
 
 
 def check(dump: Dump) -> Iterator[Case]:

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from bench.diffusion.noise import RecordedNoise
 from bench.diffusion.sr3 import SR3UNet, infer_sr3_config, sample_sr3, sr3_schedule
-from tests.recorded import Case, Dump
+from tests.recorded import Case, Dump, RecordedNoise
 
 NORM_GROUPS = 16  # of the dumps; a state dict does not show them
 

@@ -20,7 +20,7 @@ from bench.core.errors import BenchError
 from bench.core.files import Journal
 from bench.core.locks import locked
 from bench.engine.experiment import Experiment
-from bench.engine.run import Finished, run_method
+from bench.engine.run import Finished
 from bench.images import resize_bicubic_batch
 from bench.methods import Method, Problem
 from bench.metrics.evaluate import score_runs
@@ -28,6 +28,7 @@ from bench.sharing.audit import differences_of
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
 from bench.training.processes import alone
+from tests.running import run_method
 from tests.small import small_testset
 
 

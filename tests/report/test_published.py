@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import BenchError
-from bench.report.published.tables import Published, find_value, read_published
+from bench.report.published.tables import Published, published_value, read_published
 from bench.report.tables.table import Column, Mark, Row, Table
 
 FOLDER = Path(__file__).parents[2] / "results" / "published"
@@ -81,7 +81,7 @@ def test_numbers_are_as_printed(
     metric: str,
     printed: str,
 ) -> None:
-    found = find_value(published, family, scale, method, metric)
+    found = published_value(published, family, scale, method, metric)
     assert found is not None
     assert found.printed == printed
     assert found.value == float(printed)
@@ -100,7 +100,7 @@ def test_numbers_are_as_printed(
 def test_what_is_not_printed_is_absent(
     published: Published, family: str, scale: int | None, method: str, metric: str
 ) -> None:
-    assert find_value(published, family, scale, method, metric) is None
+    assert published_value(published, family, scale, method, metric) is None
 
 
 def test_every_number_of_the_four_tables_is_there(published: Published) -> None:
@@ -165,12 +165,12 @@ def test_directions_are_those_of_the_printed_arrows(published: Published) -> Non
 def test_a_value_says_where_it_is_from_and_how_the_row_is_labelled(
     published: Published,
 ) -> None:
-    found = find_value(published, "celeba", 8, "difface", "fid")
+    found = published_value(published, "celeba", 8, "difface", "fid")
     assert found is not None
     assert found.source == "DPI (AAAI-25), Table 1"
     assert found.method_label == "DiffFace"
     assert "DifFace" in found.note
-    ours = find_value(published, "celeba", 8, "dpi", "fid")
+    ours = published_value(published, "celeba", 8, "dpi", "fid")
     assert ours is not None
     assert (ours.method_label, ours.note) == ("DPI(Ours)", "")
 
@@ -257,7 +257,9 @@ def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
 def test_two_tables_may_agree_but_not_contradict(tmp_path: Path) -> None:
     write(tmp_path)
     second = GOOD.replace("Table 1", "Table 4").replace("22.80", "22.8")
-    found = find_value(read_published(write(tmp_path, second, "b.toml")), "celeba", 8, "dpi", "fid")
+    found = published_value(
+        read_published(write(tmp_path, second, "b.toml")), "celeba", 8, "dpi", "fid"
+    )
     assert found is not None
     assert found.source.endswith("Table 1")
     write(tmp_path, second.replace("22.8", "22.9"), "b.toml")

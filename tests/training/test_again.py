@@ -11,14 +11,14 @@ from bench.core.paths import checkpoints
 from bench.networks.checkpoints import read_card
 from bench.training.again import _start, _task, train_again
 from bench.training.settings import SMALL
-from bench.training.tasks import Task, corrector_task, prior_task, run_task, sr3_task
+from bench.training.tasks import TrainingTask, corrector_task, prior_task, run_task, sr3_task
 from tests.command import good
 from tests.small import photos
 
 FEW = replace(SMALL, steps=2, batch=2, learning_rate=1e-3)
 
 
-def tasks() -> dict[str, Task]:
+def tasks() -> dict[str, TrainingTask]:
     return {
         "a prior of eps": prior_task(16, "eps"),
         "a prior of v": prior_task(16, "v"),

@@ -17,7 +17,7 @@ from bench.networks.checkpoints import Card, read_checkpoint
 from bench.training import architectures
 from bench.training.data import load_training_images
 from bench.training.settings import TrainingSettings
-from bench.training.tasks import Task, corrector_task, prior_task, run_task
+from bench.training.tasks import TrainingTask, corrector_task, prior_task, run_task
 from tests.small import TINY_CORRECTOR, TINY_PRIOR, photos
 
 SETTINGS = TrainingSettings(steps=3, batch=2, warmup=2, seed=1)
@@ -37,7 +37,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def run(
-    task: Task,
+    task: TrainingTask,
     data: Path,
     out: Path,
     settings: TrainingSettings = SETTINGS,

@@ -1,5 +1,6 @@
 """Bring public checkpoints into the cache folder."""
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,8 +11,6 @@ from bench.networks.download.fetch import DownloadLimits, ExpectedFile, download
 from bench.networks.registry.hashes import expected, first_use, remember
 from bench.networks.registry.places import place
 from bench.networks.registry.records import PublicCheckpoint, find_record
-
-_PIECE = 2**24
 
 
 def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
@@ -71,13 +70,8 @@ def add_weights(name: str, file: Path) -> Path:
         raise BenchError(f"{file} is a web page, not {record.file}: download the file itself.")
     if reason := cache_unusable():
         raise BenchError(reason)
-    with (
-        replacing(place(record)) as temporary,
-        file.open("rb") as source,
-        temporary.open("wb") as out,
-    ):
-        while block := source.read(_PIECE):
-            out.write(block)
+    with replacing(place(record)) as temporary:
+        shutil.copyfile(file, temporary)
     remember(record, digest)
     return place(record)
 

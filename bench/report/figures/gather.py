@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Result:
+class MeasuredRun:
     """A run with its repetitions.
 
     `run` is the first of them. `values` has what a table says, column -> mean over the repetitions,
@@ -43,7 +43,7 @@ def first_repetitions(runs: Sequence[Reading]) -> list[Reading]:
 
 def results_of(
     testset: TestSet, runs: Sequence[Reading], metrics: Sequence[Measure], protocol: str
-) -> tuple[list[Result], dict[str, Column]]:
+) -> tuple[list[MeasuredRun], dict[str, Column]]:
     """Return the results of runs, and the columns by name: metrics and costs."""
     table = table_of(testset, runs, metrics, protocol, costs=True)
     results = []
@@ -51,13 +51,13 @@ def results_of(
         named = dict(zip((column.name for column in table.columns), line, strict=True))
         values = {name: cell.value for name, cell in named.items() if cell.value is not None}
         reasons = {name: cell.reason for name, cell in named.items() if cell.value is None}
-        results.append(Result(row.title, run, values, reasons, row.scores))
+        results.append(MeasuredRun(row.title, run, values, reasons, row.scores))
     return results, {column.name: column for column in table.columns}
 
 
 def between(
-    results: Sequence[Result], x: str, y: str, *, positive: bool = False
-) -> tuple[list[tuple[Result, Point]], list[str]]:
+    results: Sequence[MeasuredRun], x: str, y: str, *, positive: bool = False
+) -> tuple[list[tuple[MeasuredRun, Point]], list[str]]:
     """Return results with their values in two columns, and sentences on those without.
 
     `positive` also leaves out results whose x is 0, which a logarithmic axis cannot show.
@@ -75,7 +75,7 @@ def between(
     return placed, [f"Skipped: {'; '.join(of)}. {reason}" for reason, of in absent.items()]
 
 
-def by_method(placed: Sequence[tuple[Result, Point]]) -> dict[str, list[Point]]:
+def by_method(placed: Sequence[tuple[MeasuredRun, Point]]) -> dict[str, list[Point]]:
     """Group points by the title of their method."""
     series: dict[str, list[Point]] = {}
     for result, point in placed:
@@ -83,7 +83,7 @@ def by_method(placed: Sequence[tuple[Result, Point]]) -> dict[str, list[Point]]:
     return series
 
 
-def _reason(result: Result, lacking: Sequence[str]) -> str:
+def _reason(result: MeasuredRun, lacking: Sequence[str]) -> str:
     """Return why values are missing, with the command that computes them."""
     reason = result.reasons.get(lacking[0], "Its value is infinite.")
     costs = {column.name for column in COSTS}
@@ -93,7 +93,7 @@ def _reason(result: Result, lacking: Sequence[str]) -> str:
     return f"{reason} Run `bench evaluate {options}`."
 
 
-def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, float]]:
+def pairs_of(results: Sequence[MeasuredRun], column: Column) -> list[tuple[float, float]]:
     """Return pairs of values for each image that both results have.
 
     Raises:
@@ -113,7 +113,7 @@ def pairs_of(results: Sequence[Result], column: Column) -> list[tuple[float, flo
     return [(one[image], other[image]) for image in one if image in other]
 
 
-def swept_run(result: Result, place: Point, image: str) -> SweptRun:
+def swept_run(result: MeasuredRun, place: Point, image: str) -> SweptRun:
     """Return a result for a sweep's figure, with one of its images if present."""
     run = result.run
     picture = read_image(run.picture(image)) if image in run.records() else None

@@ -69,7 +69,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Distribution:
+class DistributionChart:
     """Distribution of a metric over the images, one lane per method."""
 
     title: str
@@ -104,7 +104,7 @@ class Charts:
     protocol: str
     labels: tuple[str, ...]
     tradeoffs: tuple[Tradeoff, ...]
-    distributions: tuple[Distribution, ...]
+    distributions: tuple[DistributionChart, ...]
     matrices: tuple[Matrix, ...]
 
 
@@ -187,7 +187,7 @@ def _tradeoff(
     )
 
 
-def _distributions(section: Section, table: Table) -> list[Distribution]:
+def _distributions(section: Section, table: Table) -> list[DistributionChart]:
     found = []
     for column in table.columns:
         if column.per != "image" or column in COSTS:
@@ -211,7 +211,7 @@ def _distribution(
     column: Column,
     finite: dict[int, dict[str, float]],
     steps: Sequence[float],
-) -> Distribution:
+) -> DistributionChart:
     room = WIDE["width"] - WIDE["left"] - WIDE["right"]
 
     def across(x: float) -> float:
@@ -240,7 +240,7 @@ def _distribution(
         lanes.append(Lane(row.title, row.name, y, place, outline, dots, average))
     height = WIDE["top"] + LANE * len(lanes) + WIDE["bottom"]
     marks = tuple((across(x), f"{x:.6g}") for x in steps)
-    return Distribution(header(column), height, tuple(lanes), marks)
+    return DistributionChart(header(column), height, tuple(lanes), marks)
 
 
 def _spread(rank: int) -> float:

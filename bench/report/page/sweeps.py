@@ -22,7 +22,7 @@ NEAREST = 21
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """Position of a run in the chart, and its description."""
 
     x: float
@@ -31,12 +31,12 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Line:
+class SweepLine:
     """Runs that differ in the setting only; the title distinguishes them from other lines."""
 
     title: str
     colour: int
-    points: tuple[Point, ...]
+    points: tuple[SweepPoint, ...]
 
     @property
     def path(self) -> str:
@@ -49,7 +49,7 @@ class Chart:
     """A metric over the setting; ticks are positions and labels."""
 
     title: str
-    lines: tuple[Line, ...]
+    lines: tuple[SweepLine, ...]
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
 
@@ -184,9 +184,9 @@ def chart(
         room = SIZE["height"] - SIZE["top"] - SIZE["bottom"]
         return SIZE["top"] + (steps[-1] - y) / (steps[-1] - steps[0]) * room
 
-    def points(curve: Mapping[float, float]) -> tuple[Point, ...]:
+    def points(curve: Mapping[float, float]) -> tuple[SweepPoint, ...]:
         return tuple(
-            Point(across(x), up(y), f"{setting} {x:g}: {number(y, column)}")
+            SweepPoint(across(x), up(y), f"{setting} {x:g}: {number(y, column)}")
             for x, y in curve.items()
         )
 
@@ -197,7 +197,7 @@ def chart(
     return Chart(
         header(column),
         tuple(
-            Line(title, colour, points(curve))
+            SweepLine(title, colour, points(curve))
             for colour, (title, curve) in enumerate(curves)
             if curve
         ),

@@ -160,7 +160,7 @@ def read_published(folder: Path) -> Published:
     return tables
 
 
-def find_value(
+def published_value(
     tables: Published, family: str, scale: int | None, method: str, metric: str
 ) -> PublishedValue | None:
     """Return the published value of a method on a family of test sets ("celeba"), if any."""

@@ -1,0 +1,16 @@
+"""Run one method, as `run_suite` runs each of several."""
+
+from bench.engine.executors.work import Executor
+from bench.engine.experiment import Experiment
+from bench.engine.run import Finished, run_resolved
+
+
+def run_method(
+    name: str,
+    experiment: Experiment,
+    repetition: int = 0,
+    executor: Executor | None = None,
+    strict: bool = False,
+) -> Finished:
+    """Resolve a method and run it once."""
+    return run_resolved(experiment.resolve(name), repetition, executor, strict)
