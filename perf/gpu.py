@@ -2,9 +2,9 @@
 
 `python -m perf.gpu OUT` runs the parts below, each in a process of its own with a limit, and writes
 OUT/PART.json and OUT/PART.log, then OUT/summary.json; a part that fails or takes too long is
-recorded and the rest goes on. It needs this checkout and a Python with torch; parts whose packages
-are not installed say so. `--data FACES` trains the embedded prior in the minutes that are left.
-Without a GPU it prints what it would do; `--anyway` runs the parts in small on the CPU.
+recorded and the others continue. It needs this checkout and a Python with torch; parts whose
+packages are not installed are skipped. `--data FACES` trains the embedded prior in the remaining
+time. Without a GPU it prints the plan; `--anyway` runs the parts in small on the CPU.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def agreement(device: Any) -> dict[str, Any]:
 
 
 def memory(device: Any) -> dict[str, Any]:
-    """Score a batch for which the memory that is left is too small."""
+    """Score a batch that does not fit into the remaining memory."""
     import numpy as np
     import torch
 

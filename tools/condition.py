@@ -3,8 +3,8 @@
 python -m tools.condition FACES [--scale 8] [--count 40]
 
 FACES is a folder of faces that no network was trained on, cropped to 64 px. Print a table of DPI,
-DDNM, and DPI with other conditions, and write docs/images/dpi-condition-x8.png: y_t, x_t and x0_hat
-of the first face that ships. See docs/decisions/dpi-against-ddnm.md.
+DDNM, and DPI with other conditions, and write docs/images/dpi-condition-xSCALE.png: y_t, x_t and
+x0_hat of the first face that ships. See docs/decisions/dpi-against-ddnm.md.
 """
 
 import argparse

@@ -38,9 +38,9 @@ CURVES = {
 PRECISION = ("--precision", "bfloat16")
 FIGURE = "images/quality-nfe.png"
 PAPER_NOTE = """\
-The published values are of 1,000 faces of 256 px under another prior. The verdicts say so cell by
-cell, and nothing here claims to reproduce a value of the paper: compare how the methods stand to
-each other. The paper's CS and ACC are by VGG-Face, which is missing (`bench weights list`)."""
+The paper's values are for 1,000 faces at 256 px with another prior. The verdict of each cell says
+so, and nothing here claims to reproduce a value of the paper. Only the methods' relative standing
+can be compared. The paper's CS and ACC use VGG-Face, which is missing (`bench weights list`)."""
 
 
 def main(arguments: Sequence[str]) -> None:

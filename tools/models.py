@@ -85,10 +85,10 @@ def denoising_table(hr: Tensor, train: Path, reference: Path) -> str:
         "## The prior alone",
         "",
         (
-            f"Mean squared error of the noise estimate on {len(hr)} faces, and PSNR of the clean "
-            f"estimate. Reference: `{reference.name}`, sha256 `{sha256_file(reference)[:16]}`. "
-            "The Wiener filters know mean and spectrum of the training images, channels apart or "
-            "together; no linear filter is better than the latter."
+            f"Mean squared error of the noise estimate on {len(hr)} faces, and PSNR of x0_hat. "
+            f"Reference: `{reference.name}`, sha256 `{sha256_file(reference)[:16]}`. "
+            "The Wiener filters use the mean and spectrum of the training images, per channel or "
+            "jointly over channels; no linear filter is better than the joint one."
         ),
         "",
         "| t | error | reference | PSNR | Wiener, apart | | Wiener, together | |",

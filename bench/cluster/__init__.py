@@ -1,8 +1,8 @@
 """Work on other machines through Ray: connection, code, and stateful workers.
 
-Nothing here knows what the work is. Functions and items travel by pickle, files by their hash, so
-no disk is shared; bench itself must be installed everywhere, and a worker with other code is
-refused. A worker or machine that dies loses only its current work, which others repeat.
+This package is independent of the work. Functions and items are pickled and files are sent by hash,
+so no shared disk is needed; bench itself must be installed everywhere, and a worker with other code
+is refused. If a worker or machine dies, only its current work is lost, and others repeat it.
 """
 
 from bench.cluster.connection import Cluster

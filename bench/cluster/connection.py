@@ -35,14 +35,14 @@ _AHEAD = 8
 class Cluster:
     """Machines that work is sent to. The connection opens on first use.
 
-    `address` is "ray" for a Ray that is started here and ended with this, "auto" for the one that
-    runs on this machine, HOST:PORT for the one that this machine is part of, or ray://HOST:PORT
-    for one that it isn't. Every worker has `cpus` processors, which are its threads, and `gpus`
-    GPUs, a fraction where several share one; unless said, one where the cluster has any. Unless
-    said there are as many `workers` as the cluster carries.
+    `address` is "ray" (start Ray here and stop it on exit), "auto" (the Ray that runs on this
+    machine), HOST:PORT (a cluster that this machine belongs to) or ray://HOST:PORT (one that it
+    does not belong to). Each worker has `cpus` processors, one thread each, and `gpus` GPUs, a
+    fraction if several workers share one (default: 1 if the cluster has any). By default there are
+    as many `workers` as fit on the cluster.
 
     Raises:
-        WrongUsage: an address of another form, or numbers that can't be meant.
+        WrongUsage: an invalid address or number of GPUs.
         BenchError: Ray is not installed.
     """
 
@@ -118,9 +118,9 @@ class Cluster:
     ) -> Iterator[Crew]:
         """Start workers that hold what `make` returns, and wait for the first.
 
-        `files`, by hash, are brought to every machine that lacks them; `make` is told where they
-        lie there. Unless `gpus` says otherwise, workers have those of this cluster. Behind the
-        context nothing of them is left.
+        `files` (hash -> path) are copied to every machine that lacks them; `make` gets their paths
+        on that machine. `gpus` is the number per worker (default: this cluster's). All workers end
+        with the context.
 
         Raises:
             BenchError: what `make` raised, or no worker can be had.
@@ -137,7 +137,7 @@ class Cluster:
         """Map over items on the cluster's CPUs, in order, taking items as needed.
 
         Raises:
-            BenchError: what the function raised; an item ended two workers.
+            BenchError: the function raised one, or two workers died on the same item.
         """
         with self.crew(partial(_just, function), {}, gpus=0) as crew:
             yield from results_in_order(crew, items)
@@ -209,7 +209,7 @@ def _knock(address: str) -> None:
     """Check quickly that a cluster answers; Ray itself would try for a minute.
 
     Raises:
-        BenchError: nothing is.
+        BenchError: nothing answers.
     """
     host, _, port = address.rpartition(":")
     try:

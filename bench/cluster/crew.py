@@ -73,7 +73,7 @@ class Crew:
         self._workers: list[_Worker] = []
         self._waiting: dict[Any, _Worker] = {}  # keyed by Ray's reference
         self._queue: deque[_Task] = deque()  # to be done before anything new
-        self._ended = 0  # workers, since the last sign of life
+        self._ended = 0  # workers that ended since the last result
         self._hired = 0
         self._board: Any = None  # where workers note parts, if anybody watches
         self._watch: Watch | None = None
@@ -203,7 +203,7 @@ class Crew:
             self._replace(worker, str(error))
             return
         for digest in lacking:
-            if digest not in self._sent:  # in a list, so that only who asks for it gets it
+            if digest not in self._sent:  # in a list, so that only workers that lack it fetch it
                 self._sent[digest] = [self._ray.put(self._files[digest].read_bytes())]
         if lacking:
             self._load(worker)

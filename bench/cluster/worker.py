@@ -10,9 +10,9 @@ from bench.core.files import sha256, sha256_file, write_bytes
 from bench.core.paths import cache_folder
 
 Make = Callable[[Mapping[str, Path]], Callable[..., Any]]
-"""Called in a worker with hash -> path of its files; returns the function of an item.
+"""Called in a worker with hash -> path of its files; returns the function applied to each item.
 
-In a map with a `watch` that function also gets a callback for the part done.
+In a map with a `watch`, that function also gets a callback that takes its progress.
 """
 
 

@@ -9,7 +9,7 @@ class BenchError(Exception):
 
 
 class Refused(BenchError):
-    """An external file that cannot be used, which invalidates the work on the others."""
+    """An unusable external file, for which the work on all files is discarded."""
 
 
 class WrongUsage(BenchError):

@@ -24,8 +24,8 @@ UNFINISHED = ".bench-"
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path` that replaces it on success.
 
-    On any error, a kill included, `path` stays unchanged. What a kill leaves of it is removed by
-    the next process that writes in the folder, as the same command does.
+    On any error, including a kill, `path` stays unchanged. A temporary file left by a kill is
+    removed by the next process that writes in the folder, such as the same command.
 
     Raises:
         BenchError: the folder or the file can't be written, or the disk is full.
@@ -80,9 +80,9 @@ def _temporary(folder: Path) -> tuple[int, Path]:
 def begun(folder: Path) -> Iterator[None]:
     """Create a folder for a block of work; refused input leaves nothing behind.
 
-    Where the block ends in Refused, all that this made is gone again; in another BenchError, such
-    as of a network or a full disk, what was made by then stays, to be resumed, as after a
-    kill. A folder that was there stays as the block leaves it.
+    If the block raises Refused, a newly created folder is removed with its contents. After any
+    other BenchError, such as a network failure or a full disk, and after a kill, finished work
+    stays, so that it can be resumed. A folder that existed before stays as the block leaves it.
     """
     absent = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +179,7 @@ def parse_json(data: bytes, where: str, what: str) -> Any:
 class Journal:
     """Append-only records of finished work as JSON lines, from which a command resumes.
 
-    The one file here that grows in place: a line torn by a kill is dropped when it is read.
+    Unlike other files, it grows in place; a last line cut off by a kill is ignored when reading.
     """
 
     def __init__(self, path: Path) -> None:

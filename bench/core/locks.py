@@ -1,7 +1,7 @@
 """Kernel file locks, which end with their process.
 
-Nothing is left to be cleared away after a kill. A lock binds only those who ask for it: who reads
-does not, since files are replaced whole.
+A kill leaves nothing to clean up. Locks are advisory: readers take none, since files are replaced
+atomically.
 """
 
 import fcntl
@@ -59,7 +59,7 @@ def _open_locked(folder: Path, say: Say) -> int:
 def hold(handle: int, path: Path, say: Say) -> None:
     """Lock an open file or folder until it is closed, waiting for other processes.
 
-    On a file system without locks, as some network ones, warn and go on without.
+    On a file system without locks, such as some network file systems, warn and continue.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,8 +19,8 @@ HUB = "hf:"
 def resource(name: str) -> Path:
     """Return a folder of the project, such as "datasets" or "results/published".
 
-    In an installed package it is below `bench/shipped`; in a checkout, at the root. The first is
-    looked for first: beside an installed package lies another one that is called datasets.
+    In an installed package it is below `bench/shipped`; in a checkout, at the root. Try `shipped`
+    first, because another package called datasets may be installed next to bench.
 
     Raises:
         BenchError: the folder is in neither place.

@@ -33,7 +33,7 @@ class Advance(Protocol):
 def progress(label: str, total: int | None, done: int = 0, shown: bool = True) -> Iterator[Advance]:
     """Show a bar over `total` units (None: unknown), of which `done` are finished.
 
-    Of several processes at the same work one has it `shown`.
+    If several processes share the work, set `shown` in only one.
     """
     columns = (
         TextColumn("{task.description}"),

@@ -1,8 +1,8 @@
 """Tables on disk: atomic, sealed Parquet files.
 
-A stranger's few kilobytes may say that one long text stands in a million rows. So a table is read
-in pieces whose texts stay the dictionaries that they are on disk, what these come to is added up
-before any of it is made, and what comes to far more than the file is refused.
+A foreign file of a few kilobytes may repeat one long text in a million rows. A table is therefore
+read in batches whose texts stay dictionary-encoded, and the decoded size is summed before any text
+is decoded; a table that would expand far beyond the size of its file is refused.
 """
 
 import io

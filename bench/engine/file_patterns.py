@@ -33,7 +33,7 @@ def match_files(pattern: str, files: Iterable[str]) -> dict[str, str]:
         image = normalize("NFC", matched[1].replace("/", "__"))
         if image in found:
             raise WrongUsage(
-                f"{found[image]} and {file} are both of image {image} by the pattern {pattern!r}: "
+                f"{found[image]} and {file} both match image {image} in the pattern {pattern!r}: "
                 "remove one of them."
             )
         found[image] = file
@@ -43,7 +43,7 @@ def match_files(pattern: str, files: Iterable[str]) -> dict[str, str]:
 def guess_pattern(images: Sequence[str], files: Mapping[str, str]) -> str | None:
     """Return the pattern, other than {image}, that matches most images; None if none matches.
 
-    `files` is id by name -> file; of equals the one whose files come first.
+    `files` maps ids made from the file names to files. In a tie, the pattern found first wins.
     """
     counts: dict[str, int] = {}
     known = sorted(images, key=len, reverse=True)  # 10 before 1

@@ -1,9 +1,9 @@
 """Forecast the cost of runs: exact NFE, and times from a rehearsal.
 
-In a rehearsal a method restores one batch with its own networks, each of which computes its first
-few calls only and then gives its last answer again. Every call is so counted, and what one costs is
-known from those that were computed: the time from its start to that of the next call, with all that
-the method does in between, such as going back through the network.
+In a rehearsal, a method restores one batch with its own networks. Each network computes only its
+first few calls and then repeats its last output. Every call is counted, and its cost is estimated
+from the computed calls: the time from the start of a call to the start of the next, including all
+work of the method in between, such as backpropagation through the network.
 """
 
 import statistics
@@ -35,9 +35,9 @@ COMPUTED = 5
 class Forecast:
     """Cost of restoring `images` images by a method.
 
-    `calls` are evaluations of networks, each on one image; `seconds` is all the time, of which
-    `loading` goes by before the first image; `disk` are bytes. None is what can't be told: of a
-    program of others, anything but the disk. Times are those of one device.
+    `calls` is the NFE summed over all images, `seconds` the total time, including `loading` before
+    the first image, and `disk` the size of the results in bytes. None means unknown, as for
+    external programs. Times are those of one device.
     """
 
     title: str

@@ -140,9 +140,9 @@ def choose_device() -> torch.device:
 def default_batch(size: int, device: torch.device) -> int:
     """Return the default batch size for images of `size` pixels.
 
-    Return 8 on a CPU: larger batches are no faster, and a stopped run loses less. Return up to 64
-    images of 256 px on a GPU; a worker that runs out of memory halves the batch until it fits (see
-    `bench.engine.executors.local`).
+    On a CPU, return 8: larger batches are no faster, and a stopped run loses less. On a GPU, return
+    64 for 256 px, scaled inversely with the image area, at most 256; a worker that runs out of
+    memory halves the batch until it fits (see `bench.engine.executors.local`).
     """
     if device.type == "cpu":
         return 8

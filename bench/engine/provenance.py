@@ -36,9 +36,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
 def not_promised(device: torch.device) -> list[str]:
     """Return the reasons why a repeated run may differ in its bytes, one sentence each.
 
-    On a CPU with the same number of threads there is no reason:
-    `tests/engine/test_determinism.py` holds the methods to it. A program outside of bench
-    may be one more: `OUTSIDE`.
+    On a CPU with the same number of threads there is none, which `tests/engine/test_determinism.py`
+    verifies for the methods. An external program may add another reason, `OUTSIDE`.
     """
     reasons = []
     if device.type != "cpu" and not torch.are_deterministic_algorithms_enabled():

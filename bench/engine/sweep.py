@@ -55,8 +55,8 @@ def run_sweep(
 ) -> list[Finished]:
     """Run a method at each point; points with equal settings share a run.
 
-    A point that can't be run here, such as one whose network was not trained, is left out, and
-    the reason told.
+    A point that can't run here, such as one whose network is not trained, is skipped, and the
+    reason is printed.
 
     Raises:
         BenchError: as `run_suite`, or none of the points can be run.

@@ -165,7 +165,7 @@ def _package() -> ModuleType:
     """Import the package of methods: bench's own in a wheel, else the checkout's.
 
     Raises:
-        BenchError: another package of the name is installed beside a checkout.
+        BenchError: another installed package shadows the checkout's.
     """
     in_a_wheel = SHIPPED.parent.name == "shipped"
     package = importlib.import_module(_IN_A_WHEEL if in_a_wheel else _IN_A_CHECKOUT)

@@ -20,11 +20,11 @@ Settings = TypeVar("Settings")
 class Problem:
     """A batch of LR images to restore, with networks and noise.
 
-    `lr` is [B, 3, h, w] float32 in [-1, 1], exact uint8 values; where `sigma`, the deviation of its
-    noise, is above 0, it is neither rounded nor clipped. The result is
-    [B, 3, scale * h, scale * w]. Every random draw comes from `noise`. `models` holds what the
-    method's `needs` names, `inner` the method inside it where it has one. `images` are ids, for
-    messages and names of files alone; no result may depend on them, and they may be absent.
+    `lr` is [B, 3, h, w] float32 in [-1, 1] with exact uint8 values; if `sigma`, the standard
+    deviation of its noise, is above 0, it is neither rounded nor clipped. The result is [B, 3,
+    scale * h, scale * w]. All random draws come from `noise`. `models` holds the networks in the
+    method's `needs`, `inner` the inner method, if any. `images` holds ids for messages and file
+    names only; it may be empty, and results must not depend on it.
     """
 
     lr: Tensor
@@ -55,7 +55,7 @@ class Problem:
     def restored_inside(self, lr: Tensor) -> Tensor:
         """Apply the inner method to images: [B, 3, h, w] to [B, 3, H, W], both in [-1, 1].
 
-        They may have another size than the problem's, such as that of the result.
+        The images may differ in size from the problem's and, for example, have the result size.
         """
         if self.inner is None:
             raise BenchError("No inner method is set: call `bench.methods.configure` first.")
@@ -80,8 +80,8 @@ DEFAULT = "default"
 class Inner:
     """Slot for an inner method.
 
-    `setting` is the setting that names the other one, which gets settings and networks for the same
-    scale; `published` says by the result's size which one `DEFAULT` means.
+    `setting` is the name of the setting that selects the inner method, which gets settings and
+    networks for the same scale; `published` maps the result size to the method of `DEFAULT`.
     """
 
     setting: str
@@ -92,21 +92,20 @@ class Inner:
 class Method(Generic[Settings]):
     """A super-resolution method: a file in `baselines/` that defines `METHOD`.
 
-    `settings(scale)` gives the published settings for a scale, a frozen dataclass; `restore`
-    maps a problem and settings to images [B, 3, H, W] in [-1, 1]. The result for an image may
-    depend on nothing else: not on its batch mates, not on a global random state. Whoever changes
-    a method's numbers raises its `revision`, so that older results are not taken for the new ones.
-    `inner` is there if the method hands a part of its work to another one. `variants` are settings
-    that papers give a name, such as those of an ablation: what tables print behind the title ->
-    setting -> value.
+    `settings(scale)` returns the published settings for a scale as a frozen dataclass; `restore`
+    maps a problem and settings to images [B, 3, H, W] in [-1, 1]. The result for an image must not
+    depend on the other images of its batch or on a global random state. Raise `revision` with every
+    change of a method's numbers, so that older results are not mistaken for new ones. Set `inner`
+    if the method delegates part of its work to another method. `variants` names settings as papers
+    do, for example in an ablation: label, printed after the title in tables -> setting -> value.
 
-    The last two are for a method whose work is done outside of this process. `fingerprint(size,
-    scale)` gives the hash of each thing there that the numbers depend on, for the run's identity;
+    `fingerprint` and `batch` are for methods that run outside this process. `fingerprint(size,
+    scale)` returns a hash of each external input that affects the numbers, for the run's identity;
     it raises a BenchError with a remedy if one is missing, or if the method can't run on such a
-    test set. `batch` is how many images it takes at a time; without it, that is the user's choice.
+    test set. `batch` is the number of images per call; without it, the user chooses.
 
-    `nfe(settings)` is the number of evaluations of networks per image, of all networks together,
-    for the time left of a first batch. Without it the setting `steps` is taken, if there is one.
+    `nfe(settings)` returns the NFE per image over all networks, used to estimate the time left in
+    the first batch. Without it, the setting `steps` is used if there is one.
     """
 
     name: str

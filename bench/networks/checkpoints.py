@@ -24,8 +24,8 @@ from bench.diffusion.unet import UNet, UNetConfig, infer_config
 from bench.networks.diffusers_unet import DiffusersConfig, DiffusersUNet, read_folder
 from bench.networks.pickles import read_pickle
 
-# Every public checkpoint of guided-diffusion's layout that the tables use has heads this wide, and
-# 32 groups whatever the width; both are numbers that their tensors do not show.
+# Head width of all public checkpoints in guided-diffusion's layout that the tables use. The tensors
+# show neither it nor the number of groups, which is always 32.
 PUBLIC_HEAD_CHANNELS = 64
 
 # The same for the public checkpoints of SR3, whose sizes are told by their widths; both are for x8.
@@ -79,7 +79,7 @@ class Checkpoint:
         """Build the network that the card describes, with these weights, for inference.
 
         Raises:
-            BenchError: the card describes none, or another one's tensors are here.
+            BenchError: the card describes an impossible network, or the tensors do not fit it.
         """
         shape = self.card.unet
         if not isinstance(shape, DiffusersConfig) and not self._possible(shape):
@@ -138,9 +138,9 @@ def convert_prior(
 
     Args:
         path: a file of guided-diffusion's layout, or a folder that diffusers saved.
-        size: in pixels, for which it was trained; a file does not say it, a folder does.
-        out: the file to write.
-        training: what is known of the training, for the card.
+        size: training size in pixels; required for a file, while a folder states it.
+        out: file to write.
+        training: known facts about the training, for the card.
 
     Raises:
         BenchError: the input can't be read, or is not such a prior.

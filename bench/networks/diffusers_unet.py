@@ -1,8 +1,8 @@
 """Priors of diffusers: a `UNet2DModel` with a DDPM schedule, such as google/ddpm-celebahq-256.
 
-`bench weights convert FOLDER` reads what `save_pretrained` wrote and makes one file of it, with the
-architecture in its header; the package builds the network when it is loaded. Such networks predict
-eps or v and no variance, so that the ancestral step has the fixed small one.
+`bench weights convert FOLDER` converts the output of `save_pretrained` into one file with the
+architecture in its header; diffusers builds the network when it is loaded. Such networks predict
+eps or v but no variance, so the ancestral step uses the fixed small variance.
 """
 
 import importlib

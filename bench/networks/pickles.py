@@ -9,8 +9,8 @@ from torch import Tensor
 from bench.core.errors import BenchError
 from bench.core.progress import notice
 
-# Names under which a state dict lies in published files; the first that is there counts, so that
-# averaged weights come before those of the last step.
+# Keys of the state dict in published files. The first one found is used, so that averaged weights
+# take precedence over those of the last step.
 WRAPPERS = ("params_ema", "ema", "params", "state_dict", "model", "net")
 
 # What torch's DataParallel puts before each name.

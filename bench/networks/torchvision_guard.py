@@ -12,10 +12,10 @@ _kept: list[Any] = []  # the schemas disappear with the library object that decl
 def import_torchvision() -> None:
     """Import torchvision so that a later `import torchvision` succeeds.
 
-    A torchvision wheel built for CUDA can't load its operators beside a torch built for the CPU,
-    and then fails at import because it annotates operators that nobody declared. Here they are
-    declared, without an implementation, and the import is tried again: networks work, calling
-    `torchvision.ops.nms` does not. Where torchvision imports as it is, nothing else happens.
+    A torchvision wheel built for CUDA can't load its operators with a torch built for the CPU, and
+    its import fails because it annotates undeclared operators. In that case, declare them without
+    an implementation and import again: networks work, but `torchvision.ops.nms` does not. If
+    torchvision imports without this, do nothing else.
 
     Raises:
         ImportError: torchvision isn't installed.

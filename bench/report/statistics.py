@@ -1,7 +1,7 @@
 """Statistics of means over images: confidence intervals and tests. Pure.
 
-All methods of a metric are resampled together, with the same images each time, so that how hard an
-image is takes no part in their differences.
+All methods of a metric are resampled with the same images each time, so that the difficulty of an
+image cancels in their differences.
 """
 
 import math
@@ -34,11 +34,10 @@ class Interval:
 class Standing:
     """Comparison of one method with the best one.
 
-    `interval` is of the value, `behind` of how much better the best one is. `p_value` is of the
-    hypothesis that the two are alike, corrected for all pairs of methods. `effect` is the
-    matched-pairs rank-biserial correlation: 1 where the best one is better on every image, 0 where
-    as often and as much worse. None is what can't be told; of the best one that is all but the
-    first.
+    `interval` covers the value, `behind` the margin of the best method. `p_value` tests whether the
+    two are alike, corrected for all pairs of methods. `effect` is the matched-pairs rank-biserial
+    correlation: 1 if the best method is better on every image, 0 if wins and losses balance. None
+    means undefined; the best method has only `interval`.
     """
 
     interval: Interval | None = None
@@ -51,9 +50,9 @@ class Standing:
 class Paired:
     """Mean paired difference, with interval and test.
 
-    `interval` is of the difference, `p_value` Wilcoxon's, not corrected for others, and `effect`
-    the rank-biserial correlation, 1 where it is larger throughout. None is what too few pairs
-    can't tell.
+    `interval` covers the difference, `p_value` is Wilcoxon's without correction, and `effect` is
+    the rank-biserial correlation, 1 if all differences are positive. None if there are too few
+    pairs.
     """
 
     difference: float
@@ -105,8 +104,8 @@ def standings_by_error(
 ) -> list[Standing]:
     """Compare values with standard errors, such as set metrics, with the best one.
 
-    Intervals and tests take the normal distribution. That the methods restored the same images is
-    not made use of, so that a difference must be larger to count.
+    Intervals and tests assume normal distributions and ignore that the methods restored the same
+    images, so a difference must be larger to be significant.
     """
     best = (max if higher_is_better else min)(range(len(values)), key=lambda i: values[i])
     pairs = list(combinations(range(len(values)), 2))
@@ -143,7 +142,7 @@ def signed_rank(one: Array, other: Array) -> tuple[float, float]:
     """Return Wilcoxon's two-sided p-value of paired scores [N], and rank-biserial correlation.
 
     The correlation (Kerby: The Simple Difference Formula, 2014) is 1 where `one` is larger
-    throughout. Equal pairs take no part; of nothing else p is 1 and the correlation 0.
+    throughout. Equal pairs are dropped; if none remain, p is 1 and the correlation 0.
     """
     from scipy.stats import rankdata, wilcoxon
 
@@ -159,8 +158,8 @@ def signed_rank(one: Array, other: Array) -> tuple[float, float]:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for multiple testing (Holm 1979).
 
-    The smallest is multiplied by their number, the next by one less, and so on; none comes out
-    smaller than one before it, or above 1.
+    Multiply the smallest p-value by their number, the next by one less, and so on, keeping the
+    results monotone and at most 1.
     """
     corrected = [1.0] * len(p_values)
     largest = 0.0

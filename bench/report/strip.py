@@ -113,8 +113,8 @@ def check_columns(columns: "Sequence[tuple[str, Sequence[Pixels | None]]]") -> N
         for picture in pictures:
             if picture is not None and not _is_square_rgb(picture):
                 raise BenchError(
-                    f"A picture of {label} has the form {picture.shape} {picture.dtype}: give"
-                    " square uint8 RGB ones, [S, S, 3]."
+                    f"An image of {label} has shape {picture.shape} and type {picture.dtype}: give"
+                    " square uint8 RGB images [S, S, 3]."
                 )
 
 

@@ -12,7 +12,7 @@ class Verdict(Enum):
     """Agreement with the published value.
 
     MATCH: within the tolerance. NEAR: within twice the tolerance. OFF: further away.
-    NOT_COMPARABLE: the two are not of the same thing.
+    NOT_COMPARABLE: the two measure different things.
     """
 
     MATCH = "match"
@@ -25,7 +25,7 @@ class Verdict(Enum):
 class Departure:
     """A condition, as a sentence, in which our measurement differs from the published one.
 
-    `comparable` where the two may still be held beside each other.
+    `comparable` is True if the two values may still be compared.
     """
 
     text: str
@@ -37,9 +37,8 @@ def judge(
 ) -> Verdict:
     """Return the agreement of a value with a published number.
 
-    The tolerance is half a unit of the last printed digit, for the number stands for all that round
-    to it, and as far as our interval, where there is one, reaches on that side: so much the value
-    owes to the choice of images.
+    The tolerance is half a unit of the last printed digit, for rounding, plus the extent of our
+    interval on that side, if there is one, for the choice of images.
     """
     if not all(departure.comparable for departure in departures):
         return Verdict.NOT_COMPARABLE

@@ -1,5 +1,5 @@
 """Reproduce published tables: suites, steps, and their state.
 
-`suite` reads what a table consists of, `steps` what the user chose of it; `networks` finds, fetches
-and trains; `stages` puts all steps in order and carries them out.
+`suite` reads the description of a table, `steps` applies the user's choices, `networks` finds,
+downloads and trains networks, and `stages` orders and runs all steps.
 """

@@ -36,7 +36,7 @@ WIDTH = 6.875
 def reproduce(request: Request, dry_run: bool = False) -> Iterator[Step]:
     """Yield every step with its state, after running it unless `dry_run`.
 
-    A step that fails does not stop those that need it not. What is done is not done again.
+    A failed step does not stop steps that do not depend on it. Finished steps are not repeated.
 
     Raises:
         BenchError: the suite is wrong, or a test set can't be opened.
@@ -254,9 +254,9 @@ def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> 
 
 
 def result_tables(request: Request) -> list[Table]:
-    """Return the table of every prepared test set, beside the published values if there are any.
+    """Return the table of every prepared test set, with published values if there are any.
 
-    A suite that draws a figure has none.
+    A suite that draws a figure has no tables.
     """
     return [
         _table(request, testset, _complete_runs(request, planned, testset))

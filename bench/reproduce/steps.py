@@ -20,11 +20,11 @@ class Step:
     """A step and its state.
 
     Attributes:
-        name: what it makes.
-        state: "missing" needs a person; "left out" is not part of an embedded reproduction.
-        note: cost, or what a person must do, or where the result lies.
+        name: name of the result.
+        state: "missing" needs the user; "left out" is not part of an embedded reproduction.
+        note: cost, action for the user, or path of the result.
         digest: hash of the result.
-        perform: do it and return the step as it is then; None unless it is to do.
+        perform: function that runs the step and returns its new state; None unless it is to do.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Request:
     def config(self) -> Config:
         """Return the suite's configuration with the user's weights and recognition.
 
-        What set metrics compare with is the recipe's, as in the paper.
+        Set metrics use the recipe's reference set, as in the paper.
         """
         own = self.here.config
         base = preset_config("embedded") if self.options.embedded else Config(size=self.suite.size)

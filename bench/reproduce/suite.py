@@ -1,6 +1,6 @@
 """Suites: descriptions of published tables and figures, one TOML file each.
 
-They lie in `results/published/suites/`, beside the published tables.
+They are in `results/published/suites/`, next to the published tables.
 """
 
 from collections.abc import Mapping
@@ -54,11 +54,11 @@ class Suite:
     """Description of a published table or figure.
 
     Attributes:
-        title: for people.
-        testsets: on which it is measured.
-        embedded: the same in small.
-        table: label of the published table, such as "Table 1"; its methods and metrics are taken.
-        paper: that printed the table.
+        title: title for display.
+        testsets: test sets on which it is measured.
+        embedded: small version for the embedded networks.
+        table: label of the published table, such as "Table 1", whose methods and metrics are used.
+        paper: paper that printed the table.
         runs: runs, if there is no published table.
         metrics: metrics, if there is no published table.
         settings: published row, or method -> settings that the table does not print.
@@ -66,7 +66,7 @@ class Suite:
         faces: number of faces in a grid.
         size: size of the results in pixels.
         protocol: how images are fed to metrics.
-        training_data: what Correctors learn from, for people.
+        training_data: description of the training images of Correctors, for display.
     """
 
     title: str

@@ -27,7 +27,7 @@ class Audit:
 def audit_runs(runs: Sequence[Run], testsets: Path) -> Audit:
     """Trace each run to its test set below `testsets`, weights and code.
 
-    What has changed is found; what is not on this machine is said among the origins.
+    Changes are reported in `found`; inputs that are not on this machine are noted in `origins`.
 
     Raises:
         BenchError: a description or a manifest can't be read.

@@ -1,11 +1,10 @@
 """Deterministic archives with a manifest of hashes.
 
-An archive is a plain tar, so that any program can open it. Its first file, manifest.json, holds the
-size and hash of all others in their order, and a seal. All else about them is always the same (no
-time, no owner, no link, no compression), so that equal files make equal archives. For a reader
-nothing follows from a header but the length of the manifest: from this it knows where each file
-must lie and which bytes must be around it. What a stranger's archive says elsewhere is compared,
-and never obeyed.
+An archive is a plain tar, which any program can open. Its first file, manifest.json, is sealed and
+lists the size and hash of all other files in order. All other metadata is constant (no time, owner,
+link or compression), so equal files give equal archives. A reader takes only the length of the
+manifest from a header: the manifest determines the offset of each file and the bytes around it. All
+other metadata of a foreign archive is compared with these, never acted upon.
 """
 
 import hashlib
@@ -96,7 +95,7 @@ class Bundle:
         size, wanted = self.path.stat().st_size, self._places[""] + len(_END)
         if size != wanted:
             what = "something is missing" if size < wanted else "something was added"
-            return [f"{self.path} has {size} bytes, by its manifest {wanted}: {what}."]
+            return [f"{self.path} has {size} bytes, but its manifest states {wanted}: {what}."]
         with self.path.open("rb") as file:
             file.seek(self.start)
             members = track(self.contents.files, "verifying", len(self.contents.files))
@@ -178,7 +177,7 @@ def _check_contents(path: Path, contents: Contents) -> None:
     """Check that names are unique and stay inside the archive, and that sizes are plausible.
 
     Raises:
-        Refused: not so.
+        Refused: a name or size is invalid.
     """
     names = set()
     for member in contents.files:

@@ -1,6 +1,6 @@
 """Compare two results: configuration differences and paired score differences. Pure.
 
-Everything is paired per image, and a difference is the second one's value less the first one's.
+Scores are paired per image; a difference is the second result's value minus the first's.
 """
 
 import json
@@ -29,8 +29,8 @@ Pair = tuple[Value, Value]
 class Difference:
     """A differing fact; None where a side does not record it.
 
-    `identity` is whether it takes part in the run's identity, so that it is meant to change
-    images; what was only recorded is not.
+    `identity` is True if the fact is part of the run's identity, so that images are expected to
+    differ, and False if it is only recorded.
     """
 
     name: str
@@ -321,8 +321,8 @@ def _notes(
     for made in measurements:
         if not made.alike:
             notes.append(
-                f"{made.column.title} was measured in different ways, so that its difference is "
-                "not of the pictures alone: `bench evaluate` both with the same version. "
+                f"{made.column.title} was measured in different ways, so its difference is not due "
+                "to the images alone: run `bench evaluate` on both with the same version. "
                 f"A: {made.identities[0]}. B: {made.identities[1]}."
             )
         if made.left_out:

@@ -54,10 +54,10 @@ def export_files(
 
 
 def _require_whole(run: Run) -> None:
-    """Check that a run is finished, scored, and unchanged.
+    """Check that a run is finished, not being scored, and unchanged.
 
     Raises:
-        BenchError: not so.
+        BenchError: the run is unfinished, is being scored, or has changed.
     """
     if not run.finished or any(run.folder.glob("*.jsonl")):
         raise BenchError(

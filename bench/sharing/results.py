@@ -74,8 +74,8 @@ def folder_result(run: Run, testsets: Path) -> Result:
 def bundle_results(bundle: Bundle) -> list[Result]:
     """Read the runs of an archive, in order.
 
-    Files read from it are in a temporary folder meanwhile: no images, and names that an export
-    has.
+    Tables and manifests are unpacked into a temporary folder; images, and files that no export has,
+    are not.
 
     Raises:
         BenchError: a file has changed, or can't be read.

@@ -5,13 +5,13 @@
         images/<id>.png     the results
         records.parquet     per image: hash, seconds, NFE (written last)
         records.jsonl       the same while the run is under way
-        failures.parquet    per image without a result: why (there if there is any)
+        failures.parquet    reason per image without a result (only if there are failures)
         failures.jsonl      the same while the run is under way
-        scores.parquet      per image and metric: value, with the identities it belongs to; an
-                            empty image's is of the whole set
+        scores.parquet      value per image and metric, with the metric's identity and file
+                            hashes; the image is empty for values of the whole set
         scores.jsonl        the same while scoring is under way
 
-What their rows and keys are: `bench.store.schema`.
+`bench.store.schema` defines rows and keys.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence

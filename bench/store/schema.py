@@ -1,7 +1,7 @@
 """Schema of a run on disk: specification, image records, and scores.
 
-A run's identity is the hash of what determines its numbers, and nothing else. Whatever is read back
-is checked, for it may be damaged, another version's, or a stranger's.
+A run's identity is the hash of exactly those inputs that determine its numbers. All data is
+validated when read back, since it may be damaged, foreign, or from another version.
 """
 
 from collections.abc import Iterable, Mapping

@@ -27,8 +27,8 @@ DETECTION_SIDE = 640
 def align(image: Image.Image) -> Image.Image | None:
     """Return the largest face of a photograph in FFHQ's frame, at the face's resolution.
 
-    A similarity transform; outside of the photograph is its reflection. None where no face is
-    found.
+    Apply a similarity transform, reflecting the photograph at its borders. Return None if no face
+    is found.
 
     Raises:
         BenchError: the packages of the extra `align` are missing.
@@ -127,6 +127,6 @@ def _models() -> tuple[Any, Any]:
         dlib = None
     folder = dlib_models()
     if dlib is None or folder is None:
-        raise BenchError(f"--align needs packages that are not here: run `{install_command('align')}`.")
+        raise BenchError(f"--align needs missing packages: run `{install_command('align')}`.")
     predictor = dlib.shape_predictor(str(folder / "shape_predictor_68_face_landmarks.dat"))
     return dlib.get_frontal_face_detector(), predictor

@@ -1,7 +1,7 @@
 """Photographs in a zip or tar, read without unpacking.
 
-An archive may come from anywhere, so it is trusted with nothing: a path that points outside it, a
-link in an image's place, and a member that would unpack to far more than it occupies are refused.
+Archives are not trusted: paths that point outside, links in place of images, and members that would
+unpack to far more than their packed size are refused.
 """
 
 import tarfile

@@ -71,10 +71,10 @@ def build_images(job: Job) -> Built:
 def framed(image: Image.Image, size: int, crop: Box, name: str, *, enlarge: bool = False) -> Pixels:
     """Crop by fractions, then to the central square, then resize to [size, size, 3].
 
-    By PIL's bicubic filter. Only what is an input itself may be enlarged, never a ground truth.
+    Use PIL's bicubic filter. Only images that are inputs may be enlarged, never a ground truth.
 
     Raises:
-        Refused: the crop is smaller than `size`; `name` says of which image.
+        Refused: the crop is smaller than `size`; `name` is the image's name in the message.
     """
     left, top, right, bottom = (
         fraction * extent
@@ -109,8 +109,8 @@ def _made(
 def measurement(hr: Pixels, plan: Plan, image: str) -> Measurement:
     """Return A x + n of an HR image [H, H, 3], with the bicubic A of the zero-shot methods.
 
-    Neither rounded to 8 bits nor clipped. Values lie on a grid of 2^-16, far below any noise, so
-    that the order in which a processor adds does not show.
+    The result is neither rounded to 8 bits nor clipped. Values are multiples of 2^-16, far below
+    any noise, so that they do not depend on the order of floating-point additions.
     """
     from bench.diffusion.noise import StreamKey  # brings torch, which bicubic has no use for
     from bench.diffusion.operators import resize_matrix

@@ -10,15 +10,15 @@ alone. The steps are those of the released CodeFormer code, in its order:
 
 1. Blur with a Gaussian of s x s taps, normalised; beyond the border the image is mirrored about
    its outermost pixel. Nothing is rounded.
-2. Reduction to floor(H / r) pixels, at least 1, by linear interpolation between pixel centres,
-   without a filter against aliasing: the blur is meant to be one.
-3. White Gaussian noise of standard deviation delta, in 8-bit levels, for each channel on its own;
-   then clipped and rounded to 8 bits, which is what a JPEG is made of.
+2. Downscaling to floor(H / r) pixels, at least 1, by linear interpolation between pixel centres,
+   without an anti-aliasing filter: the blur takes its place.
+3. White Gaussian noise of standard deviation delta, in 8-bit levels, independent per channel; then
+   clipping and rounding to 8 bits, as JPEG requires.
 4. JPEG of quality q, with chroma at half the resolution.
-5. Enlargement to H pixels by the same interpolation; clipped and rounded.
+5. Upscaling to H pixels by the same interpolation; clipping and rounding.
 
 A value halfway between two levels is rounded up. A value within a millionth of halfway counts as
-halfway, so that the order of a processor's additions does not show.
+halfway, so that results do not depend on the order of floating-point additions.
 """
 
 import io
@@ -41,13 +41,13 @@ TIE = 1e-6
 class Ranges:
     """Closed range of each parameter of Eq. 19.
 
-    `r`, `sigma` and `delta` are real numbers, drawn evenly; `s` and `q` are whole ones. A kernel
-    needs a middle, so of the sizes only the odd ones are drawn, and 1 is no blur: this is how the
-    paper's range "1 : 17" is read.
+    `r`, `sigma` and `delta` are real and drawn uniformly; `s` and `q` are integers. A kernel needs
+    a centre, so only odd sizes are drawn, and 1 means no blur: this is how the paper's range "1 :
+    17" is interpreted.
 
-    `size` is the height and width in pixels that the ranges are stated for. What is measured in
-    pixels (r, s, sigma) is scaled by the image's size / `size`, so that a face of 64 px is spoilt
-    as one of 512 px is before it is reduced.
+    `size` is the height and width in pixels for which the ranges are stated. Parameters in pixels
+    (r, s, sigma) are scaled by the image's size / `size`, so that a face of 64 px is degraded like
+    one of 512 px before downscaling.
     """
 
     size: int

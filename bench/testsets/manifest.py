@@ -67,12 +67,12 @@ class Entry:
 class Plan:
     """Plan of a test set: everything that determines it except its sources.
 
-    `scale` is 1 where inputs have the size of the results: all but bicubic. `aligned` names the
-    aligner, if photographs were aligned here. `ranges_for` is the size in pixels that the ranges of
-    a blind degradation are stated for; None where nothing was scaled from there to `size`, as in
-    test sets of earlier versions. `noise` is the standard deviation of white noise that was added
-    to the LR images, in units of `noise_unit`: "signed" counts in [-1, 1], as DPS and DAPS do,
-    "unit" in [0, 1], as DiffPIR does.
+    `scale` is 1 if inputs have the size of the results, as in all degradations but bicubic.
+    `aligned` names the aligner, if bench aligned the photographs. `ranges_for` is the size in
+    pixels for which the ranges of a blind degradation are stated; None if they were not scaled to
+    `size`, as in test sets of earlier versions. `noise` is the standard deviation of the white
+    noise added to LR images, for values in [-1, 1] if `noise_unit` is "signed" (DPS, DAPS), or in
+    [0, 1] if it is "unit" (DiffPIR).
     """
 
     recipe: str
@@ -151,7 +151,7 @@ class TestSet:
     def measurement(self, image: str) -> Pixels | Measurement:
         """Read a method's input: the LR image, or float32 [h, w, 3] with noise.
 
-        The latter is in [-1, 1] but for its noise.
+        Apart from its noise, the latter is in [-1, 1].
 
         Raises:
             BenchError: the file has changed since the test set was opened.

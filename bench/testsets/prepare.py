@@ -1,8 +1,8 @@
 """Prepare test sets from a source of photographs, in parallel and atomically.
 
-Plans that part in their scale alone are built together: each photograph is read, decoded and
-cropped once. A manifest is written last; until then a journal remembers what is done, so that a
-preparation that was stopped is resumed.
+Plans that differ only in scale are built together: each photograph is read, decoded and cropped
+once. The manifest is written last; until then a journal records finished images, so that an
+interrupted preparation resumes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,12 +126,12 @@ def prepare(
 ) -> list[Prepared]:
     """Build, resume or verify test sets: folder -> plan.
 
-    The plans part in their scale alone. `workers` is the number of processes; unless said, one per
-    processor, and fewer for few images. `spread`, where given, does the work in their place.
+    The plans differ only in scale. `workers` is the number of processes (default: one per
+    processor, fewer for few images). `spread`, if given, does the work instead of them.
 
     Raises:
-        BenchError: nothing usable in the source, a file that is no image or too small, another
-            test set in a folder, or no room on the disk.
+        BenchError: no usable images in the source, a file that is not an image or too small,
+            another test set in a folder, or too little disk space.
     """
     if count is not None and count < 1:
         raise WrongUsage(f"--count is {count}, but must be at least 1.")

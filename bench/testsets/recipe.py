@@ -27,15 +27,14 @@ Box = tuple[float, float, float, float]
 class Recipe:
     """Recipe of a dataset: origin, licence, and framing of HR images.
 
-    `count` images are taken in the order of their names; `size` is that of the paper. `framing`
-    gives, per size, a crop box that brings the images to the framing of the prior of that size.
-    `source` is where the images are, if that is known: a path, counted from the recipe, or a
-    dataset on the hub. Without `ground_truth` the images are inputs themselves.
-    `fid_reference` names the reference set that set metrics compare results with in place of the
-    originals.
+    The first `count` images by name are used; `size` is the paper's. `framing` maps a size to a
+    crop box that gives images the framing of the prior for that size. `source` is the location of
+    the images, if known: a path relative to the recipe, or a dataset on the hub. Without
+    `ground_truth`, the images are inputs themselves. `fid_reference` names the reference set for
+    set metrics, used instead of the originals.
 
-    `names_sha256` is the hash of the ids taken, a line each; `files_sha256` of lines of id and
-    hash of the image file. Both are of all `count` images.
+    `names_sha256` is the hash of the image ids, one per line, and `files_sha256` the hash of lines
+    with an id and the hash of its file. Both cover all `count` images.
     """
 
     title: str
@@ -71,8 +70,9 @@ def plan_testset(
     """Plan a test set; `scale` and `noise` apply to bicubic (default: 8, none).
 
     Raises:
-        WrongUsage: a degradation that is unknown or not the recipe's, a scale that does not divide
-            the size or is said where none is meant, or noise without its unit.
+        WrongUsage: a degradation that is unknown or does not suit the recipe, a scale that does not
+            divide the size or does not apply, an invalid size, or noise that lacks its unit, is
+            out of range or does not apply.
     """
     size = recipe.size if size is None else size
     known = DEGRADATIONS if recipe.ground_truth else (REAL,)
@@ -86,8 +86,8 @@ def plan_testset(
         )
     if (noise is None) != (noise_unit is None):
         raise WrongUsage(
-            "--noise needs its --noise-unit: signed (deviation in [-1, 1], as DPS and DAPS state it) "
-            "or unit (in [0, 1], as DiffPIR does)."
+            "--noise needs its --noise-unit: signed (deviation for values in [-1, 1], as in DPS "
+            "and DAPS) or unit (for values in [0, 1], as in DiffPIR)."
         )
     if noise is not None and (degradation != "bicubic" or not 0 < noise < 10):
         raise WrongUsage(
@@ -185,7 +185,7 @@ def names_sha256(ids: list[str]) -> str:
 def selection_notes(recipe: Recipe, manifest: Manifest, count: int | None = None) -> list[str]:
     """Return notes on how a test set's images differ from its recipe.
 
-    `count` is how many were asked for; fewer than the recipe's are no surprise then.
+    `count` is the requested number; if given, fewer images than the recipe's are not noted.
     """
     entries = manifest.images
     taken = [*(entry.id for entry in entries), *manifest.without_face]

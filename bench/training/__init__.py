@@ -1,1 +1,1 @@
-"""Training of priors and Correctors."""
+"""Training of priors, Correctors and SR3."""

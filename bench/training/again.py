@@ -27,17 +27,17 @@ def train_again(
         path: a checkpoint of `bench train`.
         data: the same images; their hash is compared unless `changed_data`.
         out: folder of the new checkpoint.
-        start: what it began with, if it began with another checkpoint that does not ship.
-        steps: fewer, to try it.
+        start: initial checkpoint, if training began from one that does not ship.
+        steps: number of steps, such as fewer for a trial (default: the card's).
         every: steps between saved states.
-        changed_data: train on other images.
+        changed_data: accept other images.
 
     Returns:
-        The new checkpoint; None in processes that help another one.
+        The new checkpoint; None in helper processes.
 
     Raises:
-        BenchError: the card does not say how it was trained, its start is missing, or the images
-            are others.
+        BenchError: the card does not state how it was trained, its initial checkpoint is missing,
+            or the images differ.
     """
     card = read_card(path)
     training = dict(card.training or {})

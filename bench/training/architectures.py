@@ -46,7 +46,7 @@ CORRECTOR_256 = UNetConfig(
     head_channels=16,
     out_channels=3,
 )
-# In groups of four channels and more: see `group_channels` of the other networks.
+# Groups of at least four channels; see `group_channels` of the other networks.
 SR3_64 = SR3Config(
     channels=32, channel_mult=(1, 2, 4, 4), res_blocks=1, attention_factors=(), norm_groups=8
 )

@@ -52,15 +52,15 @@ def train(
 ) -> Trained | None:
     """Train or resume; return None in helper processes.
 
-    Images, flips, timesteps and noise of a step follow from (seed, step) and the place in the
-    batch alone, so that a run that was stopped continues as if it had not been; on a CPU bit for
-    bit. Every `every` steps, and at the end, the state is saved and then shown to `monitor`. A
-    stop (Ctrl-C, SIGTERM) takes effect between two steps and saves the state first.
+    Images, flips, timesteps and noise of a step depend only on (seed, step) and the position in the
+    batch, so that a resumed run continues as if it had not been stopped, on a CPU bit for bit.
+    Every `every` steps, and at the end, the state is saved and then shown to `monitor`. A stop
+    (Ctrl-C, SIGTERM) takes effect between two steps and saves the state first.
 
     Raises:
         BenchError: fewer images than a batch, a batch that the processes can't share evenly, a
-            full disk, a checkpoint that is damaged or of another training, or a loss that is no
-            number.
+            full disk, a checkpoint that is damaged or of another training run, or a loss that is
+            not finite.
         KeyboardInterrupt, Terminated: stopped, after saving.
     """
     if len(images.pixels) < settings.batch:

@@ -67,10 +67,10 @@ def prior_loss(
 def even_weight(schedule: Schedule, power: float = 1 / 3) -> Table:
     """Return the weight SNR^-power of the eps error per index, which balances noise levels.
 
-    The error left by the best linear filter falls as SNR^(2/3) on photographs of faces where the
-    noise is strong, and its root, the size of the gradient, as SNR^(1/3). Unweighted, the noisiest
-    steps, which decide on colours and pose, are learned last. Capped where the noise is weak, as
-    by min(SNR, gamma) (Hang et al. 2023), the last steps are, which decide on sharpness.
+    On photographs of faces, the error of the best linear filter falls as SNR^(2/3) at strong noise,
+    and its root, the size of the gradient, as SNR^(1/3). Unweighted, the noisiest steps, which
+    determine colours and pose, are learned last. With a weight capped at weak noise, as by min(SNR,
+    gamma) (Hang et al. 2023), the last steps, which determine sharpness, are learned last.
     """
     return (schedule.alpha_bar / (1.0 - schedule.alpha_bar)) ** -power
 
@@ -78,10 +78,10 @@ def even_weight(schedule: Schedule, power: float = 1 / 3) -> Table:
 def variance_weight(schedule: Schedule) -> Table:
     """Return the weight of the variational term per index.
 
-    The term changes with the square of the log range that v spans, which falls from 0.6 at the
-    first step to 1e-5 at the last. With one weight for all, as the paper has it, a short training
-    learns v at the first few steps alone; on a respaced schedule, where the range is wide again,
-    samples then keep a grain of noise. Below a range of 0.01 float32 can't tell the term.
+    The term scales with the square of the log range that v spans, which falls from 0.6 at the first
+    step to 1e-5 at the last. With a constant weight, as in the paper, a short training learns v
+    only at the first few steps; on a respaced schedule, where the range is wide again, samples then
+    stay grainy. Below a range of 0.01, float32 does not resolve the term.
     """
     log_range = np.log(schedule.betas) - schedule.posterior_log_variance
     return np.square(0.1 / np.maximum(log_range, 0.01))
@@ -153,13 +153,13 @@ def corrector_loss(
 ) -> Tensor:
     """Return the paper's Corrector loss, Omega L_prior + (1 - Omega) L_gap (Eq. 15 to 18) [B].
 
-    L_prior shows the Corrector the posterior sample of the ground truth x0 [B, 3, H, W]; L_gap that
-    of its own answer to y_T, as while sampling. The paper's Omega is some weight that decreases
-    over t: here (t + 1) / T, so that as the noise falls, and with it the resemblance of the two
-    (Eq. 16), the second gains weight. Each image is put to one of the two, to the first with
-    probability Omega, which has the same expectation at half the cost. `base` is I_L^bc, and the
-    mean runs over the grid alone. With a prior its posterior samples are made with that prior's
-    estimate of the noise, as while sampling (Eq. 6); else with the noise.
+    L_prior feeds the Corrector a posterior sample of the ground truth x0 [B, 3, H, W]; L_gap feeds
+    it one of its own output for y_T, as in sampling. The paper only says that Omega "decreases over
+    t"; here it is (t + 1) / T, so that L_gap gains weight as the noise falls and the two samples
+    become less alike (Eq. 16). Each image contributes to one of the losses, to L_prior with
+    probability Omega, which has the same expectation at half the cost. `base` is I_L^bc; the mean
+    runs over the grid only. With a prior, posterior samples use its noise estimate, as in sampling
+    (Eq. 6); without one, they use the true noise.
     """
     k = x0.shape[-1] // base.shape[-1]
     m_f = fixed_mask(x0.shape[-1], k).to(x0)
@@ -214,8 +214,8 @@ def _posterior_sample(
 def draw_noise_levels(count: int, schedule: Schedule, generator: torch.Generator) -> Tensor:
     """Draw noise levels sqrt(alpha_bar) [count], uniform between neighbours of the schedule.
 
-    SR3's, whose network learns all levels, not only those of its steps. The released code draws
-    one pair of neighbours for a whole batch; here each image has its own.
+    As in SR3, the network learns all levels, not only those of its steps. The released code draws
+    one pair of neighbours per batch; here each image has its own.
     """
     levels = np.sqrt(np.append(1.0, schedule.alpha_bar))
     t = draw_timesteps(count, schedule, generator)

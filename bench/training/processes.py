@@ -61,8 +61,8 @@ def accelerated(settings: TrainingSettings) -> Iterator["Accelerator"]:
 def alone(folder: Path) -> AbstractContextManager[None]:
     """Lock a training folder against other runs; see `bench.core.locks`.
 
-    Of several processes that train together the first holds it, and does not wait: the others have
-    read the state by then that the training before it is still changing.
+    Of several processes that train together, only the first takes the lock, and it fails instead of
+    waiting: the others would already have read the state that the earlier run is still changing.
 
     Raises:
         BenchError: the folder can't be written, or processes that train together would wait.
@@ -80,9 +80,9 @@ def alone(folder: Path) -> AbstractContextManager[None]:
 def stops(accelerator: "Accelerator") -> Iterator[Callable[[], int]]:
     """Defer Ctrl-C and SIGTERM to the end of a step.
 
-    Gives a function that returns the signal's number, 0 before one came; processes that train
-    together are told together. The second signal ends at once. Signals reach the main thread
-    alone, and only there a handler may be set.
+    Yield a function that returns the number of the signal, or 0 before one arrives; processes that
+    train together get the same answer. A second signal stops at once. Outside the main thread,
+    where Python neither delivers signals nor allows handlers, no signal is deferred.
     """
     caught: list[int] = []
 

@@ -11,10 +11,10 @@ class TrainingSettings:
     """Settings of a training run.
 
     `batch` counts the images of an optimiser step over all processes and all `accumulate` passes.
-    The learning rate warms up linearly over `warmup` steps, stays, and falls linearly to zero over
-    the last `decay_share` of the steps. Until it falls nothing depends on `steps`, so that a run
-    may be resumed with another number of them. `ema` is the decay of the averaged weights,
-    which are what a training gives.
+    The learning rate warms up linearly over `warmup` steps, stays constant, and decays linearly to
+    zero over the last `decay_share` of the steps. Before the decay nothing depends on `steps`, so a
+    run may be resumed with another number of steps. `ema` is the decay of the averaged weights,
+    which are the result of training.
     """
 
     steps: int = 10_000

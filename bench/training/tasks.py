@@ -119,9 +119,9 @@ def corrector_task(
 ) -> TrainingTask:
     """Describe a Corrector for images of this size on every k-th pixel.
 
-    Its condition is made by a bicubic reduction at a scale, or at scale 1 by another degradation
-    of `bench prepare`, whose inputs have the size of the result. With a prior's checkpoint it
-    learns from that prior's estimates of the noise, which the released form knows nothing of.
+    Its condition comes from bicubic downscaling by `scale` or, with scale 1, from another
+    degradation of `bench prepare`, whose inputs have the size of the result. With a prior's
+    checkpoint it learns from that prior's noise estimates, which the released form does not use.
 
     Raises:
         WrongUsage: a scale or k that does not divide the size, a scale or a prior that does not
@@ -225,9 +225,9 @@ def run_task(
 ) -> Path | None:
     """Train and write `<out>/<task.name>.safetensors`, with previews beside it.
 
-    Started several times by `accelerate launch` or `torchrun`, the processes share the work, and
-    those that help the first return None. `start` is another checkpoint of this kind and
-    architecture to begin with; `data_sha256` is the expected hash of the images.
+    Several processes started by `accelerate launch` or `torchrun` share the work; all but the first
+    return None. `start` is an initial checkpoint of the same kind and architecture; `data_sha256`
+    is the expected hash of the images.
 
     Raises:
         BenchError: packages that are missing, unusable data, a start of another architecture, or

@@ -1,6 +1,7 @@
 """Restore units on a cluster, where each worker holds a loaded method.
 
-Weights and the user's own methods do; bench itself is installed on every machine.
+Weights and the user's own methods are sent to the workers; bench itself must be installed on every
+machine.
 """
 
 from collections.abc import Iterator, Mapping

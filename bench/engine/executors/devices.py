@@ -1,7 +1,7 @@
 """Executor on several devices of one machine, one process each.
 
-Processes, not threads: a method's loop is Python, and two loops in one process would wait for each
-other. What passes between is what `bench.engine.executors.work` describes.
+Processes, not threads: a method's loop is Python, and two loops in one process would compete for
+the GIL. The messages are those of `bench.engine.executors.work`.
 """
 
 import multiprocessing
@@ -51,7 +51,7 @@ class _Helper:
         """Return the next message.
 
         Raises:
-            BenchError: what went wrong there, or it is gone.
+            BenchError: the helper failed or is gone.
         """
         try:
             answer = self.connection.recv()
@@ -142,8 +142,8 @@ def _spread(
 ) -> Iterator[Outcome]:
     """Send units to idle helpers.
 
-    A process has one at a time: with two, both ends of a pipe could wait for the other to read. It
-    sends how much of the unit is done, a number, before the outcome.
+    A helper has one unit at a time: with two, both ends of a pipe could wait for the other to read.
+    Before the outcome it sends numbers, its progress in the unit.
     """
     remaining = iter(units)
     busy: dict[Connection, _Helper] = {}

@@ -78,8 +78,8 @@ class _Attempt:
 class Worker:
     """A loaded method on a device.
 
-    A batch that fails is halved, down to single images; those that fail alone have failed. After
-    running out of memory, all that follows is done in batches of the smaller size.
+    A failed batch is halved, down to single images; an image that fails alone is recorded as a
+    failure. After running out of memory, all later batches have the smaller size.
     """
 
     def __init__(self, assignment: Assignment, device: torch.device) -> None:
@@ -134,7 +134,7 @@ class Worker:
         return Outcome(tuple(restored), failed, self._peak_memory())
 
     def _watched(self, unit: Unit, watch: Watch) -> Callable[[], None]:
-        """Return a context that reports the progress of a unit to `watch`."""
+        """Return a function that reports the progress of a unit to `watch`."""
         before = self._loaded.evaluations
 
         def tell() -> None:

@@ -1,7 +1,7 @@
 """Messages between the driver of a run and its workers: picklable data without open files.
 
-The driver makes `Unit`s; a worker that holds an `Assignment` turns each into an `Outcome`. Paths of
-checkpoints are the only places named, and their hashes travel along.
+The driver makes `Unit`s; a worker that holds an `Assignment` turns each into an `Outcome`. The only
+paths in them are those of checkpoints, which are sent with their hashes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,8 @@
 """Calibration of a method on Gaussian images, whose posterior is known exactly.
 
-A sampler from the posterior has its mean and its variance, covers the truth as often as its
-intervals say, and errs twice as much as the posterior mean (the minimum mean squared error, MMSE).
+An exact posterior sampler has the mean and variance of the posterior, its intervals cover the truth
+as often as they state, and its mean squared error is twice that of the posterior mean (the minimum
+mean squared error, MMSE).
 """
 
 from dataclasses import dataclass
@@ -34,11 +35,12 @@ class Calibration:
     """Agreement of a method's repetitions with the posterior; each is 1 for an exact sampler.
 
     Attributes:
-        mean: how far the mean of the repetitions is from the prior's to the posterior's.
-        spread: variance of the repetitions, by the posterior's.
-        coverage: share of pixels whose truth lies in the central interval, by its level, 0.9.
-        error: mean squared error of a repetition, by twice the MMSE.
-        consistency: 1 minus the RMS of A x - y, by that of the prior's mean.
+        mean: 1 minus the ratio of two RMS distances from the posterior mean: that of the mean of
+            the repetitions, and that of the prior mean.
+        spread: variance of the repetitions, divided by the posterior's.
+        coverage: fraction of pixels whose truth is in the central interval, divided by 0.9.
+        error: mean squared error of a repetition, divided by twice the MMSE.
+        consistency: 1 minus the ratio of the RMS of A x - y to that of the prior mean.
     """
 
     mean: float

@@ -30,12 +30,12 @@ OVERSHOOT = 4.0
 def check_method(method: Method[Any], size: int = 32, scale: int = 4) -> list[str]:
     """Return the conformance tests that a method fails at a size in pixels, as sentences.
 
-    Tested are shape and range, that the same call has the same result, that an image's result
-    depends neither on its batch nor on the order, and that the method leaves alone: its input, the
-    random states of Python, NumPy and torch, the process's settings, and files.
+    The tests cover shape and range, determinism, independence of an image's result from its batch
+    and their order, and side effects on the input, the random states of Python, NumPy and torch,
+    the process's settings, and files.
 
     Raises:
-        BenchError: the method refuses to work, such as a program that is not set up.
+        BenchError: the method can't run, such as an external program that is not installed.
     """
     trial = _Trial(method, size, scale)
     try:

@@ -37,9 +37,9 @@ STATES: dict[str, Callable[[], Any]] = {
 def witness(findings: list[str], seed: int) -> Iterator[None]:
     """Run a block in an empty folder, with all global random states set to `seed`.
 
-    What the block changes and should not is appended to `findings`, each once. Files may be made
-    in the temporary folder if they are gone at the end, and in bench's cache. Files that are
-    written without Python's knowledge are noticed in the current and the temporary folder only.
+    Append each forbidden change to `findings` once. Files are allowed in bench's cache, and in the
+    temporary folder if they are gone at the end. Writes that bypass Python are detected in the
+    current and the temporary folder only.
     """
     changed: list[str] = []
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:

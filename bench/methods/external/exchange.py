@@ -108,7 +108,7 @@ def _collect(
     """Return image id -> valid result [size, size, 3], reading only inside the folder.
 
     Raises:
-        BenchError: other images beside the results, so that it is unclear which is whose.
+        BenchError: unexpected images next to the results, so that their assignment is unclear.
     """
     pattern = program.description.result
     places = {image: folder / pattern.replace("{image}", image) for image in images}

@@ -51,7 +51,7 @@ def run_command(
 ) -> None:
     """Run a command in a folder and write its output to `log`.
 
-    Nothing that it started outlives it, nor an interruption of ours.
+    When it ends, or bench is interrupted, all processes that it started are killed.
 
     Raises:
         BenchError: the command can't start, failed, or exceeded a limit of time or output; with the
@@ -114,8 +114,8 @@ def _size(folder: Path) -> int:
 def _limit_memory(process: int, memory: float) -> None:
     """Limit the memory of a process and its children.
 
-    Set from here, and not in the child before it becomes the program, where Python can't run
-    safely beside threads. Nothing can be filled in the instant between.
+    The parent sets the limit, because Python code between fork and exec is unsafe in a process with
+    threads. The program can't use much memory before the limit takes effect.
     """
     there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     most = min(int(memory * 2**30), there)

@@ -20,8 +20,8 @@ PLACES = ("python", "repository", "input", "output", "scale", "size")
 class Environment:
     """Python version (default: bench's own) and packages of the environment.
 
-    `install` has the arguments of `pip install`, one call each, made in the repository.
-    `variables` are set for these and for the program.
+    `install` lists the arguments of each `pip install` call, run in the repository. `variables` are
+    environment variables of these calls and of the program.
     """
 
     python: str | None = None
@@ -45,8 +45,8 @@ class Weights:
 class Limits:
     """Limits of one call: seconds to start and per image, GiB of memory and of results.
 
-    Memory is what one process may fill; addresses that are only reserved, as CUDA does by the
-    terabyte, are not counted. Results are all files in the output folder.
+    Memory is counted per process, without reserved address space, of which CUDA takes terabytes.
+    Results are all files in the output folder.
     """
 
     start: float = 600.0
@@ -143,8 +143,7 @@ def read_program(file: Path) -> Program:
     """Read and validate a description.
 
     Raises:
-        WrongUsage: an unknown key, a value of a wrong type, or a command that names what is not
-            there.
+        WrongUsage: an unknown key, an invalid value, or an unknown placeholder in the command.
     """
     description = build(Description, read_toml(file), str(file))
     program = Program(file.stem.replace("_", "-"), description)

@@ -31,10 +31,10 @@ class DownloadLimits:
     """Limits of a download.
 
     Attributes:
-        largest: bytes, for a file whose size is not known beforehand.
-        patience: seconds without a byte.
-        tries: how often one source is asked, each going on where the last one broke.
-        pause: seconds between tries.
+        largest: maximum bytes of a file whose size is not known beforehand.
+        patience: seconds without data before a timeout.
+        tries: attempts per source, each resuming where the last one stopped.
+        pause: seconds between attempts.
     """
 
     largest: int = 4 * 2**30

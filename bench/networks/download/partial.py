@@ -56,8 +56,8 @@ class Partial:
         """Append bytes durably.
 
         Raises:
-            BenchError: they can't be written; told from the network's failures, which are OSErrors
-                too, because no other try will mend it.
+            BenchError: the bytes can't be written; unlike a network failure, which is an OSError
+                too, this is not worth a retry.
         """
         rest = memoryview(piece)
         try:

@@ -1,7 +1,7 @@
 """Expected hashes of files, and files that deviate.
 
-Where nobody has published a hash, that of what came first is kept beside the file in the form of
-sha256sum, and every later file is held to it: trust on first use.
+Without a published hash, the hash of the first file is stored next to it in sha256sum format, and
+every later file must match it (trust on first use).
 """
 
 import re
@@ -45,7 +45,7 @@ def changed_weights() -> tuple[int, list[str]]:
     """Verify the hashes of all embedded and cached checkpoints.
 
     Returns:
-        How many files were hashed, and a sentence for each that is not what it should be.
+        The number of hashed files, and a sentence for each mismatch.
     """
     found = [*_embedded_differences(), *_public_differences()]
     hashed = [path for path in map(place, records().values()) if path.is_file()]
@@ -82,7 +82,7 @@ def _read(file: Path) -> dict[str, str]:
     """Parse lines of sha256sum into file name -> hash.
 
     Raises:
-        BenchError: a line is no such line.
+        BenchError: a line has another format.
     """
     found = {}
     for line in file.read_text(encoding="utf-8").splitlines():

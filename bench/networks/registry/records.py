@@ -19,17 +19,17 @@ class PublicCheckpoint:
     """A checkpoint published elsewhere and not shipped.
 
     Attributes:
-        name: what commands call it.
-        title: what it is, and who uses it.
-        file: its name in the cache folder, the one it was published under.
+        name: name in commands.
+        title: description, and the methods that use it.
+        file: file name in the cache folder, as published.
         licence: licence of the weights, in a few words.
-        terms: address of the licence's text.
-        non_commercial: whether the licence asks for consent before the first download.
-        sources: addresses that give the file itself, tried in this order.
-        by_hand: where people find it, if no address gives it.
-        trained_on: recipe of a test set -> what is known of its images in the training data.
-        sha256: hexadecimal; None where nobody has recorded it.
-        size: bytes; None likewise.
+        terms: URL of the licence.
+        non_commercial: True if the user must accept the licence before the first download.
+        sources: download URLs, tried in this order.
+        by_hand: where to download it manually.
+        trained_on: recipe of a test set -> known overlap with the training data.
+        sha256: hexadecimal; None if not recorded.
+        size: bytes; None if not recorded.
     """
 
     name: str

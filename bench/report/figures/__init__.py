@@ -1,4 +1,4 @@
 """Figures for papers, drawn by Matplotlib as PDF or PNG in column width.
 
-`canvas` has what they share; the others draw, and know no file, store or command.
+`canvas` has the shared parts and `gather` collects results; the other modules only draw.
 """

@@ -29,7 +29,7 @@ SUBSCRIPTED = FONT / 0.7  # with this size Matplotlib's subscripts are not below
 DPI = 300
 SUFFIXES = (".pdf", ".png")
 
-# Where a label may stand beside its point: distance in points, to the right, upwards.
+# Candidate positions of a label: distance from its point in pt, and direction (right, up).
 PLACES = tuple(
     (distance, x, y)
     for distance in (4, 10, 18)
@@ -176,11 +176,11 @@ def fit(axes: Axes, left: float, bottom: float, right: float, top: float) -> Non
 def label_points(
     axes: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str]
 ) -> list[Annotation]:
-    """Label each point that has room; return the labelled ones.
+    """Label each point that has room; return the labels.
 
-    The places around a point are tried in turn, the nearest first, for one within the axes that
-    hides no other point or label, nor the legend; and, unless a line leads to it, is not as near to
-    another point. The axes must have their place and limits.
+    Positions around a point are tried nearest first. A label must lie within the axes, cover no
+    other point, label or legend, and, unless a line connects it, be less than half as far from its
+    own point as from any other. Set the position and limits of the axes first.
     """
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox

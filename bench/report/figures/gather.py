@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class MeasuredRun:
     """A run with its repetitions.
 
-    `run` is the first of them. `values` has what a table says, column -> mean over the repetitions,
-    `reasons` why a column has none, and `scores` metric -> image -> mean over the repetitions.
+    `run` is the first repetition. `values` is column -> value as in a table, `reasons` column ->
+    reason for a missing value, and `scores` metric -> image -> mean over the repetitions.
     """
 
     label: str

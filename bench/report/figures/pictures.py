@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from bench.images import Pixels
 
-GAP = 7  # pixels of 300 to the inch
-LINE = 1.25  # from one line of text to the next, in sizes of the font
-SMALLEST = 0.3  # inches: below this a face shows nothing
-INSET = 0.48  # of a picture's side
-SIDE = 0.25  # of the part that is enlarged
-MIDDLE = (0.15, 0.85)  # of an aligned face, each way
+GAP = 7  # pixels at 300 dpi
+LINE = 1.25  # line spacing in font sizes
+SMALLEST = 0.3  # inches; smaller faces are not legible
+INSET = 0.48  # side of the inset, as a fraction of the image
+SIDE = 0.25  # side of the enlarged region, as a fraction of the image
+MIDDLE = (0.15, 0.85)  # extent of an aligned face along each axis
 
 Columns = Sequence[tuple[str, "Sequence[Pixels | None]"]]
 """A label, and an image [S, S, 3] or None per face."""

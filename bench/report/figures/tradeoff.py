@@ -48,7 +48,7 @@ class SweptRun:
 class Line:
     """Runs that differ from a central run in one setting, with their labels, in order.
 
-    They are `joined` by a curve if that is one setting with a number; else these are variants.
+    They are `joined` by a curve if the setting is numeric; otherwise they are variants.
     """
 
     name: str
@@ -69,7 +69,7 @@ def centre(runs: Sequence[SweptRun]) -> SweptRun:
 def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
     """Return a line per setting: the central run and those that differ in that setting only.
 
-    Settings that are no numbers have no order, and share a line: the variants.
+    Non-numeric settings have no order and share one line, the variants.
     """
     found = []
     variants: list[tuple[SweptRun, str]] = []
@@ -90,12 +90,11 @@ def lines(runs: Sequence[SweptRun], around: SweptRun) -> list[Line]:
 def tradeoff(runs: Sequence[SweptRun], x: Column, y: Column, width: float | None = None) -> Figure:
     """Draw a curve per swept setting, with one face per value below.
 
-    Curves cross in the run that the sweep is around, which is black, and its values bold. Runs that
-    part from it in more than one setting, as those of a grid do, are grey. Points are labelled
-    where there is room.
+    Curves cross at the central run, which is black with its values in bold. Runs that differ from
+    it in more than one setting, as in a grid, are grey. Points are labelled if there is room.
 
     Raises:
-        BenchError: no two runs part in a single setting.
+        BenchError: no two runs differ in exactly one setting.
     """
     around = centre(runs) if runs else None
     curves = lines(runs, around) if around else []

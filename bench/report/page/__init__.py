@@ -5,9 +5,9 @@
     thumbnails/<hash>.jpg    thumbnails of large images
     means.csv  images.csv    the numbers at full precision
 
-Style, scripts and data are inside index.html, so that the file alone still shows every number, and
-its Content-Security-Policy can name the scripts and the style by their hashes and allow nothing
-else. The tables show without scripts; these sort, filter and run the gallery.
+Style, scripts and data are embedded in index.html, so that the file alone shows every number, and
+its Content-Security-Policy can allow only these scripts and this style, by hash. Tables are visible
+without scripts, which sort, filter and run the gallery.
 """
 
 import base64

@@ -21,7 +21,7 @@ def means_csv(sections: Sequence[Section]) -> str:
 def images_csv(sections: Sequence[Section]) -> str:
     """Return one line per test set, protocol, run and image, with one column per metric.
 
-    A value that is not there is an empty cell, an infinite one is `Infinity`, as in `to_csv`.
+    A missing value is an empty cell and an infinite one `Infinity`, as in `to_csv`.
     """
     tables = [(section, table) for section in sections for table in section.tables]
     names = dict.fromkeys(

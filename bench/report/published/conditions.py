@@ -17,10 +17,10 @@ class Conditions:
 
     Attributes:
         size: size of the results in pixels.
-        images: per test set.
-        protocol: by our name.
-        note: a sentence for readers of every value.
-        weights: method -> kind of network -> the public checkpoint, "" where none was published.
+        images: number of images per test set.
+        protocol: our name of the protocol.
+        note: sentence added to every value.
+        weights: method -> kind of network -> public checkpoint, "" if none was published.
         settings: method -> setting -> its value, or a table of values by scale ("x8", "real").
     """
 

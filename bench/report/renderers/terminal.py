@@ -24,7 +24,7 @@ def to_terminal(
     """Render methods by metrics with marks and notes.
 
     Args:
-        table: what to draw; its text may hold anything, none of it is taken for markup.
+        table: table to render; its texts are escaped and never interpreted as markup.
         intervals: show 95 % intervals.
         beside: show published values, differences and verdicts.
         styled: mark by style; without it (give `console.is_terminal`) by asterisks.

@@ -20,8 +20,8 @@ def with_published(
 ) -> Table:
     """Add published values to a table's cells.
 
-    `runs` are the first ones of its rows, in their order; None where a row is a printed one's that
-    was not run, and has its name.
+    `runs` holds the first run of each row, in order; None for a published row without a run, which
+    is found by its name.
     """
     return replace(
         table,
@@ -51,7 +51,7 @@ def _row(
 def find_value(
     printed: PublishedTable, testset: TestSet, of: Run | str, metric: str
 ) -> PublishedValue | None:
-    """Return the published value for a run or a row's name by a metric."""
+    """Return a metric's published value for a run, or for the name of a published row."""
     family = family_of(printed, testset)
     for value in printed.values if family else ():
         if (value.family, value.scale) == (family, _scale(testset)):

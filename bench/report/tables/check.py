@@ -1,7 +1,7 @@
 """Find the cells that claim to reproduce a published value. Pure.
 
-A cell claims it where nothing in which the two measurements differ forbids the comparison: who
-measures under the paper's conditions says that the paper's number should come out.
+A cell makes this claim if no difference between the two measurements forbids the comparison: under
+the paper's conditions, the paper's number is expected.
 """
 
 from collections.abc import Iterator, Sequence

@@ -48,8 +48,8 @@ def table_of(
 ) -> Table:
     """Return the table of runs by metrics, with repetitions of a run in one row.
 
-    `metrics` are as `protocol` measures them, and scores by others are left out; `costs` adds what
-    runs say of themselves.
+    `metrics` are configured for `protocol`; scores of other protocols are ignored. `costs` adds the
+    recorded costs of the runs.
     """
     groups = repeated(runs)
     first = [group[0] for group in groups]

@@ -29,8 +29,8 @@ def known_as(sha256: str) -> str:
 def contamination_notes(rows: Sequence[Row], runs: Sequence[Run], recipe: str) -> Iterator[str]:
     """Yield a sentence per network that saw, or may have seen, images of this recipe.
 
-    `runs` are the first repetitions of the rows. A network that the user trained states its
-    dataset in its card, if it was told and its file is still where the run found it.
+    `runs` are the first repetitions of the rows. For a network that the user trained, the dataset
+    is known if its card states it and the file is still where the run found it.
     """
     users: dict[tuple[str, str], list[str]] = {}
     for row, run in zip(rows, runs, strict=True):

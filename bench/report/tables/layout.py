@@ -68,7 +68,7 @@ class Layout:
 def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> Layout:
     """Compute the cells and all texts of the table.
 
-    `intervals` and `beside` are whether 95 % intervals and published values are shown.
+    `intervals` shows 95 % intervals, `beside` published values.
     """
     grid = table.cells
     absent = [cell.reason for row in grid for cell in row if cell.value is None]

@@ -30,7 +30,8 @@ def find_printed(published: Published, number: int) -> PublishedTable:
 def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[str]:
     """Choose the prepared test sets, name -> plan, that a table covers.
 
-    Those of its own families; where there are none, those of its scales, which are other faces.
+    Prefer test sets of the table's own families; without any, take those of its scales, which have
+    other faces.
 
     Raises:
         WrongUsage: no prepared test set fits.
@@ -62,9 +63,9 @@ def paper_table(
 ) -> Table:
     """Return a published table with our values on one test set beside the published ones.
 
-    A method has the row of the run whose settings are the published ones, where there is one, and
-    else of all its runs; without any, a row that says which command makes one. No run has two rows.
-    `metrics` are the table's, as `protocol` measures them.
+    A method gets a row for each run with the published settings or, if there is none, for each of
+    its runs; without runs, a row with the command that makes one. No run appears in two rows.
+    `metrics` are the table's, configured for `protocol`.
     """
     left = runs_on(testset, results)
     chosen = {}

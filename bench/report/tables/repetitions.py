@@ -10,8 +10,8 @@ from bench.report.tables.table import Row, common_images
 def fold(rows: Sequence[Row], between: Collection[str] = ()) -> Row:
     """Return one row for all repetitions with mean values, keeping each repetition's row.
 
-    An image counts where every repetition has a value for it, a value of the whole set likewise.
-    Metrics `between` repetitions have one value for all, and none for a repetition by itself.
+    An image, or a value of the whole set, counts only if every repetition has it. Metrics in
+    `between` compare repetitions: they have one value for all, and none for a single repetition.
     """
     first, *others = rows
     if not others:

@@ -45,7 +45,7 @@ def find_runs(
 ) -> list[Reading]:
     """Return the runs of these methods (default: all) on a test set, in the given order.
 
-    A single run is named by its folder in place of the method, or by what that begins with.
+    To select a single run, give its folder name, or a prefix of it, instead of the method.
 
     Raises:
         BenchError: no such runs.
@@ -86,9 +86,9 @@ def _by_size(settings: Mapping[str, Any]) -> list[tuple[str, float, str]]:
 def run_labels(runs: Sequence[Run]) -> list[str]:
     """Label each run by its method's title and the facts in which its runs differ.
 
-    What the name of a variant stands for ("w/o CRT") is said by that name, in place of the setting.
-    The seed is shown if it differs between any runs, since methods should share their noise. A
-    reduced precision is shown.
+    The name of a variant ("w/o CRT") replaces the settings that it stands for. The seed is shown if
+    it differs between any runs, since methods should share their noise. A reduced precision is
+    always shown.
     """
     seeds = {run.spec.seed for run in runs}
     labels = []

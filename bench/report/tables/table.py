@@ -28,8 +28,8 @@ NOTHING_IN_COMMON = "No image has a value for every method."
 class Column:
     """One metric of a table.
 
-    `digits` is how many decimals are printed. `per` is what has a value: each image, so that a cell
-    is a mean, or the whole set or run, whose one value is the cell.
+    `digits` is the number of printed decimals. `per` is what each value belongs to: an image, so
+    that a cell is a mean, or the whole set or run, so that a cell is its single value.
     """
 
     name: str
@@ -53,9 +53,8 @@ class Row:
     A method that was repeated is one row: values are means over `repetitions`, which holds the row
     of each, and is empty where there is one.
 
-    `published` is metric name -> the value a paper printed, `departures` metric name -> in what
-    ours is another measurement than that one. `origin` is what leads back to the
-    run's bytes, as JSON values.
+    `published` is metric name -> published value, `departures` metric name -> differences in how
+    the two were measured. `origin` traces the row to the run's inputs, as JSON values.
     """
 
     name: str
@@ -94,9 +93,8 @@ class Table:
     def cells(self) -> "tuple[tuple[Cell, ...], ...]":
         """Return every cell [rows][columns], cached because intervals and tests are slow.
 
-        A mean is over the images that all rows with any value for its metric have a value for, so
-        that no method looks better for having skipped the hard faces. Rows without any value for a
-        metric don't narrow the others.
+        A mean covers only images with a value in every row that has the metric, so that no method
+        gains by skipping hard faces. Rows without the metric do not restrict the others.
         """
         columns = [column_cells(column, self.rows) for column in self.columns]
         return tuple(tuple(cells[i] for cells in columns) for i in range(len(self.rows)))
@@ -120,15 +118,16 @@ class Cell:
         tied: whether the data can't separate it from the best one of its column.
         interval: 95 % confidence interval of the value under resampling of the images.
         behind: 95 % confidence interval of the gap to the column's best, on the same images.
-        p_value: of the paired test against the best (Wilcoxon's signed-rank test, corrected by Holm
-            for all pairs of methods). None for the best itself, and where nothing can be tested.
-        effect: matched-pairs rank-biserial correlation with the best, 1 where that is better on
+        p_value: p-value of the test against the best (Wilcoxon's signed-rank test on images, a
+            z-test on set metrics), corrected by Holm for all pairs of methods. None for the best
+            itself, and where no test is possible.
+        effect: matched-pairs rank-biserial correlation with the best, 1 if the best is better on
             every image.
-        spread: standard deviation of the values of `repetitions` repetitions, where there are two.
-        published: what a paper printed for it.
-        difference: the value less the published one.
-        verdict: what that means.
-        departures: in what the published one is another measurement.
+        spread: standard deviation over `repetitions` repetitions, if there are at least two.
+        published: value printed by a paper.
+        difference: value minus the published value.
+        verdict: agreement with the published value.
+        departures: differences in how the two were measured.
     """
 
     value: float | None
@@ -238,8 +237,8 @@ def common_images(metric: str, rows: Sequence[Row]) -> tuple[str, ...]:
 def marks_of(means: Sequence[float | None], column: Column) -> tuple[Mark, ...]:
     """Return one mark per mean: best, second best, or none.
 
-    Compared are the printed digits: values that look equal share a mark. Absent and infinite means
-    are never marked, and nothing is where fewer than two finite ones can be compared.
+    Means are compared as printed, so values that look equal share a mark. Absent and infinite means
+    are never marked; with fewer than two finite means, nothing is marked.
     """
     printed = [_as_printed(mean, column.digits) for mean in means]
     finite = [value for value in printed if value is not None]
