@@ -81,11 +81,9 @@ def measure_costs(work: Path) -> list[str]:
     bench(work, "run", "--all", "--testset", "timed", *PRECISION)
     words = ("--testset", "timed", "--costs", "--metric", "psnr", "--json")
     table = json.loads(bench(work, "report", *words))
-    names = [column["name"] for column in table["columns"]]
     rows = []
-    for row in table["rows"]:
-        cells = dict(zip(names, row["cells"], strict=True))
-        seconds, nfe = cells["seconds"]["value"], cells["nfe"]["value"]
+    for row in table["methods"]:
+        seconds, nfe = (row["scores"][name]["value"] for name in ("seconds", "evaluations"))
         rows.append((nfe, f"| {row['title']} | {nfe:.0f} | {seconds:.2f} |"))
     return [
         "## Cost",

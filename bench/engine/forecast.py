@@ -128,6 +128,7 @@ def rehearse(
         noise=KeyedNoise(keys),
         models=loaded.models,
         images=tuple(pictures),
+        sigma=assignment.sigma,
     )
     with torch.no_grad():
         restored = configured.restore(problem)

@@ -20,9 +20,18 @@ from bench.images import resize_bicubic_batch
 from bench.methods import Method, Problem, find_method
 from bench.networks.checkpoints import Card, write_checkpoint
 from bench.testsets.manifest import TestSet
+from bench.testsets.recipe import plan_testset
 from tests.command import good
 from tests.running import run_method
-from tests.small import TINY_CORRECTOR, TINY_PRIOR, TINY_SR3, photos, small_testset
+from tests.small import (
+    RECIPE,
+    TINY_CORRECTOR,
+    TINY_PRIOR,
+    TINY_SR3,
+    photos,
+    prepared,
+    small_testset,
+)
 
 QUICK: dict[str, dict[str, Any]] = {
     "dpi": {"steps": 9},
@@ -134,6 +143,23 @@ def test_the_time_is_that_of_all_calls_though_few_are_computed(
     assert found.seconds is not None
     assert 0.99 * expected < found.seconds < 1.5 * expected
     assert took < 0.5 + 1.5 * (0.015 * forecast.COMPUTED + 0.005 * 35) + 0.5
+
+
+def test_a_rehearsal_has_the_noise_of_the_test_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_testset("tiny", RECIPE, 4, 16, "bicubic", seed=0, noise=0.1, noise_unit="signed")
+    noisy = prepared(plan, photos(tmp_path / "photos"), tmp_path / "testsets" / plan.name).testset
+    seen = []
+
+    def restore(problem: Problem, settings: Steps) -> Tensor:
+        seen.append(problem.sigma)
+        return resize_bicubic_batch(problem.lr, problem.size)
+
+    method = Method("bare", "Bare", lambda scale: Steps(), restore)
+    monkeypatch.setattr(bench.methods.catalogue, "find_method", lambda name: method)
+    forecast_suite(["bare"], Experiment(noisy, tmp_path / "results", batch=2))
+    assert set(seen) == {0.1}
 
 
 def test_a_program_of_others_is_not_rehearsed(
