@@ -137,7 +137,8 @@ def oracle(
 
     Restore Gaussian images and print five ratios to an exact posterior sampler: distance of the
     mean from the prior's, variance, coverage of 90% intervals, error of one sample, and
-    measurement consistency. All are 1 for an exact sampler; methods that do not target the posterior deviate.
+    measurement consistency. All are 1 for an exact sampler; methods that do not target the
+    posterior deviate.
     """
     from bench.methods import configure
     from bench.methods.authoring.calibration import SCALE, SIZE, calibrate
