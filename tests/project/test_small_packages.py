@@ -1,4 +1,4 @@
-"""The small rooms: resources, the cache, progress bars, and methods found by name."""
+"""The small packages: resources, the cache, progress bars, and methods found by name."""
 
 import sys
 from pathlib import Path
