@@ -25,7 +25,7 @@ TIMED = 8
 """Faces of the timing: one batch."""
 CURVE_FACES = 24
 CURVES = {
-    "ilvr": ("steps", (10, 20, 50, 100)),
+    "ilvr": ("steps", (20, 50, 100)),
     "ddnm": ("steps", (10, 20, 50, 100)),
     "ddrm": ("steps", (10, 20, 50, 100)),
     "dpi": ("steps", (10, 20, 50, 100)),
