@@ -43,11 +43,11 @@ demo: install
 WORKERS ?= 2
 test: install $(QUALITY) $(SYSTEM) lint
 	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(WORKERS) --dist loadfile --durations=20 \
-		-m "not slow"
+		-m "not slow and not cluster"
 
-# Rehearsals at 256 px, storms of kills, nodes that die.
+# Rehearsals at 256 px, storms of kills, a Ray cluster, whole golden dumps, the notebook.
 slow: install $(QUALITY)
-	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(WORKERS) --dist loadfile --durations=20 -m slow
+	OMP_NUM_THREADS=1 $(RUN)python -m pytest -n $(WORKERS) --dist loadfile --durations=20 -m "slow or cluster"
 
 lint: install
 	$(RUN)ruff format --check .

@@ -28,6 +28,7 @@ def test_small_vectors(path: Path) -> None:
     assert {case: d for case, d in cases.items() if d > parity.TOLERANCE} == {}
 
 
+@pytest.mark.slow
 def test_whole_dumps(capsys: pytest.CaptureFixture[str]) -> None:
     if not SHARED.is_dir():
         pytest.skip("the whole golden vectors are not here, only tests/golden")

@@ -29,6 +29,7 @@ def scores(folder: Path, metrics: list[str], seed: int) -> pd.DataFrame:
     return found.sort_values(["identity", "image"]).reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_every_metric_gives_the_same_in_two_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ def test_the_limits_of_the_parts_leave_time_to_train() -> None:
     assert (last.name, last.seconds) == ("training", 0)
 
 
+@pytest.mark.slow
 def test_parts_run_in_small_on_the_cpu(tmp_path: Path) -> None:
     only = ["--only", "agreement", "memory", "training"]
     assert gpu.main([str(tmp_path), "--anyway", *only]) == 0

@@ -29,6 +29,7 @@ def kinds(notebook: Any) -> list[list[str]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_notebook_runs_and_shows_what_was_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
