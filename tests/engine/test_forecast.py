@@ -1,6 +1,5 @@
 """What runs will cost: counts are exact, times are near, what is done costs nothing."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,13 +102,28 @@ class Steps:
     steps: int = 40
 
 
+@dataclass
+class Clock:
+    """Time that passes only in `sleep`."""
+
+    now: float = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 class Sleeping(torch.nn.Module):
     """A network whose first call takes long, as that of a real one, and every other 10 ms."""
 
-    calls = 0
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock, self.calls = clock, 0
 
     def forward(self, x: Tensor) -> Tensor:
-        time.sleep(0.01 if self.calls else 0.5)
+        self.clock.sleep(0.01 if self.calls else 0.5)
         self.calls += 1
         return x
 
@@ -117,12 +131,14 @@ class Sleeping(torch.nn.Module):
 def test_the_time_is_that_of_all_calls_though_few_are_computed(
     testset: TestSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    network = Sleeping()
+    clock = Clock()
+    network = Sleeping(clock)
+    monkeypatch.setattr(forecast, "time", clock)
 
     def restore(problem: Problem, settings: Steps) -> Tensor:
         for _ in range(settings.steps):
             problem.network("swinir")(problem.lr)
-            time.sleep(0.005)  # what the method does around the network
+            clock.sleep(0.005)  # what the method does around the network
         return resize_bicubic_batch(problem.lr, problem.size)
 
     needs = frozenset({"swinir"})
@@ -133,16 +149,11 @@ def test_the_time_is_that_of_all_calls_though_few_are_computed(
     models = bench.methods.Models(networks={"swinir": counted})
     loaded = bench.engine.models.LoadedModels(models, {}, (counted,))
     monkeypatch.setattr(forecast, "load_models", lambda *given: loaded)
-    started = time.perf_counter()
     (found,) = forecast_suite(["sleepy"], Experiment(testset, testset.folder, batch=5))
-    took = time.perf_counter() - started
     assert found.calls == 5 * 40
     assert network.calls == forecast.COMPUTED
-    expected = 40 * 0.015
-    # Sleeps are never too short; the rest is room for a busy machine.
-    assert found.seconds is not None
-    assert 0.99 * expected < found.seconds < 1.5 * expected
-    assert took < 0.5 + 1.5 * (0.015 * forecast.COMPUTED + 0.005 * 35) + 0.5
+    assert found.seconds == pytest.approx(40 * 0.015)
+    assert clock.now == pytest.approx(0.5 + 0.01 * (forecast.COMPUTED - 1) + 0.005 * 40)
 
 
 def test_a_rehearsal_has_the_noise_of_the_test_set(
