@@ -1,4 +1,4 @@
-"""What runs on the machines of a cluster: workers and the board of their progress."""
+"""Ray actors of a cluster: workers, and the board of their progress."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
