@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bench.diffusion.guidance import guided
+from bench.diffusion.guidance import guided, misfit
 from bench.diffusion.noise import Noise
 from bench.diffusion.operators import SeparableOperator, bicubic
 from bench.diffusion.prior import Prior, ancestral_step, ddim_step, eps_from_x0
@@ -44,12 +44,9 @@ def sample(
     """Run Algorithm 1: measurements [B, 3, h, h] to images [B, 3, H, H]."""
     schedule = prior.schedule
 
-    def misfit(x0_hat: Tensor, y: Tensor) -> Tensor:
-        return (y - operator(x0_hat)).flatten(1).norm(dim=1)
-
     x = noise.normal_like(operator.adjoint(y))
     for index in reversed(range(len(schedule))):
-        prediction, gradient = guided(prior, x, y, misfit, index)
+        prediction, gradient = guided(prior, x, y, misfit(operator), index)
         fresh = noise.normal_like(x)
         if settings.sampler == "ddim":
             eps = eps_from_x0(schedule, x, prediction.x0_hat, index)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.diffusion.guidance import guided
+from bench.diffusion.guidance import guided, misfit
 from bench.diffusion.noise import Noise
 from bench.diffusion.operators import SeparableOperator, bicubic
 from bench.diffusion.prior import Prior, ancestral_step
@@ -43,13 +43,9 @@ def sample(
     prior: Prior, y: Tensor, operator: SeparableOperator, settings: Settings, noise: Noise
 ) -> Tensor:
     """Run Algorithm 1: measurements [B, 3, h, h] to images [B, 3, H, H]."""
-
-    def misfit(x0_hat: Tensor, y: Tensor) -> Tensor:
-        return (y - operator(x0_hat)).flatten(1).norm(dim=1)
-
     x = noise.normal_like(operator.adjoint(y))
     for index in reversed(range(len(prior.schedule))):
-        prediction, gradient = guided(prior, x, y, misfit, index)
+        prediction, gradient = guided(prior, x, y, misfit(operator), index)
         x = ancestral_step(prediction.mean, prediction.log_variance, noise.normal_like(x), index)
         x = x - settings.scale * gradient
         alpha_bar = float(prior.schedule.alpha_bar_prev[index])

@@ -6,6 +6,7 @@ from dataclasses import fields
 import torch
 from torch import Tensor
 
+from bench.diffusion.operators import SeparableOperator
 from bench.diffusion.prior import Prediction, Prior
 
 # Pixels of the images whose activations are kept at a time: two of 256 px, for which ffhq_10m.pt
@@ -14,6 +15,11 @@ PIXELS_AT_ONCE = 2 * 256**2
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(x0_hat [B, 3, H, W], measurement [B, ...]) -> one value per image [B]."""
+
+
+def misfit(operator: SeparableOperator) -> Objective:
+    """Return the objective ||y - A x0_hat||, the norm for each image and not its square."""
+    return lambda x0_hat, y: (y - operator(x0_hat)).flatten(1).norm(dim=1)
 
 
 def guided(
