@@ -62,7 +62,7 @@ def _task(path: Path, card: Card) -> TrainingTask:
     """
     training: dict[str, Any] = dict(card.training or {})
     objective = training.get("objective")
-    if card.kind == "prior" and objective in {"even", "v"}:
+    if card.kind == "prior" and objective in {"even", "velocity"}:
         return prior_task(card.size, card.prediction)
     if card.kind == "sr3" and card.scale and objective in {"l1", "l2"}:
         return sr3_task(card.size, card.scale, objective)

@@ -44,6 +44,7 @@ from bench.training.objectives import (
     prior_loss,
     released_corrector_loss,
     sr3_loss,
+    velocity_weight,
 )
 from bench.training.processes import alone
 from bench.training.settings import TrainingSettings
@@ -80,12 +81,12 @@ class TrainingTask:
 def prior_task(size: int, prediction: Parametrisation = "v") -> TrainingTask:
     """Describe a prior for images of this size, with learned variance.
 
-    A network that predicts eps weights its error by `even_weight`; v needs no weight.
+    The error of eps is weighted by `even_weight`, that of v by `velocity_weight`.
 
     Raises:
         WrongUsage: the size does not fit the network.
     """
-    weight = even_weight(SCHEDULE) if prediction == "eps" else None
+    weight = even_weight(SCHEDULE) if prediction == "eps" else velocity_weight(SCHEDULE)
 
     def objective(network: nn.Module, x0: Tensor, generator: torch.Generator) -> Losses:
         t = draw_timesteps(len(x0), SCHEDULE, generator)
@@ -105,7 +106,7 @@ def prior_task(size: int, prediction: Parametrisation = "v") -> TrainingTask:
         return Preview(samples, 4, "squared error of the noise estimate", linear, "Wiener filter")
 
     card = Card("prior", size, prior_architecture(size), prediction=prediction)
-    facts = {"objective": "even" if prediction == "eps" else "v"}
+    facts = {"objective": "even" if prediction == "eps" else "velocity"}
     return _checked(TrainingTask(card, UNet, objective, preview, facts))
 
 

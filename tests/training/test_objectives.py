@@ -17,6 +17,7 @@ from bench.training.objectives import (
     prior_loss,
     released_corrector_loss,
     variance_weight,
+    velocity_weight,
 )
 
 SCHEDULE = Schedule.linear()
@@ -105,6 +106,11 @@ def test_the_even_weight_lifts_the_noisy_end() -> None:
     # Times an error that falls as SNR^(2/3), the deviation that is left, it is one everywhere.
     np.testing.assert_allclose(even_weight(SCHEDULE) * np.sqrt(snr ** (2 / 3)), 1.0)
     np.testing.assert_allclose(even_weight(SCHEDULE, power=0.0), 1.0)
+
+
+def test_the_velocity_weight_is_one_where_signal_equals_noise_and_falls_to_both_ends() -> None:
+    log_snr = np.log(SCHEDULE.alpha_bar / (1 - SCHEDULE.alpha_bar))
+    np.testing.assert_allclose(velocity_weight(SCHEDULE), 1 / np.cosh(log_snr / 2))
 
 
 def test_the_variational_term_trains_the_variance_alone() -> None:

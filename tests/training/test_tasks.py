@@ -120,7 +120,7 @@ def test_the_card_says_what_was_done(data: Path, tmp_path: Path) -> None:
     assert replace(card, training=None) == Card("prior", 16, TINY_PRIOR, prediction="v")
     assert card.training is not None
     loss, curve = card.training["final_loss"], card.training["curve"]
-    assert card.training == {**facts, "objective": "v", "final_loss": loss, "curve": curve}
+    assert card.training == {**facts, "objective": "velocity", "final_loss": loss, "curve": curve}
     assert loss > 0
     assert sum(mean > 0 for mean in curve) >= 3  # three steps of two images, in 20 buckets
     card = read_checkpoint(corrector(data, tmp_path, "released"), "corrector").card
