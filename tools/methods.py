@@ -144,7 +144,7 @@ def head(folders: str) -> list[str]:
         (
             f"Written by `python -m tools.methods` on {datetime.now(UTC).date()}: the first "
             f"{FACES} faces of {folders}, which no network was trained on, by `bench run --all "
-            "--precision bfloat16` and the settings of `bench.toml` at all scales. The prior has 4 "
+            "--precision bfloat16` and the settings of `bench.toml` at all scales. The prior has 5 "
             "million parameters and 64 px, and methods that take another prior, restorer or "
             "operator in their papers have this one here. Do not read the order of the rows as "
             "what the papers report. FACES is the share of results in which dlib finds a face; CS "

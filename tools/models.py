@@ -2,9 +2,9 @@
 
 python -m tools.models --train ZIP --reference PRIOR --work DIR FACES...
 
-FACES are folders of FFHQ-aligned faces. ZIP holds the training images, from which the Wiener filter
-takes its spectrum. PRIOR is an earlier prior of the same architecture, drawn beside the new one in
-the denoising curve. DIR keeps all results, so an interrupted command resumes.
+FACES are folders of FFHQ-aligned faces; the last one is compared with unconditional samples. ZIP
+holds the training images, from which the Wiener filter takes its spectrum. PRIOR is an earlier
+prior, measured beside the new one. DIR keeps all results, so an interrupted command resumes.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from bench.core.memory import keep_freed_memory
 from bench.core.paths import checkpoints
 from bench.diffusion.prior import Prior, x0_from_eps
 from bench.diffusion.schedule import Schedule
-from bench.diffusion.unet import UNet
 from bench.diffusion.wiener import WienerFilter
 from bench.images import read_image, to_model
-from bench.networks.checkpoints import read_checkpoint
 from bench.training.data import load_training_images
 from tools.measuring import bench, gather_faces, network_hashes
+from tools.samples import distance_table, load_prior
 
 FILE = Path(__file__).parents[1] / "docs" / "results" / "models.md"
+PRIOR = checkpoints() / "prior-64.safetensors"
 FACES = {8: 100, 4: 24, 16: 24}  # per scale
 TIMESTEPS = (10, 50, 100, 200, 300, 500, 700, 900)
 ABLATIONS = ('dpi.correction="none"', "dpi.tau=0")  # Table 4: without CRT, without stage II
@@ -69,8 +69,10 @@ def main(arguments: Sequence[str]) -> None:
     names = sorted((work / "testsets" / "faces-x8" / "hr").glob("*.png"))
     hr = to_model([read_image(name) for name in names])
     denoising = denoising_table(hr, given.train, given.reference)
+    samples = distance_table(work, given.faces[-1].absolute(), [given.reference, PRIOR])
     folders = " and ".join(path.name for path in given.faces)
-    FILE.write_text("\n".join([*head(folders), denoising, *tables]) + "\n", encoding="utf-8")
+    lines = [*head(folders), denoising, *samples, *tables]
+    FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def denoising_table(hr: Tensor, train: Path, reference: Path) -> str:
@@ -79,8 +81,8 @@ def denoising_table(hr: Tensor, train: Path, reference: Path) -> str:
     some = images.batch(torch.arange(0, len(images.pixels), 4))
     together = WienerFilter.fit(some)
     apart = WienerFilter.fit(some, colours_together=False)
-    own = prior_of(checkpoints() / "prior-64.safetensors")
-    other = prior_of(reference)
+    own = load_prior(PRIOR)
+    other = load_prior(reference)
     lines = [
         "## The prior alone",
         "",
@@ -104,12 +106,6 @@ def denoising_table(hr: Tensor, train: Path, reference: Path) -> str:
             cells += [f"{linear.psnr:.2f} dB", f"{mine.psnr - linear.psnr:+.2f} dB"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
-
-
-def prior_of(path: Path) -> Prior:
-    """Load a prior for inference."""
-    checkpoint = read_checkpoint(path, "prior")
-    return Prior(checkpoint.build(UNet), SCHEDULE, checkpoint.card.prediction)
 
 
 @torch.no_grad()

@@ -3,15 +3,20 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from bench.diffusion.prior import Prior
+from bench.diffusion.unet import UNet
 from bench.diffusion.wiener import WienerFilter
-from tests.small import photos
+from bench.images import read_image
+from bench.networks.checkpoints import Card, write_checkpoint
+from tests.small import TINY_PRIOR, photos
 from tools import models
 from tools.measuring import gather_faces
+from tools.samples import draw
 
 HR = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
 NOISE = torch.randn(HR.shape, generator=torch.Generator().manual_seed(1))
@@ -72,3 +77,26 @@ def test_rows_have_each_metrics_digits_and_direction() -> None:
         "| --- | --- | --- |",
         "| DPI | 20.12 | 0.1000 |",
     ]
+
+
+def test_a_sample_follows_from_its_name_and_a_resumed_call_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "prior-16.safetensors"
+    torch.manual_seed(0)
+    network = UNet(TINY_PRIOR)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    write_checkpoint(path, network, Card("prior", 16, TINY_PRIOR))
+    draw(path, ["a", "b"], tmp_path / "together")
+    draw(path, ["b"], tmp_path / "apart")
+    a, b, alone = (
+        read_image(tmp_path / name).astype(int)
+        for name in ("together/a.png", "together/b.png", "apart/b.png")
+    )
+    assert a.shape == (16, 16, 3)
+    assert np.abs(a - b).max() > 20
+    assert np.abs(b - alone).max() <= 4  # bfloat16 in batches of other sizes
+    kept = tmp_path / "apart" / "b.png"
+    kept.write_bytes(b"kept")
+    draw(path, ["a", "b"], tmp_path / "apart")
+    assert kept.read_bytes() == b"kept"
+    assert (tmp_path / "apart" / "a.png").exists()
