@@ -159,6 +159,8 @@ class Metric(Measure):
             )
         for index, (picture, original) in enumerate(zip(sr, hr, strict=True)):
             self._check(index, picture, original)
+        if reason := self.unavailable():
+            raise BenchError(f"{self.title}: {reason}")
         return self._values(sr, hr)
 
     def _check(self, index: int, picture: "Pixels", original: "Pixels") -> None:
@@ -185,7 +187,7 @@ class Metric(Measure):
 
     @abstractmethod
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        """Return `score` for validated lists."""
+        """Return `score` for validated lists, once the metric is available."""
 
 
 @dataclass(frozen=True)

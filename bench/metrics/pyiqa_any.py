@@ -83,8 +83,6 @@ class Pyiqa(Metric):
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
         import torch
 
-        if reason := self.unavailable():
-            raise BenchError(f"{self.title}: {reason}")
         network = _network(self.of, self.device)
         values = []
         with torch.inference_mode():

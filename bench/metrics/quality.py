@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.core.errors import BenchError
 from bench.core.paths import missing_packages
 from bench.metrics.base import Measure, Metric, Reference, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
@@ -63,8 +62,6 @@ class Quality(Metric):
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
         import torch
 
-        if reason := self.unavailable():
-            raise BenchError(f"{self.title}: {reason}")
         network = _network(replace(self, jpeg=False), self.device)
         with torch.inference_mode():
             # One at a time: pyiqa does not promise the same values for a batch.
