@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from bench.core.errors import BenchError
 from bench.metrics.base import Measure, Metric, Reference
-from bench.metrics.perceptual import METRICS as LPIPS
-from bench.metrics.perceptual import Lpips
+from bench.metrics.perceptual import ALEX, Lpips
 from bench.metrics.pixel import psnr
 
 if TYPE_CHECKING:
@@ -67,21 +66,7 @@ class Diversity(Lpips):
         return f"between repetitions, {super().identity}"
 
 
-def _diversity(lpips: Lpips) -> Diversity:
-    return Diversity(
-        "diversity",
-        "Diversity",
-        higher_is_better=True,
-        unit="",
-        digits=4,
-        place=71,
-        net=lpips.net,
-        backbone=lpips.backbone,
-        heads=lpips.heads,
-    )
-
-
 METRICS: tuple[Measure, ...] = (
     LrConsistency("lr-psnr", "LR-PSNR", higher_is_better=True, unit="dB", digits=2, place=70),
-    *(_diversity(lpips) for lpips in LPIPS if lpips.net == "alex"),
+    Diversity("diversity", "Diversity", True, "", 4, 71, *ALEX),
 )

@@ -147,23 +147,17 @@ def _pyiqa(name: str) -> Pyiqa:
 
 _QUALITY = {metric.name: metric for metric in QUALITY}
 
+_PARTS: tuple[Measure, ...] = (
+    _QUALITY["clipiqa"],
+    _pyiqa("maniqa"),
+    _QUALITY["musiq"],
+    _pyiqa("qalign"),
+    _QUALITY["niqe"],
+    FaceFid("fid-ffhq", "FID (FFHQ)", False, "", 2, 40, source=PYTORCH_FID),
+)
+
 METRICS: tuple[Measure, ...] = (
-    NtireScore(
-        "ntire-score",
-        "NTIRE score",
-        higher_is_better=True,
-        unit="",
-        digits=4,
-        place=80,
-        of=(
-            _QUALITY["clipiqa"],
-            _pyiqa("maniqa"),
-            _QUALITY["musiq"],
-            _pyiqa("qalign"),
-            _QUALITY["niqe"],
-            FaceFid("fid-ffhq", "FID (FFHQ)", False, "", 2, 40, source=PYTORCH_FID),
-        ),
-    ),
+    NtireScore("ntire-score", "NTIRE score", True, "", 4, 80, of=_PARTS),
     IdentityCosine("id-adaface", "ID (AdaFace)", True, "", 4, 81),
     *(
         IdentityFailed(f"ntire-id-{year}", f"ID fails ({year})", False, "%", 1, 82, year=year)

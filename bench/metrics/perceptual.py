@@ -205,37 +205,14 @@ def _heads(metric: Lpips, package: Path) -> "dict[str, Tensor]":
     return heads
 
 
-_VGG_HEADS = "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
-
-
-def _vgg(name: str, title: str, place: int, **other: Any) -> Lpips:
-    return Lpips(
-        name,
-        title,
-        higher_is_better=False,
-        unit="",
-        digits=4,
-        place=place,
-        net="vgg",
-        backbone="vgg16",
-        heads=_VGG_HEADS,
-        **other,
-    )
-
+ALEX = ("alex", "alexnet", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0")
+_VGG = ("vgg", "vgg16", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868")
 
 METRICS = (
+    Lpips("lpips-alex", "LPIPS-Alex", False, "", 4, 30, *ALEX),
+    Lpips("lpips-vgg", "LPIPS-VGG", False, "", 4, 31, *_VGG),
     Lpips(
-        "lpips-alex",
-        "LPIPS-Alex",
-        higher_is_better=False,
-        unit="",
-        digits=4,
-        place=30,
-        net="alex",
-        backbone="alexnet",
-        heads="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        "lpips-vgg-average", "LPIPS-VGG (avg. pooling)", False, "", 4, 32, *_VGG, pooling="average"
     ),
-    _vgg("lpips-vgg", "LPIPS-VGG", 31),
-    _vgg("lpips-vgg-average", "LPIPS-VGG (avg. pooling)", 32, pooling="average"),
-    _vgg("lpips-vgg-unit", "LPIPS-VGG ([0, 1])", 33, span="unit"),
+    Lpips("lpips-vgg-unit", "LPIPS-VGG ([0, 1])", False, "", 4, 33, *_VGG, span="unit"),
 )

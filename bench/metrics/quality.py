@@ -85,30 +85,8 @@ def create_metric(name: str, **options: Any) -> Any:
 
 
 METRICS: tuple[Measure, ...] = (
-    Quality(
-        "musiq",
-        "MUSIQ",
-        True,
-        "",
-        2,
-        50,
-        weights="musiq",
-        option="pretrained_model_path",
-        smallest=32,
-    ),
-    Quality(
-        "clipiqa", "CLIP-IQA", True, "", 4, 51, weights="clip-rn50", option="backbone", smallest=32
-    ),
-    Quality(
-        "niqe",
-        "NIQE",
-        False,
-        "",
-        3,
-        52,
-        weights="niqe",
-        option="pretrained_model_path",
-        smallest=96,
-    ),
+    Quality("musiq", "MUSIQ", True, "", 2, 50, "musiq", "pretrained_model_path", smallest=32),
+    Quality("clipiqa", "CLIP-IQA", True, "", 4, 51, "clip-rn50", "backbone", smallest=32),
+    Quality("niqe", "NIQE", False, "", 3, 52, "niqe", "pretrained_model_path", smallest=96),
     Quality("piqe", "PIQE", False, "", 2, 53, weights=None, option="", smallest=16),
 )
