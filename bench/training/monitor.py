@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,6 @@ class ErrorCurve:
         """Return the mean error per bucket; NaN if empty."""
         pairs = zip(self.sums, self.counts, strict=True)
         return [total / count if count else float("nan") for total, count in pairs]
-
-    def state(self) -> dict[str, Any]:
-        """Return the arguments of `ErrorCurve(**state)`."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
