@@ -121,6 +121,12 @@ class Run:
         return {kind: Path(path) for kind, path in files.items() if kind in self.spec.weights}
 
     @property
+    def memory(self) -> float | None:
+        """Return the peak memory in bytes, None if unknown."""
+        peak: float | None = self.description.get("outcome", {}).get("peak_memory_bytes")
+        return peak
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Return the origin of a table row: input hashes and code commit."""
         return {
