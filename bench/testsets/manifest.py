@@ -55,12 +55,12 @@ class Entry:
     @property
     def files(self) -> dict[str, str]:
         """Return name -> hash of the files."""
-        named = {self.lr: self.lr_sha256}
-        if self.hr is not None and self.hr_sha256 is not None:
-            named = {self.hr: self.hr_sha256, **named}
-        if self.measurement is not None and self.measurement_sha256 is not None:
-            named[self.measurement] = self.measurement_sha256
-        return named
+        named = {
+            self.hr: self.hr_sha256,
+            self.lr: self.lr_sha256,
+            self.measurement: self.measurement_sha256,
+        }
+        return {name: sha for name, sha in named.items() if name is not None and sha is not None}
 
 
 @dataclass(frozen=True)
