@@ -86,12 +86,26 @@ class Distribution(SetMetric):
         return self.reference_set.kept_features(self.source) if self.reference_set else hr
 
 
-class Frechet(Distribution):
-    """Frechet distance (Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017)."""
+class Resampled(Distribution):
+    """Set metric whose standard error is estimated from halves of the images."""
 
     @property
     def error(self) -> "StandardError":
-        return _error_of(self)
+        return StandardError(
+            f"{self.name}-error",
+            f"Standard error of {self.title}",
+            higher_is_better=False,
+            unit=self.unit,
+            digits=self.digits,
+            place=self.place,
+            jpeg=self.jpeg,
+            reference_set=self.reference_set,
+            of=self,
+        )
+
+
+class Frechet(Resampled):
+    """Frechet distance (Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017)."""
 
     def _arithmetic(self) -> str:
         return "Frechet distance of pooled features, float64, covariance by n - 1"
@@ -105,14 +119,10 @@ class Frechet(Distribution):
         return frechet_distance(fitted(sr, "pooled"), other)
 
 
-class Kernel(Distribution):
+class Kernel(Resampled):
     """Kernel distance (Binkowski et al., Demystifying MMD GANs, 2018)."""
 
     needs_features: ClassVar[bool] = True
-
-    @property
-    def error(self) -> "StandardError":
-        return _error_of(self)
 
     def _arithmetic(self) -> str:
         return "unbiased polynomial MMD of degree 3 over all pairs, float64"
@@ -205,20 +215,6 @@ class StandardError(SetMetric):
             return resampling.frechet_to(x, reference.gaussian(self.of.source))
         y = hr.rows("pooled", order)
         return (resampling.kernel_statistic if kernel else resampling.frechet_statistic)(x, y)
-
-
-def _error_of(metric: Distribution) -> StandardError:
-    return StandardError(
-        f"{metric.name}-error",
-        f"Standard error of {metric.title}",
-        higher_is_better=False,
-        unit=metric.unit,
-        digits=metric.digits,
-        place=metric.place,
-        jpeg=metric.jpeg,
-        reference_set=metric.reference_set,
-        of=metric,
-    )
 
 
 def extractors(labels: tuple[str, ...] = ()) -> list[Extractor]:
