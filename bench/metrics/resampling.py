@@ -13,14 +13,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from bench.metrics.distributions import Gaussian, Pieces
+from bench.metrics.distributions import Array, Gaussian, Pieces
 
-Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Statistic = Callable[[Indices], float]
 """Maps indices of some images to the statistic of these."""
-OfFeatures = Callable[[Array, Array], Statistic]
-"""Maps features of results and originals, both [N, D], to a statistic of image indices."""
 
 RESAMPLES = 100  # the error itself is then known to 7 %
 _SEED = 0
