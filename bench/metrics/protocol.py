@@ -7,7 +7,6 @@ pnp-dm: LPIPS-VGG on [0, 1], as posterior_sample.py of PnP-DM (83074f3) feeds ta
 What that changes is explained in docs/reference/metrics.md, with figures.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -64,9 +63,6 @@ def jpeg_identity() -> str:
 
 def through_jpeg(pixels: "Pixels") -> "Pixels":
     """Return an image [H, W, 3] after JPEG at quality 75 and 4:2:0."""
-    import numpy as np
-    from PIL import Image
+    from bench.testsets.degradation import jpeg
 
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling="4:2:0")
-    return np.asarray(Image.open(buffer))
+    return jpeg(pixels, QUALITY)
