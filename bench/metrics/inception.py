@@ -92,9 +92,7 @@ class Clean(NetworkExtractor):
 class PytorchFid(NetworkExtractor):
     """pytorch-fid's and BasicSR's preprocessing: bilinear resizing without antialiasing."""
 
-    @property
-    def label(self) -> str:
-        return "pytorch-fid"
+    label = "pytorch-fid"
 
     @property
     def identity(self) -> str:

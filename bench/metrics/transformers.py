@@ -93,11 +93,8 @@ class Transformer(PackagedExtractor):
 class DinoV2(Transformer):
     """DINOv2's class token after the last norm (Oquab et al., 2023)."""
 
-    title: ClassVar[str] = "DINOv2 ViT-L/14"
-
-    @property
-    def label(self) -> str:
-        return "dinov2"
+    label = "dinov2"
+    title = "DINOv2 ViT-L/14"
 
     def network(self, path: Path, device: str) -> Network:
         return _dinov2(path, self.side, device)
@@ -107,11 +104,8 @@ class DinoV2(Transformer):
 class Clip(Transformer):
     """CLIP's image embedding, of unit length (Radford et al., 2021)."""
 
-    title: ClassVar[str] = "CLIP ViT-L/14"
-
-    @property
-    def label(self) -> str:
-        return "clip"
+    label = "clip"
+    title = "CLIP ViT-L/14"
 
     def network(self, path: Path, device: str) -> Network:
         return _clip(path, device)
