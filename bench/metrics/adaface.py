@@ -49,13 +49,11 @@ class AdaFace(Extractor):
     Features are "embedding" [512], of zeros where no face was found, and "found" [1].
     """
 
+    records = (RECORD,)
+
     @property
     def identity(self) -> str:
         return f"AdaFace IR-50, weights {checkpoint_sha256(RECORD)}, {LANDMARKS.identity}"
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (RECORD,)
 
     def unavailable(self) -> str | None:
         return LANDMARKS.unavailable() or checkpoint_missing(RECORD)

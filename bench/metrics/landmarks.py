@@ -62,13 +62,14 @@ def _points(pixels: "Pixels") -> Features:
     return {"points": points, "found": np.ones(1)}
 
 
+LANDMARKS = Landmarks()
+
+
 @dataclass(frozen=True)
 class LandmarkDistance(FeatureMetric):
     """Mean Euclidean distance of corresponding landmarks, in pixels of the image."""
 
-    @property
-    def extractor(self) -> Landmarks:
-        return LANDMARKS
+    extractor = LANDMARKS
 
     @property
     def identity(self) -> str:
@@ -78,8 +79,6 @@ class LandmarkDistance(FeatureMetric):
         distance = np.linalg.norm(sr["points"] - hr["points"], axis=1).mean()
         return no_face(sr, hr) or float(distance)
 
-
-LANDMARKS = Landmarks()
 
 METRICS: tuple[Measure, ...] = (
     LandmarkDistance("lmd", "LMD", higher_is_better=False, unit="px", digits=2, place=64),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from bench.metrics.adaface import ADAFACE, AdaFace
+from bench.metrics.adaface import ADAFACE
 from bench.metrics.base import FeatureMetric, Measure, Reference, no_face
 from bench.metrics.features import Features
 from bench.metrics.inception import PYTORCH_FID
@@ -96,9 +96,7 @@ class IdentityCosine(FeatureMetric):
 
     compared_with: ClassVar[Reference] = "lr"
 
-    @property
-    def extractor(self) -> AdaFace:
-        return ADAFACE
+    extractor = ADAFACE
 
     @property
     def identity(self) -> str:

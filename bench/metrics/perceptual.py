@@ -56,6 +56,8 @@ class Lpips(Metric):
         pooling: between the blocks of VGG16.
     """
 
+    records = (LPIPS,)
+
     net: str
     backbone: str
     heads: str
@@ -70,10 +72,6 @@ class Lpips(Metric):
             f"{_SPANS[self.span]}, float32, "
             f"heads {self.heads}, {self.backbone} {BACKBONES[self.backbone].sha256}{pooling}"
         )
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (LPIPS,)
 
     def unavailable(self) -> str | None:
         for package in _PACKAGES:

@@ -23,9 +23,7 @@ _LUMA = np.array([65.481, 128.553, 24.966])
 class Psnr(Metric):
     """Peak signal-to-noise ratio over all pixels and channels; infinite for equal images."""
 
-    @property
-    def identity(self) -> str:
-        return "psnr: RGB, 8 bits, uncropped, data range 255, equal gives inf"
+    identity = "psnr: RGB, 8 bits, uncropped, data range 255, equal gives inf"
 
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
         return [psnr(picture, original) for picture, original in zip(sr, hr, strict=True)]
@@ -46,9 +44,7 @@ class PsnrLuma(Metric):
     float64 and not rounded.
     """
 
-    @property
-    def identity(self) -> str:
-        return "psnr-y: BT.601 luma of 8-bit RGB on [16, 235], not rounded, uncropped, range 255"
+    identity = "psnr-y: BT.601 luma of 8-bit RGB on [16, 235], not rounded, uncropped, range 255"
 
     def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
         values = []

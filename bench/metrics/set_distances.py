@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from bench.core.errors import BenchError
-from bench.metrics.base import Measure, Reference, SetMetric
+from bench.metrics.base import Measure, SetMetric
 from bench.metrics.features import Extractor, FeatureTable
 from bench.metrics.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
 from bench.metrics.transformers import CLIP, DINOV2
@@ -36,6 +36,8 @@ class Distribution(SetMetric):
 
     needs_features: ClassVar[bool] = False
     """True if mean and covariance of a reference set do not suffice."""
+    arithmetic: ClassVar[str]
+    """Description of the computation, for the identity."""
 
     source: Extractor
     least: int = 2
@@ -46,7 +48,7 @@ class Distribution(SetMetric):
 
     @property
     def identity(self) -> str:
-        return f"{self.name}: {self._arithmetic()}{self._to()}, on {self.source.identity}"
+        return f"{self.name}: {self.arithmetic}{self._to()}, on {self.source.identity}"
 
     def unavailable(self) -> str | None:
         reason = self.source.unavailable()
@@ -68,10 +70,6 @@ class Distribution(SetMetric):
         if len(sr) < self.least:
             return f"{self.title} needs at least {self.least} images, but there are {len(sr)}."
         return self._value(sr, hr)
-
-    @abstractmethod
-    def _arithmetic(self) -> str:
-        """Describe the computation, for the identity."""
 
     def _to(self) -> str:
         """Describe the reference, for the identity."""
@@ -107,8 +105,7 @@ class Resampled(Distribution):
 class Frechet(Resampled):
     """Frechet distance (Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017)."""
 
-    def _arithmetic(self) -> str:
-        return "Frechet distance of pooled features, float64, covariance by n - 1"
+    arithmetic = "Frechet distance of pooled features, float64, covariance by n - 1"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         from bench.metrics.distributions import fitted, frechet_distance
@@ -122,10 +119,8 @@ class Frechet(Resampled):
 class Kernel(Resampled):
     """Kernel distance (Binkowski et al., Demystifying MMD GANs, 2018)."""
 
-    needs_features: ClassVar[bool] = True
-
-    def _arithmetic(self) -> str:
-        return "unbiased polynomial MMD of degree 3 over all pairs, float64"
+    needs_features = True
+    arithmetic = "unbiased polynomial MMD of degree 3 over all pairs, float64"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         from bench.metrics.distributions import kernel_distance
@@ -139,10 +134,8 @@ class Cmmd(Distribution):
     The estimator is biased: equal sets give 0, and two samples of one distribution a little more.
     """
 
-    needs_features: ClassVar[bool] = True
-
-    def _arithmetic(self) -> str:
-        return f"1000 x biased MMD, Gaussian kernel of sigma {_SIGMA:g}, unit embeddings, float64"
+    needs_features = True
+    arithmetic = f"1000 x biased MMD, Gaussian kernel of sigma {_SIGMA:g}, unit embeddings, float64"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         from bench.metrics.distributions import gaussian_mmd
@@ -156,10 +149,8 @@ class Score(Distribution):
     It says little about faces.
     """
 
-    compared_with: ClassVar[Reference] = "itself"
-
-    def _arithmetic(self) -> str:
-        return f"Inception Score of logits without bias, {_SPLITS} splits in the order of hashes"
+    compared_with = "itself"
+    arithmetic = f"Inception Score of logits without bias, {_SPLITS} splits in the order of hashes"
 
     def _to(self) -> str:
         return ""

@@ -34,16 +34,14 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as to
 class Vgg16(Extractor):
     """VGG16 trained on ImageNet, applied without resizing."""
 
+    records = (LPIPS,)
+
     @property
     def identity(self) -> str:
         return (
             "relu5_3 of VGG16 averaged over the image, float32, own size, "
             f"weights {BACKBONES['vgg16'].sha256}"
         )
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (LPIPS,)
 
     def unavailable(self) -> str | None:
         if not backbone_path("vgg16").is_file():
