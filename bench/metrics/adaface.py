@@ -18,6 +18,7 @@ from bench.core.errors import BenchError
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Extractor, Features
 from bench.metrics.landmarks import LANDMARKS
+from bench.networks.pickles import read_pickle
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,14 +98,11 @@ def aligned(pixels: "Pixels", points: npt.NDArray[np.floating[Any]]) -> "Pixels"
 
 @cache
 def _network(device: str) -> "nn.Module":
-    import torch
-
     path = checkpoint_path(RECORD)
-    # The released file holds the optimiser's state and Lightning's settings beside the weights.
-    loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    # The released file holds the head of the training beside the network.
     state = {
         name.removeprefix("model."): tensor
-        for name, tensor in loaded.get("state_dict", loaded).items()
+        for name, tensor in read_pickle(path).items()
         if name.startswith("model.")
     }
     network = ir_50()
