@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.paths import dlib_models, missing_packages
 from bench.metrics.base import FeatureMetric, Measure, no_face, package_version
 from bench.metrics.checkpoints import file_sha256
-from bench.metrics.features import Extractor, Features
+from bench.metrics.features import Extractor, Features, in_processes
 
 if TYPE_CHECKING:
     from bench.images import Pixels
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
-
-_WORTH_PROCESSES = 16  # images: with fewer, starting processes takes longer than they save
-_PROCESSES = 8
 
 
 class Landmarks(Extractor):
@@ -47,8 +43,7 @@ class Landmarks(Extractor):
     def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
         if reason := self.unavailable():
             raise BenchError(f"Landmarks: {reason}")
-        workers = min(threads(), _PROCESSES) if len(pictures) >= _WORTH_PROCESSES else 1
-        return list(pooled_map(_points, pictures, workers))
+        return in_processes(_points, pictures)
 
 
 def _points(pixels: "Pixels") -> Features:

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.paths import cache_folder, cache_unusable, dlib_models, missing_packages
 from bench.core.validation import build
 from bench.metrics.base import FeatureMetric, Measure, Reference, no_face, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
-from bench.metrics.features import Extractor, Features
+from bench.metrics.features import Extractor, Features, in_processes
 
 if TYPE_CHECKING:
     from bench.images import Pixels
@@ -41,9 +40,6 @@ _WEIGHTS = {
 """Models with a checkpoint in the registry; DeepFace fetches the others itself."""
 
 _DLIB = "dlib_face_recognition_resnet_model_v1.dat"
-
-_WORTH_PROCESSES = 16  # pictures: with fewer, starting processes takes longer than they save
-_PROCESSES = 8  # at most: each takes 0.1 GB, and evaluation is to run in 2 GB
 
 
 @dataclass(frozen=True)
@@ -114,9 +110,9 @@ class Faces(Extractor):
         if reason := self.unavailable():
             raise BenchError(f"Recognition: {reason}")
         # dlib computes on one core and holds the lock; onnxruntime takes all cores by itself.
-        several = self.model == "Dlib" and len(pictures) >= _WORTH_PROCESSES
-        workers = min(threads(), _PROCESSES) if several else 1
-        return list(pooled_map(self._faces, pictures, workers))
+        if self.model == "Dlib":
+            return in_processes(self._faces, pictures)
+        return list(map(self._faces, pictures))
 
     def _faces(self, pixels: "Pixels") -> Features:
         package = deepface(self.weights)
