@@ -1,9 +1,10 @@
 """Photographs and the protocol of their sources: ids, order, valid names."""
 
 import re
-from collections.abc import Collection, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 from unicodedata import normalize
 
@@ -35,6 +36,23 @@ class Source(Protocol):
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
         """Yield the photographs with these ids in the fastest order."""
         ...
+
+
+@dataclass(frozen=True)
+class NamedSource(ABC):
+    """Photographs that are told apart by their paths, in name order."""
+
+    path: Path
+
+    def ids(self, count: int | None) -> list[str]:
+        return list(self._members())
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @abstractmethod
+    def _members(self) -> Mapping[str, str]:
+        """Return image id -> path within the source."""
 
 
 def is_image(name: str) -> bool:
