@@ -3,10 +3,10 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
-from unicodedata import normalize
 
 from bench.core.errors import Refused
 from bench.core.files import sha256
@@ -23,7 +23,6 @@ from bench.testsets.degradation import (
 from bench.testsets.manifest import Entry, Plan
 from bench.testsets.photographs import Photograph
 from bench.testsets.recipe import Box
-
 
 _GRID = 2.0**16
 

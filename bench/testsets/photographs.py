@@ -83,7 +83,8 @@ def identified(names: list[str], where: str) -> dict[str, str]:
             raise BenchError(f"{where} holds {name!r}, whose name {reason}: rename it.")
         if image in images:
             raise BenchError(
-                f"In {where}, {images[image]} and {name} would get the same name: rename one of them."
+                f"In {where}, {images[image]} and {name} would get the same name: "
+                "rename one of them."
             )
         images[image] = name
     if not images:

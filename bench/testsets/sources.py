@@ -7,12 +7,19 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from bench.core.errors import BenchError
+from bench.core.paths import HUB
 from bench.images import image_bytes
 from bench.testsets.archives import open_archive
 from bench.testsets.hub import HubSource
 from bench.testsets.parquet import ParquetSource
-from bench.core.paths import HUB
-from bench.testsets.photographs import NamedSource, Photograph, Source, hub_name, identified, is_image
+from bench.testsets.photographs import (
+    NamedSource,
+    Photograph,
+    Source,
+    hub_name,
+    identified,
+    is_image,
+)
 
 
 def open_source(text: str) -> Source:
