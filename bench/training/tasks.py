@@ -253,15 +253,10 @@ def run_task(
                 "add --changed-data."
             )
         own = task.card.to_json() | settings.facts() | facts | {"data_sha256": images.sha256}
+        saved = TrainingCheckpoint(out / f"{task.name}.checkpoint.pt", own)
+        monitor = Monitor(out, task.name, task.preview(images))
         trained = train(
-            network,
-            task.objective,
-            images,
-            settings,
-            TrainingCheckpoint(out / f"{task.name}.checkpoint.pt", own),
-            Monitor(out, task.name, task.preview(images)),
-            every,
-            changed_data,
+            network, task.objective, images, settings, saved, monitor, every, changed_data
         )
         if trained is None:
             return None
