@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.core.files import write_bytes
 from bench.diffusion.schedule import Table
 from bench.images import Pixels, encode_png, to_pixels
+from bench.networks.torchvision_guard import import_torchvision
 
 TIMESTEPS = 1000
 BUCKETS = 20
@@ -117,9 +118,7 @@ def curve_figure(curve: ErrorCurve, preview: Preview) -> bytes:
 
 def _grid(images: Tensor, columns: int) -> Pixels:
     """Arrange images [N, 3, h, w] in rows of `columns` with white borders."""
-    height, width = images.shape[-2] + 2, images.shape[-1] + 2
-    grid = torch.ones(3, -(-len(images) // columns) * height + 2, columns * width + 2)
-    for number, image in enumerate(images.cpu()):
-        top, left = (number // columns) * height + 2, (number % columns) * width + 2
-        grid[:, top : top + height - 2, left : left + width - 2] = image
-    return to_pixels(grid[None])[0]
+    import_torchvision()
+    from torchvision.utils import make_grid
+
+    return to_pixels(make_grid(images.cpu(), columns, pad_value=1.0)[None])[0]
