@@ -10,6 +10,7 @@ import importlib.util
 import io
 import json
 import re
+import runpy
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -145,12 +146,7 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
     if package is None or not package.submodule_search_locations:
         raise BenchError(f"{missing_packages('quality', 'pyiqa')}.")
     file = Path(package.submodule_search_locations[0]) / "default_model_configs.py"
-    spec = importlib.util.spec_from_file_location("pyiqa_table", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    table: Mapping[str, Mapping[str, Any]] = module.DEFAULT_CONFIGS
+    table: Mapping[str, Mapping[str, Any]] = runpy.run_path(str(file))["DEFAULT_CONFIGS"]
     return table
 
 
