@@ -18,7 +18,6 @@ from bench.core.errors import BenchError
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Extractor, Features
 from bench.metrics.landmarks import LANDMARKS
-from bench.networks.pickles import read_pickle
 
 if TYPE_CHECKING:
     from torch import nn
@@ -98,6 +97,8 @@ def aligned(pixels: "Pixels", points: npt.NDArray[np.floating[Any]]) -> "Pixels"
 
 @cache
 def _network(device: str) -> "nn.Module":
+    from bench.networks.pickles import read_pickle
+
     path = checkpoint_path(RECORD)
     # The released file holds the head of the training beside the network.
     state = {
