@@ -15,14 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Extractor, Features
 from bench.metrics.landmarks import LANDMARKS
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from bench.images import Pixels
 
 RECORD = "adaface-ir50"
 _SIZE = 112
@@ -58,7 +57,7 @@ class AdaFace(Extractor):
     def unavailable(self) -> str | None:
         return LANDMARKS.unavailable() or checkpoint_missing(RECORD)
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
@@ -78,7 +77,7 @@ class AdaFace(Extractor):
         return features
 
 
-def aligned(pixels: "Pixels", points: npt.NDArray[np.floating[Any]]) -> "Pixels":
+def aligned(pixels: Pixels, points: npt.NDArray[np.floating[Any]]) -> Pixels:
     """Return the aligned face [112, 112, 3], fitted by a similarity to five points."""
     from PIL import Image
     from skimage.transform import SimilarityTransform

@@ -6,15 +6,13 @@ whether its repetitions are several answers or one. Neither has a best value by 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics.base import Measure, Metric, Reference
 from bench.metrics.perceptual import ALEX, Lpips
 from bench.metrics.pixel import psnr
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class LrConsistency(Metric):
     def of_testset(self, recipe: str, degradation: str) -> Self:
         return replace(self, degradation=degradation)
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         from bench.testsets.degradation import bicubic
 
         if any(len(picture) == len(lr) for picture, lr in zip(sr, hr, strict=True)):

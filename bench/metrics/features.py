@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,11 +19,9 @@ from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.files import sha256, write_bytes
 from bench.core.paths import missing_packages
+from bench.images import Pixels
 from bench.metrics.checkpoints import checkpoint_missing
 from bench.metrics.protocol import jpeg_identity
-
-if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
-    from bench.images import Pixels
 
 Features = Mapping[str, npt.NDArray[np.floating[Any]]]
 """Name -> array; names and shapes depend on the extractor."""
@@ -57,7 +55,7 @@ class Extractor(ABC):
         return None
 
     @abstractmethod
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         """Return the features of images uint8 RGB [H, W, 3], in order.
 
         Args:
@@ -94,7 +92,7 @@ class PackagedExtractor(Extractor):
 
 
 def in_processes(
-    extract: "Callable[[Pixels], Features]", pictures: "Sequence[Pixels]"
+    extract: Callable[[Pixels], Features], pictures: Sequence[Pixels]
 ) -> list[Features]:
     """Extract features one image at a time, several at once if there are enough images."""
     workers = min(threads(), _PROCESSES) if len(pictures) >= _WORTH_PROCESSES else 1

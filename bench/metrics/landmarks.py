@@ -8,18 +8,15 @@ published ones.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.paths import dlib_models, missing_packages
+from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Measure, no_face, package_version
 from bench.metrics.checkpoints import file_sha256
 from bench.metrics.features import Extractor, Features, in_processes
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
@@ -40,13 +37,13 @@ class Landmarks(Extractor):
         missing = missing_packages("align", "dlib", "face_recognition_models")
         return f"{missing}." if missing else None
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         if reason := self.unavailable():
             raise BenchError(f"Landmarks: {reason}")
         return in_processes(_points, pictures)
 
 
-def _points(pixels: "Pixels") -> Features:
+def _points(pixels: Pixels) -> Features:
     from PIL import Image
 
     from bench.testsets.align import landmarks_68

@@ -6,19 +6,15 @@ in its own set. Precision is the share of results within reach of an original, r
 originals within reach of a result. Both need some hundred images.
 """
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.base import Measure
 from bench.metrics.distributions import Array, Pieces
+from bench.metrics.features import FeatureTable
 from bench.metrics.inception import LEGACY
 from bench.metrics.set_distances import Distribution
 from bench.metrics.vgg import VGG16
-
-if TYPE_CHECKING:
-    from bench.metrics.features import FeatureTable
 
 NEIGHBOURS = 3
 
@@ -32,7 +28,7 @@ class Precision(Distribution):
     needs_features = True
     arithmetic = f"Precision, {_ARITHMETIC}"
 
-    def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         return 100 * covered(sr, self._other(hr), "pooled")
 
 
@@ -42,7 +38,7 @@ class Recall(Distribution):
     needs_features = True
     arithmetic = f"Recall, {_ARITHMETIC}"
 
-    def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         return 100 * covered(self._other(hr), sr, "pooled")
 
 

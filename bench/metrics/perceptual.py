@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
+from bench.images import Pixels
 from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import Metric, batches, package_version
 from bench.metrics.inputs import SIGNED, TO_509, UNIT
 from bench.metrics.inputs import batch as input_batch
+from bench.metrics.protocol import Protocol
 from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from bench.images import Pixels
-    from bench.metrics.protocol import Protocol
 
 Span = Literal["signed", "unit", "to 509"]
 
@@ -81,7 +80,7 @@ class Lpips(Metric):
             return f"LPIPS needs its {BACKBONES[self.backbone].title} backbone: run `{GET}`."
         return None
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         changed = super().under(protocol)
         if protocol.name == "paper":
             return replace(changed, span="to 509")
@@ -94,12 +93,12 @@ class Lpips(Metric):
     def _smallest(self) -> int:
         return 32  # below that AlexNet's deepest features are empty
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         import torch
 
         network = _network(replace(self, span="signed", jpeg=False), self.device)
 
-        def seen(pictures: "list[Pixels]") -> "Iterator[Tensor]":
+        def seen(pictures: list[Pixels]) -> "Iterator[Tensor]":
             return _directions(network, input_batch(pictures, _LEVELS[self.span], self.device))
 
         distinct = list({id(original): original for original in hr}.values())  # runs share them

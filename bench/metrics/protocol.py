@@ -9,12 +9,10 @@ What that changes is explained in docs/reference/metrics.md, with figures.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from bench.core.errors import WrongUsage
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
+from bench.images import Pixels
 
 Name = Literal["strict", "paper", "daps", "pnp-dm"]
 
@@ -61,7 +59,7 @@ def jpeg_identity() -> str:
     return f"JPEG quality {QUALITY} 4:2:0, libjpeg {features.version('jpg')}"
 
 
-def through_jpeg(pixels: "Pixels") -> "Pixels":
+def through_jpeg(pixels: Pixels) -> Pixels:
     """Return an image [H, W, 3] after JPEG at quality 75 and 4:2:0."""
     from bench.testsets.degradation import jpeg
 

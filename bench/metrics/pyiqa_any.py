@@ -25,14 +25,13 @@ from bench.core.files import read_json, sha256, write_bytes
 from bench.core.memory import lacks_memory
 from bench.core.paths import cache_folder, cache_unusable, missing_packages
 from bench.core.suggest import look_up
+from bench.images import Pixels
 from bench.metrics.base import Metric, Reference, package_version
 from bench.metrics.inputs import UNIT, batch
 from bench.metrics.quality import create_metric
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from bench.images import Pixels
 
 PREFIX = "pyiqa:"
 
@@ -77,7 +76,7 @@ class Pyiqa(Metric):
                 return str(error)
         return None
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         import torch
 
         network = _network(self.of, self.device)

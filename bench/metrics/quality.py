@@ -11,16 +11,14 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from bench.core.paths import missing_packages
+from bench.images import Pixels
 from bench.metrics.base import Measure, Metric, Reference, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.inputs import UNIT, batch
 from bench.networks.torchvision_guard import import_torchvision
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Quality(Metric):
     def _smallest(self) -> int:
         return self.smallest
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         import torch
 
         network = _network(replace(self, jpeg=False), self.device)

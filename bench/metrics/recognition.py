@@ -13,20 +13,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.paths import cache_folder, cache_unusable, dlib_models, missing_packages
 from bench.core.validation import build
+from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Measure, Reference, no_face, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
 from bench.metrics.features import Extractor, Features, in_processes
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
-    from bench.metrics.protocol import Protocol
+from bench.metrics.protocol import Protocol
 
 _MODULES = ("deepface", "onnxruntime", "werkzeug", "cv2")
 _PACKAGES = ("deepface", "onnxruntime", "opencv-contrib-python-headless")
@@ -106,7 +104,7 @@ class Faces(Extractor):
             return reason
         return cache_unusable()  # where DeepFace has its home
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         if reason := self.unavailable():
             raise BenchError(f"Recognition: {reason}")
         # dlib computes on one core and holds the lock; onnxruntime takes all cores by itself.
@@ -114,7 +112,7 @@ class Faces(Extractor):
             return in_processes(self._faces, pictures)
         return list(map(self._faces, pictures))
 
-    def _faces(self, pixels: "Pixels") -> Features:
+    def _faces(self, pixels: Pixels) -> Features:
         package = deepface(self.weights)
         options = {"model_name": self.model, "detector_backend": self.detector, "align": True}
         blue_first = pixels[:, :, ::-1]  # as OpenCV reads files
@@ -175,7 +173,7 @@ class FaceMetric(FeatureMetric):
             f"without a face {without}, {self.extractor.identity}"
         )
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         """Use the paper's setting for the metrics without a suffix."""
         plain = protocol.name == "paper" and self.setting == SETTINGS[""]
         return replace(super().under(protocol), setting=PAPER if plain else self.setting)

@@ -6,19 +6,17 @@ real-world images need, because these have no originals.
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from bench.core.errors import BenchError
 from bench.metrics.base import Measure, SetMetric
+from bench.metrics.distributions import Pieces
 from bench.metrics.features import Extractor, FeatureTable
 from bench.metrics.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
+from bench.metrics.protocol import Protocol
+from bench.metrics.resampling import Statistic
 from bench.metrics.transformers import CLIP, DINOV2
 from bench.metrics.vgg import VGG16
-
-if TYPE_CHECKING:
-    from bench.metrics.distributions import Pieces
-    from bench.metrics.protocol import Protocol
-    from bench.metrics.resampling import Statistic
 
 _SPLITS = 10
 _SIGMA = 10.0  # of CMMD's kernel
@@ -56,7 +54,7 @@ class Distribution(SetMetric):
             return self.reference_set.lacks(self.source, features=self.needs_features)
         return reason
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         """Resize as the released scripts do under the paper protocol.
 
         That is torch-fidelity's way for FID to the originals, pytorch-fid's for FID to FFHQ.
@@ -79,7 +77,7 @@ class Distribution(SetMetric):
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         """Return `measure` for a sufficient number of images."""
 
-    def _other(self, hr: FeatureTable) -> "Pieces":
+    def _other(self, hr: FeatureTable) -> Pieces:
         """Return the features to compare with: those of the reference set, else the originals'."""
         return self.reference_set.kept_features(self.source) if self.reference_set else hr
 
@@ -192,7 +190,7 @@ class StandardError(SetMetric):
             return f"It needs {least} to {_RESAMPLED} images, but there are {len(sr)}."
         return standard_error(self._statistic(sr, hr), len(sr))
 
-    def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> "Statistic":
+    def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> Statistic:
         """Return the metric as a function of the indices of some images."""
         from bench.metrics import resampling
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.images import resize_bicubic
+from bench.images import Pixels, resize_bicubic
 from bench.metrics.base import package_version
 from bench.metrics.checkpoints import checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Features, PackagedExtractor
@@ -26,8 +26,6 @@ from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from bench.images import Pixels
 
 Network = Callable[["Tensor"], "Tensor"]
 """Maps normalised images [B, 3, side, side] to embeddings [B, D]."""
@@ -61,7 +59,7 @@ class Transformer(PackagedExtractor):
             f"{self.side} px by PIL's bicubic filter, weights {checkpoint_sha256(self.weights)}"
         )
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
@@ -75,7 +73,7 @@ class Transformer(PackagedExtractor):
                 found += [{"pooled": row} for row in embedded.float().cpu().numpy()]
         return found
 
-    def prepared(self, pictures: "Sequence[Pixels]") -> "Tensor":
+    def prepared(self, pictures: Sequence[Pixels]) -> "Tensor":
         """Return images [H, W, 3] as normalised inputs [B, 3, side, side]."""
         import torch
 

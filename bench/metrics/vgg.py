@@ -14,6 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import batches
 from bench.metrics.features import Extractor, Features
@@ -22,8 +23,6 @@ from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-    from bench.images import Pixels
 
 _LAYERS = 30  # of torchvision's `features`: up to relu5_3
 _BATCH_PIXELS = 8 * 256 * 256
@@ -49,7 +48,7 @@ class Vgg16(Extractor):
             return f"VGG16 is missing: run `{GET}`."
         return None
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
