@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.images import Pixels
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Extractor, Features
 from bench.metrics.landmarks import LANDMARKS
+from bench.testsets.align import five_points
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,10 +81,7 @@ class AdaFace(Extractor):
 
 def aligned(pixels: Pixels, points: npt.NDArray[np.floating[Any]]) -> Pixels:
     """Return the aligned face [112, 112, 3], fitted by a similarity to five points."""
-    from PIL import Image
     from skimage.transform import SimilarityTransform
-
-    from bench.testsets.align import five_points
 
     to_image = SimilarityTransform.from_estimate(_FIVE, five_points(np.asarray(points, float)))
     (a, b, x), (c, d, y) = to_image.params[:2]

@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.memory import free_device_memory, lacks_memory
-from bench.images import Pixels
+from bench.images import Pixels, decode, read_image
 from bench.metrics.base import FeatureMetric, Measure, Metric, SetMetric, size
 from bench.metrics.features import FeatureCache, kept_as
 from bench.metrics.protocol import through_jpeg
@@ -39,8 +39,6 @@ class Picture:
         Raises:
             BenchError: the file can't be read, or has another hash.
         """
-        from bench.images import decode, read_image
-
         if self.data is None:
             return read_image(self.path, self.sha256)
         return np.asarray(decode(self.data, str(self.path)))

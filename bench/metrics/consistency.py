@@ -13,6 +13,7 @@ from bench.images import Pixels
 from bench.metrics.base import Measure, Metric, Reference
 from bench.metrics.perceptual import ALEX, Lpips
 from bench.metrics.pixel import psnr
+from bench.testsets.degradation import bicubic
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,6 @@ class LrConsistency(Metric):
         return replace(self, degradation=degradation)
 
     def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
-        from bench.testsets.degradation import bicubic
-
         if any(len(picture) == len(lr) for picture, lr in zip(sr, hr, strict=True)):
             raise BenchError(f"{self.title} compares a result with its LR input, not with HR.")
         return [

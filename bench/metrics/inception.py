@@ -16,6 +16,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.images import Pixels
@@ -26,7 +28,6 @@ from bench.metrics.inputs import as_bytes
 from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from torch import Tensor
 
 _SIZE = 299
@@ -120,8 +121,6 @@ class Legacy(NetworkExtractor):
 
 def clean_resized(pixels: Pixels) -> "npt.NDArray[np.float32]":
     """Resize an image [H, W, 3] to float32 [3, 299, 299] in 0 to 255, channel by channel."""
-    from PIL import Image
-
     channels = [
         Image.fromarray(pixels[..., channel].astype(np.float32)).resize(
             (_SIZE, _SIZE), Image.Resampling.BICUBIC

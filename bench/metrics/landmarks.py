@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from PIL import Image
 
 from bench.core.errors import BenchError
 from bench.core.paths import dlib_models, missing_packages
@@ -17,6 +18,7 @@ from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Measure, no_face, package_version
 from bench.metrics.checkpoints import file_sha256
 from bench.metrics.features import Extractor, Features, in_processes
+from bench.testsets.align import landmarks_68
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 
@@ -44,10 +46,6 @@ class Landmarks(Extractor):
 
 
 def _points(pixels: Pixels) -> Features:
-    from PIL import Image
-
-    from bench.testsets.align import landmarks_68
-
     points = landmarks_68(Image.fromarray(pixels))
     if points is None:
         return {"points": np.zeros((68, 2)), "found": np.zeros(1)}

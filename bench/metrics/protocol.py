@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from PIL import features
+
 from bench.core.errors import WrongUsage
 from bench.images import Pixels
+from bench.testsets.degradation import jpeg
 
 Name = Literal["strict", "paper", "daps", "pnp-dm"]
 
@@ -54,13 +57,9 @@ def protocols(choice: str, recipe: str) -> Sequence[Protocol]:
 
 def jpeg_identity() -> str:
     """Describe the JPEG settings, for identities."""
-    from PIL import features
-
     return f"JPEG quality {QUALITY} 4:2:0, libjpeg {features.version('jpg')}"
 
 
 def through_jpeg(pixels: Pixels) -> Pixels:
     """Return an image [H, W, 3] after JPEG at quality 75 and 4:2:0."""
-    from bench.testsets.degradation import jpeg
-
     return jpeg(pixels, QUALITY)

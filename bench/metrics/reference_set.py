@@ -20,7 +20,7 @@ from bench.core.files import read_json
 from bench.core.paths import cache_folder
 from bench.core.suggest import look_up
 from bench.core.validation import read_back
-from bench.metrics.distributions import Gaussian
+from bench.metrics.distributions import Gaussian, gaussian
 from bench.metrics.features import Extractor
 
 FILE_NAME = "reference.json"
@@ -206,8 +206,6 @@ def _of_torch(path: Path) -> tuple[Any, Any]:
 
 @cache
 def _read_gaussian(path: Path, changed: int) -> Gaussian:
-    from bench.metrics.distributions import gaussian
-
     if not path.is_file():
         raise BenchError(f"{path} is missing: add the reference again.")
     return gaussian(*read_statistics(path))

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from bench.core.errors import BenchError
+from bench.metrics import distributions, resampling
 from bench.metrics.base import Measure, SetMetric
-from bench.metrics.distributions import Pieces
 from bench.metrics.features import Extractor, FeatureTable
 from bench.metrics.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
 from bench.metrics.protocol import Protocol
-from bench.metrics.resampling import Statistic
+from bench.metrics.resampling import RESAMPLES
 from bench.metrics.transformers import CLIP, DINOV2
 from bench.metrics.vgg import VGG16
 
@@ -77,7 +77,7 @@ class Distribution(SetMetric):
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         """Return `measure` for a sufficient number of images."""
 
-    def _other(self, hr: FeatureTable) -> Pieces:
+    def _other(self, hr: FeatureTable) -> distributions.Pieces:
         """Return the features to compare with: those of the reference set, else the originals'."""
         return self.reference_set.kept_features(self.source) if self.reference_set else hr
 
@@ -106,12 +106,9 @@ class Frechet(Resampled):
     arithmetic = "Frechet distance of pooled features, float64, covariance by n - 1"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import fitted, frechet_distance
-
-        other = (
-            self.reference_set.gaussian(self.source) if self.reference_set else fitted(hr, "pooled")
-        )
-        return frechet_distance(fitted(sr, "pooled"), other)
+        reference = self.reference_set
+        other = reference.gaussian(self.source) if reference else distributions.fitted(hr, "pooled")
+        return distributions.frechet_distance(distributions.fitted(sr, "pooled"), other)
 
 
 class Kernel(Resampled):
@@ -121,9 +118,7 @@ class Kernel(Resampled):
     arithmetic = "unbiased polynomial MMD of degree 3 over all pairs, float64"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import kernel_distance
-
-        return kernel_distance(sr, self._other(hr), "pooled")
+        return distributions.kernel_distance(sr, self._other(hr), "pooled")
 
 
 class Cmmd(Distribution):
@@ -136,9 +131,7 @@ class Cmmd(Distribution):
     arithmetic = f"1000 x biased MMD, Gaussian kernel of sigma {_SIGMA:g}, unit embeddings, float64"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import gaussian_mmd
-
-        return 1000 * gaussian_mmd(sr, self._other(hr), "pooled", _SIGMA)
+        return 1000 * distributions.gaussian_mmd(sr, self._other(hr), "pooled", _SIGMA)
 
 
 class Score(Distribution):
@@ -154,9 +147,7 @@ class Score(Distribution):
         return ""
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import inception_score
-
-        return inception_score(sr, "logits", _SPLITS)
+        return distributions.inception_score(sr, "logits", _SPLITS)
 
 
 @dataclass(frozen=True)
@@ -175,25 +166,19 @@ class StandardError(SetMetric):
 
     @property
     def identity(self) -> str:
-        from bench.metrics.resampling import RESAMPLES
-
         return f"standard error over {RESAMPLES} halves of the images, {self.of.identity}"
 
     def unavailable(self) -> str | None:
         return self.of.unavailable()
 
     def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
-        from bench.metrics.resampling import standard_error
-
         least = 2 * self.of.least  # for half of them
         if not least <= len(sr) <= _RESAMPLED:
             return f"It needs {least} to {_RESAMPLED} images, but there are {len(sr)}."
-        return standard_error(self._statistic(sr, hr), len(sr))
+        return resampling.standard_error(self._statistic(sr, hr), len(sr))
 
-    def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> Statistic:
+    def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> resampling.Statistic:
         """Return the metric as a function of the indices of some images."""
-        from bench.metrics import resampling
-
         # In the order of the originals, so that the same images are drawn for every method.
         order = sorted(range(len(hr)), key=lambda i: hr.pictures[i])
         x = sr.rows("pooled", order)
