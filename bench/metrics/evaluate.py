@@ -11,6 +11,7 @@ from bench.core.memory import keep_freed_memory
 from bench.core.progress import notice
 from bench.metrics.batching import Wanted, evaluate
 from bench.metrics.compute import Picture, Task
+from bench.metrics.devices import described, find_devices
 from bench.metrics.features import FeatureCache
 from bench.metrics.protocol import STRICT
 
@@ -49,7 +50,6 @@ def score_runs(
     """
     import pandas as pd
 
-    from bench.metrics.devices import described, find_devices
     from bench.store.reading import current_scores
     from bench.store.run import list_runs
 
