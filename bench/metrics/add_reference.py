@@ -28,7 +28,7 @@ from bench.metrics.reference_set import (
 _PART = 256
 """Images per part; a kill loses at most one part."""
 
-Images = Iterable[tuple[str, bytes, "Pixels"]]
+Images = Iterable[tuple[str, bytes, Pixels]]
 """Id, file bytes, and pixels [H, W, 3]."""
 
 

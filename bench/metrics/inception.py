@@ -119,7 +119,7 @@ class Legacy(NetworkExtractor):
         return _legacy_network(self.weights, device)
 
 
-def clean_resized(pixels: Pixels) -> "npt.NDArray[np.float32]":
+def clean_resized(pixels: Pixels) -> npt.NDArray[np.float32]:
     """Resize an image [H, W, 3] to float32 [3, 299, 299] in 0 to 255, channel by channel."""
     channels = [
         Image.fromarray(pixels[..., channel].astype(np.float32)).resize(
