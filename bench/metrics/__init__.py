@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from collections import Counter
 from functools import cache
 
 from bench.core.errors import BenchError, WrongUsage
@@ -49,10 +50,8 @@ def _scanned() -> tuple[tuple[str, Measure], ...]:
     found: list[Measure] = []
     for module in pkgutil.iter_modules(__path__):
         found += getattr(importlib.import_module(f"{__name__}.{module.name}"), "METRICS", ())
-    ordered = sorted(found, key=lambda metric: (metric.place, metric.name))
-    named = {metric.name: metric for metric in ordered}
-    if len(named) < len(found):
-        names = [metric.name for metric in ordered]
-        twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter(metric.name for metric in found)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
         raise BenchError(f"bench.metrics defines {', '.join(twice)} twice: rename one.")
-    return tuple(named.items())
+    ordered = sorted(found, key=lambda metric: (metric.place, metric.name))
+    return tuple((metric.name, metric) for metric in ordered)

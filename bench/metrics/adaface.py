@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Extractor, Features
 from bench.metrics.landmarks import LANDMARKS
+from bench.testsets.align import five_points
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from bench.images import Pixels
 
 RECORD = "adaface-ir50"
 _SIZE = 112
@@ -49,18 +50,16 @@ class AdaFace(Extractor):
     Features are "embedding" [512], of zeros where no face was found, and "found" [1].
     """
 
+    records = (RECORD,)
+
     @property
     def identity(self) -> str:
         return f"AdaFace IR-50, weights {checkpoint_sha256(RECORD)}, {LANDMARKS.identity}"
 
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (RECORD,)
-
     def unavailable(self) -> str | None:
         return LANDMARKS.unavailable() or checkpoint_missing(RECORD)
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
@@ -80,12 +79,9 @@ class AdaFace(Extractor):
         return features
 
 
-def aligned(pixels: "Pixels", points: npt.NDArray[np.floating[Any]]) -> "Pixels":
+def aligned(pixels: Pixels, points: npt.NDArray[np.floating[Any]]) -> Pixels:
     """Return the aligned face [112, 112, 3], fitted by a similarity to five points."""
-    from PIL import Image
     from skimage.transform import SimilarityTransform
-
-    from bench.testsets.align import five_points
 
     to_image = SimilarityTransform.from_estimate(_FIVE, five_points(np.asarray(points, float)))
     (a, b, x), (c, d, y) = to_image.params[:2]
@@ -99,14 +95,13 @@ def aligned(pixels: "Pixels", points: npt.NDArray[np.floating[Any]]) -> "Pixels"
 
 @cache
 def _network(device: str) -> "nn.Module":
-    import torch
+    from bench.networks.pickles import read_pickle
 
     path = checkpoint_path(RECORD)
-    # The released file holds the optimiser's state and Lightning's settings beside the weights.
-    loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
+    # The released file holds the head of the training beside the network.
     state = {
         name.removeprefix("model."): tensor
-        for name, tensor in loaded.get("state_dict", loaded).items()
+        for name, tensor in read_pickle(path).items()
         if name.startswith("model.")
     }
     network = ir_50()

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from bench.core.errors import BenchError
 from bench.core.files import replacing, sha256, sha256_file, sha256_json, write_json
 from bench.core.progress import progress
+from bench.images import Pixels
 from bench.metrics.compute import halved
 from bench.metrics.distributions import Array, moments
 from bench.metrics.features import Extractor
@@ -25,13 +25,10 @@ from bench.metrics.reference_set import (
     references_folder,
 )
 
-if TYPE_CHECKING:
-    from bench.images import Pixels
-
 _PART = 256
 """Images per part; a kill loses at most one part."""
 
-Images = Iterable[tuple[str, bytes, "Pixels"]]
+Images = Iterable[tuple[str, bytes, Pixels]]
 """Id, file bytes, and pixels [H, W, 3]."""
 
 
@@ -146,7 +143,7 @@ def _parts_folder(wanted: WantedReference, ids: Sequence[str]) -> Path:
 
 
 def _write_part(
-    path: Path, chunk: Sequence[tuple[str, bytes, "Pixels"]], wanted: WantedReference
+    path: Path, chunk: Sequence[tuple[str, bytes, Pixels]], wanted: WantedReference
 ) -> None:
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "ids": np.array([image for image, _, _ in chunk]),

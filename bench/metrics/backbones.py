@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file, write_bytes
@@ -91,9 +93,6 @@ def load_backbone(name: str) -> Tensors:
     Raises:
         BenchError: the file is absent, damaged, or another backbone.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     path, backbone = backbone_path(name), BACKBONES[name]
     if not path.is_file():
         raise BenchError(f"LPIPS needs its {backbone.title} backbone: run `{GET}`.")
@@ -151,8 +150,6 @@ def _why_not(name: str) -> str:
 
 
 def _fetch(backbone: Backbone, sources: Iterable[Source], scratch: Path) -> None:
-    from safetensors.numpy import save
-
     failures = []
     for source in sources:
         try:

@@ -11,16 +11,13 @@ from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from bench.core.errors import BenchError
-from bench.metrics.protocol import jpeg_identity
-
-if TYPE_CHECKING:  # reading a metric's name must not cost the import of torch
-    from bench.images import Pixels
-    from bench.metrics.features import Extractor, Features, FeatureTable
-    from bench.metrics.protocol import Protocol
-    from bench.metrics.reference_set import ReferenceSet
+from bench.images import Pixels
+from bench.metrics.features import Extractor, Features, FeatureTable
+from bench.metrics.protocol import Protocol, jpeg_identity
+from bench.metrics.reference_set import ReferenceSet
 
 _DEVICE_PIXELS = 64 * 512 * 512
 """Largest batch on a GPU; larger ones are not faster."""
@@ -99,7 +96,7 @@ class Measure(ABC):
         """Return why it cannot be computed, with the command that fixes it; None if it can."""
         return None
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         """Return this column under a protocol."""
         return replace(self, jpeg=protocol.jpeg)
 
@@ -107,7 +104,7 @@ class Measure(ABC):
         """Return this column computed on a device."""
         return replace(self, device=device)
 
-    def against(self, reference: "ReferenceSet") -> Self:
+    def against(self, reference: ReferenceSet) -> Self:
         """Return this column with a reference set, if it compares sets."""
         return self
 
@@ -136,7 +133,7 @@ class Measure(ABC):
 class Metric(Measure):
     """Metric with one value per image, from the image and its reference."""
 
-    def score(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def score(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         """Score each image against its reference, by default its original.
 
         Args:
@@ -159,9 +156,11 @@ class Metric(Measure):
             )
         for index, (picture, original) in enumerate(zip(sr, hr, strict=True)):
             self._check(index, picture, original)
+        if reason := self.unavailable():
+            raise BenchError(f"{self.title}: {reason}")
         return self._values(sr, hr)
 
-    def _check(self, index: int, picture: "Pixels", original: "Pixels") -> None:
+    def _check(self, index: int, picture: Pixels, original: Pixels) -> None:
         for pixels in (picture, original):
             if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
                 raise BenchError(
@@ -184,8 +183,8 @@ class Metric(Measure):
         return 1
 
     @abstractmethod
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        """Return `score` for validated lists."""
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
+        """Return `score` for validated lists, once the metric is available."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ class _OfFeatures(Measure):
 
     @property
     @abstractmethod
-    def extractor(self) -> "Extractor":
+    def extractor(self) -> Extractor:
         """Return the extractor of the features."""
 
     @property
@@ -210,7 +209,7 @@ class FeatureMetric(_OfFeatures):
     """Metric with one value per image, from the features of the image and its original."""
 
     @abstractmethod
-    def compare(self, sr: "Features", hr: "Features") -> float | str:
+    def compare(self, sr: Features, hr: Features) -> float | str:
         """Return the value, or why the image has none, such as "no face was found"."""
 
 
@@ -225,7 +224,7 @@ class SetMetric(_OfFeatures):
     """
 
     per: ClassVar[Literal["image", "set", "run"]] = "set"
-    reference_set: "ReferenceSet | None" = field(default=None, kw_only=True)
+    reference_set: ReferenceSet | None = field(default=None, kw_only=True)
 
     @property
     def reference(self) -> Reference:
@@ -235,25 +234,25 @@ class SetMetric(_OfFeatures):
     def reference_name(self) -> str:
         return str(self.reference_set or "")
 
-    def against(self, reference: "ReferenceSet") -> Self:
+    def against(self, reference: ReferenceSet) -> Self:
         return replace(self, reference_set=reference) if self.compared_with == "hr" else self
 
     @abstractmethod
-    def measure(self, sr: "FeatureTable", hr: "FeatureTable") -> float | str:
+    def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
         """Return the value of the images against the originals, or why there is none.
 
         Row i of both is of one image.
         """
 
 
-def no_face(sr: "Features", hr: "Features", reference: str = "original") -> str | None:
+def no_face(sr: Features, hr: Features, reference: str = "original") -> str | None:
     """Return which of two images has no face by the feature "found"; None if both have one."""
     if not sr["found"][0]:
         return "no face was found"
     return None if hr["found"][0] else f"no face was found in the {reference}"
 
 
-def size(pixels: "Pixels") -> str:
+def size(pixels: Pixels) -> str:
     """Return the size of an image [H, W, 3] as text: "256x128"."""
     return f"{pixels.shape[1]}x{pixels.shape[0]}"
 
@@ -266,7 +265,7 @@ def package_version(package: str) -> str:
         return "absent"
 
 
-def batches(pictures: "Sequence[Pixels]", pixels: int, device: str = "cpu") -> list[list[int]]:
+def batches(pictures: Sequence[Pixels], pixels: int, device: str = "cpu") -> list[list[int]]:
     """Group indices into batches of equal image size and bounded pixel count.
 
     A GPU gets batches of all images of a size, which are halved where its memory is too small.

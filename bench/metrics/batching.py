@@ -18,7 +18,9 @@ from bench.core.errors import BenchError
 from bench.core.progress import progress
 from bench.metrics.base import Measure, SetMetric
 from bench.metrics.compute import Key, Scored, Task, Value, made_by, noted, score_tasks
+from bench.metrics.devices import score_on
 from bench.metrics.features import FeatureCache, FeatureTable
+from bench.metrics.remote import score_away
 
 if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
     import pandas as pd
@@ -186,13 +188,9 @@ def _scored(
     """Yield the values of each chunk in order."""
     tasks = ([task for _, task in chunk] for chunk in chunks)
     if spread is not None:
-        from bench.metrics.remote import score_away
-
         return score_away(spread, tasks, features)
     if tuple(devices) == ("cpu",):
         return (score_tasks(of_chunk, features) for of_chunk in tasks)
-    from bench.metrics.devices import score_on
-
     return score_on(devices, tasks, features)
 
 

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
 from bench.core.errors import BenchError
 from bench.core.memory import free_device_memory, lacks_memory
+from bench.images import Pixels, decode, read_image
 from bench.metrics.base import FeatureMetric, Measure, Metric, SetMetric, size
 from bench.metrics.features import FeatureCache, kept_as
 from bench.metrics.protocol import through_jpeg
-
-if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
-    from bench.images import Pixels
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -35,14 +33,12 @@ class Picture:
     sha256: str
     data: bytes | None = field(default=None, repr=False)
 
-    def pixels(self) -> "Pixels":
+    def pixels(self) -> Pixels:
         """Return the image [H, W, 3].
 
         Raises:
             BenchError: the file can't be read, or has another hash.
         """
-        from bench.images import decode, read_image
-
         if self.data is None:
             return read_image(self.path, self.sha256)
         return np.asarray(decode(self.data, str(self.path)))
@@ -105,7 +101,7 @@ def score_tasks(
     return found
 
 
-def _score_pairs(metric: Metric, pairs: "list[tuple[Pixels, Pixels]]") -> list[float]:
+def _score_pairs(metric: Metric, pairs: list[tuple[Pixels, Pixels]]) -> list[float]:
     return metric.score([sr for sr, _ in pairs], [hr for _, hr in pairs])
 
 
@@ -148,7 +144,7 @@ class Decoded:
             decoded.picture(task.reference, task.measure.reference_jpeg)
         return decoded
 
-    def pair(self, task: Task) -> "tuple[Pixels, Pixels]":
+    def pair(self, task: Task) -> tuple[Pixels, Pixels]:
         """Return the image and its reference.
 
         Raises:
@@ -164,7 +160,7 @@ class Decoded:
             )
         return picture, reference
 
-    def picture(self, picture: Picture, jpeg: bool) -> "Pixels":
+    def picture(self, picture: Picture, jpeg: bool) -> Pixels:
         """Return an image [H, W, 3], optionally JPEG-compressed."""
         place = (picture.path, jpeg)
         if place not in self._pixels:

@@ -6,16 +6,14 @@ whether its repetitions are several answers or one. Neither has a best value by 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics.base import Measure, Metric, Reference
-from bench.metrics.perceptual import METRICS as LPIPS
-from bench.metrics.perceptual import Lpips
+from bench.metrics.perceptual import ALEX, Lpips
 from bench.metrics.pixel import psnr
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
+from bench.testsets.degradation import bicubic
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,7 @@ class LrConsistency(Metric):
     def of_testset(self, recipe: str, degradation: str) -> Self:
         return replace(self, degradation=degradation)
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
-        from bench.testsets.degradation import bicubic
-
-        if reason := self.unavailable():
-            raise BenchError(f"{self.title}: {reason}")
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         if any(len(picture) == len(lr) for picture, lr in zip(sr, hr, strict=True)):
             raise BenchError(f"{self.title} compares a result with its LR input, not with HR.")
         return [
@@ -69,21 +63,7 @@ class Diversity(Lpips):
         return f"between repetitions, {super().identity}"
 
 
-def _diversity(lpips: Lpips) -> Diversity:
-    return Diversity(
-        "diversity",
-        "Diversity",
-        higher_is_better=True,
-        unit="",
-        digits=4,
-        place=71,
-        net=lpips.net,
-        backbone=lpips.backbone,
-        heads=lpips.heads,
-    )
-
-
 METRICS: tuple[Measure, ...] = (
     LrConsistency("lr-psnr", "LR-PSNR", higher_is_better=True, unit="dB", digits=2, place=70),
-    *(_diversity(lpips) for lpips in LPIPS if lpips.net == "alex"),
+    Diversity("diversity", "Diversity", True, "", 4, 71, *ALEX),
 )

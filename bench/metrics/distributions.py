@@ -106,9 +106,9 @@ def kernel_distance(one: Pieces, other: Pieces, name: str) -> float:
     unbiased it may be negative. Both sets need two images.
     """
     n, m = len(one), len(other)
-    within = _kernel_sum(one, one, name, _cubic, without_self=True) / (n * (n - 1))
-    within += _kernel_sum(other, other, name, _cubic, without_self=True) / (m * (m - 1))
-    return within - 2 * _kernel_sum(one, other, name, _cubic) / (n * m)
+    within = _kernel_sum(one, one, name, cubic, without_self=True) / (n * (n - 1))
+    within += _kernel_sum(other, other, name, cubic, without_self=True) / (m * (m - 1))
+    return within - 2 * _kernel_sum(one, other, name, cubic) / (n * m)
 
 
 def gaussian_mmd(one: Pieces, other: Pieces, name: str, sigma: float) -> float:
@@ -127,7 +127,8 @@ def gaussian_mmd(one: Pieces, other: Pieces, name: str, sigma: float) -> float:
     return within - 2 * _kernel_sum(one, other, name, kernel) / (n * m)
 
 
-def _cubic(x: Array, y: Array) -> Array:
+def cubic(x: Array, y: Array) -> Array:
+    """Return the kernel (x'y / D + 1)^3 of features [n, D] and [m, D], [n, m]."""
     return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
 
 

@@ -11,6 +11,7 @@ from bench.core.memory import keep_freed_memory
 from bench.core.progress import notice
 from bench.metrics.batching import Wanted, evaluate
 from bench.metrics.compute import Picture, Task
+from bench.metrics.devices import described, find_devices
 from bench.metrics.features import FeatureCache
 from bench.metrics.protocol import STRICT
 
@@ -47,58 +48,45 @@ def score_runs(
         WrongUsage: an unknown device.
         BenchError: an image can't be read or does not fit its original.
     """
-    from bench.metrics.devices import find_devices
+    import pandas as pd
+
+    from bench.store.reading import current_scores
+    from bench.store.run import list_runs
 
     keep_freed_memory()
     devices = find_devices(device)
     adapted = as_measured(metrics, testset, protocols, reference)
     with locked(results / testset.name, notice):  # two evaluations would overwrite each other
-        _score_runs(testset, results, adapted, spread, devices)
-
-
-def _score_runs(
-    testset: TestSet,
-    results: Path,
-    adapted: Sequence[Measure],
-    spread: OrderedMap | None,
-    devices: Sequence[str],
-) -> None:
-    import pandas as pd
-
-    from bench.metrics.devices import described
-    from bench.store.reading import current_scores
-    from bench.store.run import list_runs
-
-    measures = {
-        measure.key: measure
-        for metric in adapted
-        for measure in metric.computed
-        if measure.unavailable() is None
-    }
-    runs = [
-        (run, run.records())
-        for run in list_runs(results, testset.name)
-        if run.spec.testset == testset.manifest.sha256
-    ]
-    features = FeatureCache(results / testset.name / "features")
-    tables = [
-        Wanted(
-            partial(_tasks, testset, run, records, measures, _earlier(run, runs)),
-            run.scores,
-            run.note_scores,
-        )
-        for run, records in runs
-    ]
-    found = evaluate(tables, features, spread, devices)
-    gpus = [] if spread else described(devices)
-    for (run, records), scores in zip(runs, found, strict=True):
-        run.note_scored_on(gpus)
-        if (known := run.scores()) is not None:
-            current = current_scores(known, records)
-            other = current[~current["identity"].isin(scores["identity"])]
-            run.write_scores(pd.concat([scores, other], ignore_index=True))
-        else:
-            run.write_scores(scores)
+        measures = {
+            measure.key: measure
+            for metric in adapted
+            for measure in metric.computed
+            if measure.unavailable() is None
+        }
+        runs = [
+            (run, run.records())
+            for run in list_runs(results, testset.name)
+            if run.spec.testset == testset.manifest.sha256
+        ]
+        features = FeatureCache(results / testset.name / "features")
+        tables = [
+            Wanted(
+                partial(_tasks, testset, run, records, measures, _earlier(run, runs)),
+                run.scores,
+                run.note_scores,
+            )
+            for run, records in runs
+        ]
+        found = evaluate(tables, features, spread, devices)
+        gpus = [] if spread else described(devices)
+        for (run, records), scores in zip(runs, found, strict=True):
+            run.note_scored_on(gpus)
+            if (known := run.scores()) is not None:
+                current = current_scores(known, records)
+                other = current[~current["identity"].isin(scores["identity"])]
+                run.write_scores(pd.concat([scores, other], ignore_index=True))
+            else:
+                run.write_scores(scores)
 
 
 def as_measured(

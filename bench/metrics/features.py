@@ -7,27 +7,29 @@ computes only its own features, and all runs on a test set share those of the or
 import io
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.files import sha256, write_bytes
 from bench.core.paths import missing_packages
+from bench.images import Pixels
 from bench.metrics.checkpoints import checkpoint_missing
 from bench.metrics.protocol import jpeg_identity
-
-if TYPE_CHECKING:  # listing the metrics imports this module and must stay cheap
-    from bench.images import Pixels
 
 Features = Mapping[str, npt.NDArray[np.floating[Any]]]
 """Name -> array; names and shapes depend on the extractor."""
 
 _ROWS = 1024  # pictures whose features are in memory at a time
+
+_WORTH_PROCESSES = 16  # pictures: with fewer, starting processes takes longer than they save
+_PROCESSES = 8  # at most: each takes 0.1 GB, and evaluation is to run in 2 GB
 
 
 class Extractor(ABC):
@@ -53,7 +55,7 @@ class Extractor(ABC):
         return None
 
     @abstractmethod
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         """Return the features of images uint8 RGB [H, W, 3], in order.
 
         Args:
@@ -87,6 +89,14 @@ class PackagedExtractor(Extractor):
         if missing := missing_packages("fid", self.module):
             return f"{missing}."
         return checkpoint_missing(self.weights)
+
+
+def in_processes(
+    extract: Callable[[Pixels], Features], pictures: Sequence[Pixels]
+) -> list[Features]:
+    """Extract features one image at a time, several at once if there are enough images."""
+    workers = min(threads(), _PROCESSES) if len(pictures) >= _WORTH_PROCESSES else 1
+    return list(pooled_map(extract, pictures, workers))
 
 
 def kept_as(extractor: Extractor, jpeg: bool) -> str:

@@ -16,8 +16,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics.base import batches, package_version
 from bench.metrics.checkpoints import checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Features, PackagedExtractor
@@ -25,10 +28,7 @@ from bench.metrics.inputs import as_bytes
 from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
     from torch import Tensor
-
-    from bench.images import Pixels
 
 _SIZE = 299
 _BATCH_PIXELS = 8 * _SIZE * _SIZE  # at most; each is resized to 299 px
@@ -50,7 +50,7 @@ class NetworkExtractor(PackagedExtractor):
         weights = checkpoint_sha256(self.weights)
         return f"{self.package} {package_version(self.package)}, weights {weights}"
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
@@ -67,7 +67,7 @@ class NetworkExtractor(PackagedExtractor):
         return [found[index] for index in range(len(pictures))]
 
     @abstractmethod
-    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
+    def resized(self, pictures: Sequence[Pixels], device: str = "cpu") -> "Tensor":
         """Return images [H, W, 3] of one size as network input [B, 3, h, w] in 0 to 255."""
 
     @abstractmethod
@@ -79,7 +79,7 @@ class NetworkExtractor(PackagedExtractor):
 class Clean(NetworkExtractor):
     """clean-fid's preprocessing: resized to 299 px by PIL's bicubic filter in float32."""
 
-    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
+    def resized(self, pictures: Sequence[Pixels], device: str = "cpu") -> "Tensor":
         import torch
 
         return torch.from_numpy(np.stack([clean_resized(p) for p in pictures])).to(device)
@@ -92,15 +92,13 @@ class Clean(NetworkExtractor):
 class PytorchFid(NetworkExtractor):
     """pytorch-fid's and BasicSR's preprocessing: bilinear resizing without antialiasing."""
 
-    @property
-    def label(self) -> str:
-        return "pytorch-fid"
+    label = "pytorch-fid"
 
     @property
     def identity(self) -> str:
         return f"{super().identity}, resized as pytorch-fid does"
 
-    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
+    def resized(self, pictures: Sequence[Pixels], device: str = "cpu") -> "Tensor":
         from torch.nn.functional import interpolate
 
         unit = as_bytes(pictures, device).float() / 255
@@ -114,17 +112,15 @@ class PytorchFid(NetworkExtractor):
 class Legacy(NetworkExtractor):
     """torch-fidelity's preprocessing: the network resizes to 299 px like TensorFlow 1."""
 
-    def resized(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
+    def resized(self, pictures: Sequence[Pixels], device: str = "cpu") -> "Tensor":
         return as_bytes(pictures, device)
 
     def network(self, device: str = "cpu") -> Network:
         return _legacy_network(self.weights, device)
 
 
-def clean_resized(pixels: "Pixels") -> "npt.NDArray[np.float32]":
+def clean_resized(pixels: Pixels) -> npt.NDArray[np.float32]:
     """Resize an image [H, W, 3] to float32 [3, 299, 299] in 0 to 255, channel by channel."""
-    from PIL import Image
-
     channels = [
         Image.fromarray(pixels[..., channel].astype(np.float32)).resize(
             (_SIZE, _SIZE), Image.Resampling.BICUBIC

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from bench.images import Pixels
+
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from bench.images import Pixels
 
 _BYTES = np.arange(256)
 
@@ -27,7 +27,7 @@ TO_509 = (_BYTES * 2 - 1).astype(np.float32)
 
 
 def batch(
-    pictures: "Sequence[Pixels]", levels: npt.NDArray[np.float32], device: str = "cpu"
+    pictures: Sequence[Pixels], levels: npt.NDArray[np.float32], device: str = "cpu"
 ) -> "Tensor":
     """Return images [H, W, 3] of one size as [B, 3, H, W], each byte replaced by its level."""
     import torch
@@ -38,7 +38,7 @@ def batch(
     return table[as_bytes(pictures, device).long()]
 
 
-def as_bytes(pictures: "Sequence[Pixels]", device: str = "cpu") -> "Tensor":
+def as_bytes(pictures: Sequence[Pixels], device: str = "cpu") -> "Tensor":
     """Return images [H, W, 3] of one size as uint8 [B, 3, H, W] on a device."""
     import torch
 

@@ -8,24 +8,19 @@ published ones.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
-from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.paths import dlib_models, missing_packages
+from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Measure, no_face, package_version
 from bench.metrics.checkpoints import file_sha256
-from bench.metrics.features import Extractor, Features
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
+from bench.metrics.features import Extractor, Features, in_processes
+from bench.testsets.align import landmarks_68
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
-
-_WORTH_PROCESSES = 16  # images: with fewer, starting processes takes longer than they save
-_PROCESSES = 8
 
 
 class Landmarks(Extractor):
@@ -44,31 +39,27 @@ class Landmarks(Extractor):
         missing = missing_packages("align", "dlib", "face_recognition_models")
         return f"{missing}." if missing else None
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         if reason := self.unavailable():
             raise BenchError(f"Landmarks: {reason}")
-        workers = min(threads(), _PROCESSES) if len(pictures) >= _WORTH_PROCESSES else 1
-        return list(pooled_map(_points, pictures, workers))
+        return in_processes(_points, pictures)
 
 
-def _points(pixels: "Pixels") -> Features:
-    from PIL import Image
-
-    from bench.testsets.align import landmarks_68
-
+def _points(pixels: Pixels) -> Features:
     points = landmarks_68(Image.fromarray(pixels))
     if points is None:
         return {"points": np.zeros((68, 2)), "found": np.zeros(1)}
     return {"points": points, "found": np.ones(1)}
 
 
+LANDMARKS = Landmarks()
+
+
 @dataclass(frozen=True)
 class LandmarkDistance(FeatureMetric):
     """Mean Euclidean distance of corresponding landmarks, in pixels of the image."""
 
-    @property
-    def extractor(self) -> Landmarks:
-        return LANDMARKS
+    extractor = LANDMARKS
 
     @property
     def identity(self) -> str:
@@ -78,8 +69,6 @@ class LandmarkDistance(FeatureMetric):
         distance = np.linalg.norm(sr["points"] - hr["points"], axis=1).mean()
         return no_face(sr, hr) or float(distance)
 
-
-LANDMARKS = Landmarks()
 
 METRICS: tuple[Measure, ...] = (
     LandmarkDistance("lmd", "LMD", higher_is_better=False, unit="px", digits=2, place=64),

@@ -128,18 +128,13 @@ def unpickle_arrays(data: bytes) -> Any:
         raise BenchError(f"The pickle is damaged ({error!r}).") from None
 
 
-def _blank_array(*_: object) -> npt.NDArray[Any]:
-    """Return the empty array that NumPy's reconstruction starts from."""
-    return np.empty(0, np.int8)
-
-
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickler that allows three names of NumPy, in their old and new modules."""
 
     def find_class(self, module: str, name: str) -> Any:
         match module, name:
             case (("numpy.core.multiarray" | "numpy._core.multiarray"), "_reconstruct"):
-                return _blank_array
+                return lambda *_: np.empty(0, np.int8)  # what the reconstruction starts from
             case "numpy", "ndarray":
                 return None  # an argument of the reconstruction, unused here
             case "numpy", "dtype":

@@ -6,43 +6,39 @@ in its own set. Precision is the share of results within reach of an original, r
 originals within reach of a result. Both need some hundred images.
 """
 
-from typing import TYPE_CHECKING, ClassVar
-
 import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.base import Measure
 from bench.metrics.distributions import Array, Pieces
+from bench.metrics.features import FeatureTable
 from bench.metrics.inception import LEGACY
 from bench.metrics.set_distances import Distribution
 from bench.metrics.vgg import VGG16
 
-if TYPE_CHECKING:
-    from bench.metrics.features import FeatureTable
-
 NEIGHBOURS = 3
 
 
-class Coverage(Distribution):
-    """Share of one set that lies within the neighbourhoods of another."""
-
-    needs_features: ClassVar[bool] = True
-
-    def _arithmetic(self) -> str:
-        return f"{type(self).__name__}, {NEIGHBOURS} neighbours, Euclidean, float64"
+_ARITHMETIC = f"{NEIGHBOURS} neighbours, Euclidean, float64"
 
 
-class Precision(Coverage):
+class Precision(Distribution):
     """Percentage of results within the neighbourhoods of originals."""
 
-    def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
+    needs_features = True
+    arithmetic = f"Precision, {_ARITHMETIC}"
+
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         return 100 * covered(sr, self._other(hr), "pooled")
 
 
-class Recall(Coverage):
+class Recall(Distribution):
     """Percentage of originals within the neighbourhoods of results."""
 
-    def _value(self, sr: "FeatureTable", hr: "FeatureTable") -> float:
+    needs_features = True
+    arithmetic = f"Recall, {_ARITHMETIC}"
+
+    def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         return 100 * covered(self._other(hr), sr, "pooled")
 
 

@@ -9,19 +9,17 @@ faces are below them. The challenges average over five test sets; here a column 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
-from bench.metrics.adaface import ADAFACE, AdaFace
+from bench.metrics.adaface import ADAFACE
 from bench.metrics.base import FeatureMetric, Measure, Reference, no_face
 from bench.metrics.features import Features
 from bench.metrics.inception import PYTORCH_FID
+from bench.metrics.protocol import Protocol
 from bench.metrics.pyiqa_any import Pyiqa, PyiqaAlone
 from bench.metrics.quality import METRICS as QUALITY
+from bench.metrics.reference_set import ReferenceSet
 from bench.metrics.set_distances import Frechet
-
-if TYPE_CHECKING:
-    from bench.metrics.protocol import Protocol
-    from bench.metrics.reference_set import ReferenceSet
 
 THRESHOLDS: Mapping[str, Mapping[str, float]] = {
     "2025": {"wider": 0.3, "webphoto": 0.3, "lfw": 0.6, "celebchild": 0.6, "celeba": 0.5},
@@ -39,7 +37,7 @@ class FaceFid(Frechet):
             return "It compares with FFHQ: run `bench reference add ffhq FOLDER`."
         return super().unavailable()
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         return self
 
 
@@ -78,10 +76,10 @@ class NtireScore(Measure):
         reasons = (f"{p.title}: {reason}" for p in self.of if (reason := p.unavailable()))
         return next(reasons, None)
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         return replace(self, of=tuple(part.under(protocol) for part in self.of))
 
-    def against(self, reference: "ReferenceSet") -> Self:
+    def against(self, reference: ReferenceSet) -> Self:
         return replace(self, of=tuple(part.against(reference) for part in self.of))
 
     def combined(self, values: Sequence[float]) -> float:
@@ -96,9 +94,7 @@ class IdentityCosine(FeatureMetric):
 
     compared_with: ClassVar[Reference] = "lr"
 
-    @property
-    def extractor(self) -> AdaFace:
-        return ADAFACE
+    extractor = ADAFACE
 
     @property
     def identity(self) -> str:
@@ -147,23 +143,17 @@ def _pyiqa(name: str) -> Pyiqa:
 
 _QUALITY = {metric.name: metric for metric in QUALITY}
 
+_PARTS: tuple[Measure, ...] = (
+    _QUALITY["clipiqa"],
+    _pyiqa("maniqa"),
+    _QUALITY["musiq"],
+    _pyiqa("qalign"),
+    _QUALITY["niqe"],
+    FaceFid("fid-ffhq", "FID (FFHQ)", False, "", 2, 40, source=PYTORCH_FID),
+)
+
 METRICS: tuple[Measure, ...] = (
-    NtireScore(
-        "ntire-score",
-        "NTIRE score",
-        higher_is_better=True,
-        unit="",
-        digits=4,
-        place=80,
-        of=(
-            _QUALITY["clipiqa"],
-            _pyiqa("maniqa"),
-            _QUALITY["musiq"],
-            _pyiqa("qalign"),
-            _QUALITY["niqe"],
-            FaceFid("fid-ffhq", "FID (FFHQ)", False, "", 2, 40, source=PYTORCH_FID),
-        ),
-    ),
+    NtireScore("ntire-score", "NTIRE score", True, "", 4, 80, of=_PARTS),
     IdentityCosine("id-adaface", "ID (AdaFace)", True, "", 4, 81),
     *(
         IdentityFailed(f"ntire-id-{year}", f"ID fails ({year})", False, "%", 1, 82, year=year)

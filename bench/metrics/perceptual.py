@@ -18,17 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
+from bench.images import Pixels
 from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import Metric, batches, package_version
 from bench.metrics.inputs import SIGNED, TO_509, UNIT
 from bench.metrics.inputs import batch as input_batch
+from bench.metrics.protocol import Protocol
 from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from bench.images import Pixels
-    from bench.metrics.protocol import Protocol
 
 Span = Literal["signed", "unit", "to 509"]
 
@@ -56,6 +55,8 @@ class Lpips(Metric):
         pooling: between the blocks of VGG16.
     """
 
+    records = (LPIPS,)
+
     net: str
     backbone: str
     heads: str
@@ -71,10 +72,6 @@ class Lpips(Metric):
             f"heads {self.heads}, {self.backbone} {BACKBONES[self.backbone].sha256}{pooling}"
         )
 
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (LPIPS,)
-
     def unavailable(self) -> str | None:
         for package in _PACKAGES:
             if importlib.util.find_spec(package) is None:
@@ -83,7 +80,7 @@ class Lpips(Metric):
             return f"LPIPS needs its {BACKBONES[self.backbone].title} backbone: run `{GET}`."
         return None
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         changed = super().under(protocol)
         if protocol.name == "paper":
             return replace(changed, span="to 509")
@@ -96,14 +93,12 @@ class Lpips(Metric):
     def _smallest(self) -> int:
         return 32  # below that AlexNet's deepest features are empty
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         import torch
 
-        if reason := self.unavailable():
-            raise BenchError(reason)
         network = _network(replace(self, span="signed", jpeg=False), self.device)
 
-        def seen(pictures: "list[Pixels]") -> "Iterator[Tensor]":
+        def seen(pictures: list[Pixels]) -> "Iterator[Tensor]":
             return _directions(network, input_batch(pictures, _LEVELS[self.span], self.device))
 
         distinct = list({id(original): original for original in hr}.values())  # runs share them
@@ -207,37 +202,14 @@ def _heads(metric: Lpips, package: Path) -> "dict[str, Tensor]":
     return heads
 
 
-_VGG_HEADS = "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868"
-
-
-def _vgg(name: str, title: str, place: int, **other: Any) -> Lpips:
-    return Lpips(
-        name,
-        title,
-        higher_is_better=False,
-        unit="",
-        digits=4,
-        place=place,
-        net="vgg",
-        backbone="vgg16",
-        heads=_VGG_HEADS,
-        **other,
-    )
-
+ALEX = ("alex", "alexnet", "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0")
+_VGG = ("vgg", "vgg16", "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868")
 
 METRICS = (
+    Lpips("lpips-alex", "LPIPS-Alex", False, "", 4, 30, *ALEX),
+    Lpips("lpips-vgg", "LPIPS-VGG", False, "", 4, 31, *_VGG),
     Lpips(
-        "lpips-alex",
-        "LPIPS-Alex",
-        higher_is_better=False,
-        unit="",
-        digits=4,
-        place=30,
-        net="alex",
-        backbone="alexnet",
-        heads="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+        "lpips-vgg-average", "LPIPS-VGG (avg. pooling)", False, "", 4, 32, *_VGG, pooling="average"
     ),
-    _vgg("lpips-vgg", "LPIPS-VGG", 31),
-    _vgg("lpips-vgg-average", "LPIPS-VGG (avg. pooling)", 32, pooling="average"),
-    _vgg("lpips-vgg-unit", "LPIPS-VGG ([0, 1])", 33, span="unit"),
+    Lpips("lpips-vgg-unit", "LPIPS-VGG ([0, 1])", False, "", 4, 33, *_VGG, span="unit"),
 )

@@ -4,15 +4,12 @@ import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from bench.images import Pixels
 from bench.metrics.base import Metric, package_version
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
 
 _PEAK = 255
 _WINDOW = 11
@@ -23,15 +20,13 @@ _LUMA = np.array([65.481, 128.553, 24.966])
 class Psnr(Metric):
     """Peak signal-to-noise ratio over all pixels and channels; infinite for equal images."""
 
-    @property
-    def identity(self) -> str:
-        return "psnr: RGB, 8 bits, uncropped, data range 255, equal gives inf"
+    identity = "psnr: RGB, 8 bits, uncropped, data range 255, equal gives inf"
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         return [psnr(picture, original) for picture, original in zip(sr, hr, strict=True)]
 
 
-def psnr(picture: "Pixels", original: "Pixels") -> float:
+def psnr(picture: Pixels, original: Pixels) -> float:
     """Return the PSNR of two images in dB; infinite for equal images."""
     difference = picture.astype(np.int64) - original.astype(np.int64)
     squares = int(np.square(difference).sum())  # exact, so the order of the pixels can't matter
@@ -46,11 +41,9 @@ class PsnrLuma(Metric):
     float64 and not rounded.
     """
 
-    @property
-    def identity(self) -> str:
-        return "psnr-y: BT.601 luma of 8-bit RGB on [16, 235], not rounded, uncropped, range 255"
+    identity = "psnr-y: BT.601 luma of 8-bit RGB on [16, 235], not rounded, uncropped, range 255"
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         values = []
         for picture, original in zip(sr, hr, strict=True):
             error = float(np.square(luma(picture) - luma(original)).mean())
@@ -58,7 +51,7 @@ class PsnrLuma(Metric):
         return values
 
 
-def luma(pixels: "Pixels") -> "npt.NDArray[np.float64]":
+def luma(pixels: Pixels) -> npt.NDArray[np.float64]:
     """Return the luma [H, W] of an image [H, W, 3], 16 for black and 235 for white."""
     return np.asarray(16 + pixels.astype(np.float64) @ _LUMA / _PEAK)
 
@@ -82,11 +75,11 @@ class Ssim(Metric):
     def _smallest(self) -> int:
         return _WINDOW
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         return [_ssim(picture, original) for picture, original in zip(sr, hr, strict=True)]
 
 
-def _ssim(picture: "Pixels", original: "Pixels") -> float:
+def _ssim(picture: Pixels, original: Pixels) -> float:
     metrics = importlib.import_module("skimage.metrics")  # slow, so import it late
     _, similarity = metrics.structural_similarity(
         picture,

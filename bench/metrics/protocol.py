@@ -7,15 +7,15 @@ pnp-dm: LPIPS-VGG on [0, 1], as posterior_sample.py of PnP-DM (83074f3) feeds ta
 What that changes is explained in docs/reference/metrics.md, with figures.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
+
+from PIL import features
 
 from bench.core.errors import WrongUsage
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
+from bench.images import Pixels
+from bench.testsets.degradation import jpeg
 
 Name = Literal["strict", "paper", "daps", "pnp-dm"]
 
@@ -57,16 +57,9 @@ def protocols(choice: str, recipe: str) -> Sequence[Protocol]:
 
 def jpeg_identity() -> str:
     """Describe the JPEG settings, for identities."""
-    from PIL import features
-
     return f"JPEG quality {QUALITY} 4:2:0, libjpeg {features.version('jpg')}"
 
 
-def through_jpeg(pixels: "Pixels") -> "Pixels":
+def through_jpeg(pixels: Pixels) -> Pixels:
     """Return an image [H, W, 3] after JPEG at quality 75 and 4:2:0."""
-    import numpy as np
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=QUALITY, subsampling="4:2:0")
-    return np.asarray(Image.open(buffer))
+    return jpeg(pixels, QUALITY)

@@ -6,11 +6,11 @@ computes with is identified by the hash of all its tensors, which `_prepare` wri
 whose tensors differ from one construction to the next was initialised at random, and is refused.
 """
 
-import hashlib
 import importlib.util
 import io
 import json
 import re
+import runpy
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
@@ -21,18 +21,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from unittest.mock import patch
 
 from bench.core.errors import BenchError, WrongUsage
-from bench.core.files import read_json, write_bytes
+from bench.core.files import read_json, sha256, write_bytes
 from bench.core.memory import lacks_memory
 from bench.core.paths import cache_folder, cache_unusable, missing_packages
 from bench.core.suggest import look_up
+from bench.images import Pixels
 from bench.metrics.base import Metric, Reference, package_version
 from bench.metrics.inputs import UNIT, batch
 from bench.metrics.quality import create_metric
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from bench.images import Pixels
 
 PREFIX = "pyiqa:"
 
@@ -77,14 +76,9 @@ class Pyiqa(Metric):
                 return str(error)
         return None
 
-    def _smallest(self) -> int:
-        return 1
-
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         import torch
 
-        if reason := self.unavailable():
-            raise BenchError(f"{self.title}: {reason}")
         network = _network(self.of, self.device)
         values = []
         with torch.inference_mode():
@@ -151,12 +145,7 @@ def _table() -> Mapping[str, Mapping[str, Any]]:
     if package is None or not package.submodule_search_locations:
         raise BenchError(f"{missing_packages('quality', 'pyiqa')}.")
     file = Path(package.submodule_search_locations[0]) / "default_model_configs.py"
-    spec = importlib.util.spec_from_file_location("pyiqa_table", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    table: Mapping[str, Mapping[str, Any]] = module.DEFAULT_CONFIGS
+    table: Mapping[str, Mapping[str, Any]] = runpy.run_path(str(file))["DEFAULT_CONFIGS"]
     return table
 
 
@@ -187,7 +176,7 @@ def _prepare(of: str, *, online: bool) -> str:
             f"{PREFIX}{of} has random weights in {differing[0]} and {len(differing) - 1} "
             "more tensors, so its scores are meaningless: choose another metric."
         )
-    digest = hashlib.sha256(json.dumps(first, sort_keys=True).encode()).hexdigest()
+    digest = _digest(first)
     note = {"pyiqa": package_version("pyiqa"), "tensors": digest}
     write_bytes(_note(of), json.dumps(note).encode())
     return digest
@@ -226,7 +215,11 @@ def _tensors(metric: Any) -> dict[str, str]:
             found[name] = value.detach().contiguous().cpu().numpy().tobytes()
         elif isinstance(value, str) and Path(value).is_file():
             found[name] = Path(value).read_bytes()
-    return {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+    return {name: sha256(data) for name, data in found.items()}
+
+
+def _digest(tensors: Mapping[str, str]) -> str:
+    return sha256(json.dumps(tensors, sort_keys=True).encode())
 
 
 @contextmanager
@@ -265,9 +258,8 @@ def _network(of: str, device: str) -> Any:
         BenchError: the tensors have changed.
     """
     network = _build(of, 0, online=False, device=device)
-    digest = hashlib.sha256(json.dumps(_tensors(network), sort_keys=True).encode()).hexdigest()
     known = _known(of)
-    if known is None or known["tensors"] != digest:
+    if known is None or known["tensors"] != _digest(_tensors(network)):
         raise BenchError(
             f"The weights of {PREFIX}{of} have changed: run `bench weights get {PREFIX}{of}`."
         )

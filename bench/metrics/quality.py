@@ -11,17 +11,14 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from bench.core.errors import BenchError
 from bench.core.paths import missing_packages
+from bench.images import Pixels
 from bench.metrics.base import Measure, Metric, Reference, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, checkpoint_sha256
 from bench.metrics.inputs import UNIT, batch
 from bench.networks.torchvision_guard import import_torchvision
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,9 @@ class Quality(Metric):
     def _smallest(self) -> int:
         return self.smallest
 
-    def _values(self, sr: "Sequence[Pixels]", hr: "Sequence[Pixels]") -> list[float]:
+    def _values(self, sr: Sequence[Pixels], hr: Sequence[Pixels]) -> list[float]:
         import torch
 
-        if reason := self.unavailable():
-            raise BenchError(f"{self.title}: {reason}")
         network = _network(replace(self, jpeg=False), self.device)
         with torch.inference_mode():
             # One at a time: pyiqa does not promise the same values for a batch.
@@ -88,30 +83,8 @@ def create_metric(name: str, **options: Any) -> Any:
 
 
 METRICS: tuple[Measure, ...] = (
-    Quality(
-        "musiq",
-        "MUSIQ",
-        True,
-        "",
-        2,
-        50,
-        weights="musiq",
-        option="pretrained_model_path",
-        smallest=32,
-    ),
-    Quality(
-        "clipiqa", "CLIP-IQA", True, "", 4, 51, weights="clip-rn50", option="backbone", smallest=32
-    ),
-    Quality(
-        "niqe",
-        "NIQE",
-        False,
-        "",
-        3,
-        52,
-        weights="niqe",
-        option="pretrained_model_path",
-        smallest=96,
-    ),
+    Quality("musiq", "MUSIQ", True, "", 2, 50, "musiq", "pretrained_model_path", smallest=32),
+    Quality("clipiqa", "CLIP-IQA", True, "", 4, 51, "clip-rn50", "backbone", smallest=32),
+    Quality("niqe", "NIQE", False, "", 3, 52, "niqe", "pretrained_model_path", smallest=96),
     Quality("piqe", "PIQE", False, "", 2, 53, weights=None, option="", smallest=16),
 )

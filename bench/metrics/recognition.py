@@ -13,21 +13,18 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from bench.core.concurrency import pooled_map, threads
 from bench.core.errors import BenchError
 from bench.core.paths import cache_folder, cache_unusable, dlib_models, missing_packages
 from bench.core.validation import build
+from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Measure, Reference, no_face, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
-from bench.metrics.features import Extractor, Features
-
-if TYPE_CHECKING:
-    from bench.images import Pixels
-    from bench.metrics.protocol import Protocol
+from bench.metrics.features import Extractor, Features, in_processes
+from bench.metrics.protocol import Protocol
 
 _MODULES = ("deepface", "onnxruntime", "werkzeug", "cv2")
 _PACKAGES = ("deepface", "onnxruntime", "opencv-contrib-python-headless")
@@ -41,9 +38,6 @@ _WEIGHTS = {
 """Models with a checkpoint in the registry; DeepFace fetches the others itself."""
 
 _DLIB = "dlib_face_recognition_resnet_model_v1.dat"
-
-_WORTH_PROCESSES = 16  # pictures: with fewer, starting processes takes longer than they save
-_PROCESSES = 8  # at most: each takes 0.1 GB, and evaluation is to run in 2 GB
 
 
 @dataclass(frozen=True)
@@ -110,15 +104,15 @@ class Faces(Extractor):
             return reason
         return cache_unusable()  # where DeepFace has its home
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         if reason := self.unavailable():
             raise BenchError(f"Recognition: {reason}")
         # dlib computes on one core and holds the lock; onnxruntime takes all cores by itself.
-        several = self.model == "Dlib" and len(pictures) >= _WORTH_PROCESSES
-        workers = min(threads(), _PROCESSES) if several else 1
-        return list(pooled_map(self._faces, pictures, workers))
+        if self.model == "Dlib":
+            return in_processes(self._faces, pictures)
+        return list(map(self._faces, pictures))
 
-    def _faces(self, pixels: "Pixels") -> Features:
+    def _faces(self, pixels: Pixels) -> Features:
         package = deepface(self.weights)
         options = {"model_name": self.model, "detector_backend": self.detector, "align": True}
         blue_first = pixels[:, :, ::-1]  # as OpenCV reads files
@@ -179,7 +173,7 @@ class FaceMetric(FeatureMetric):
             f"without a face {without}, {self.extractor.identity}"
         )
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         """Use the paper's setting for the metrics without a suffix."""
         plain = protocol.name == "paper" and self.setting == SETTINGS[""]
         return replace(super().under(protocol), setting=PAPER if plain else self.setting)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,8 @@ from bench.core.files import read_json
 from bench.core.paths import cache_folder
 from bench.core.suggest import look_up
 from bench.core.validation import read_back
-
-if TYPE_CHECKING:
-    from bench.metrics.distributions import Gaussian
-    from bench.metrics.features import Extractor
+from bench.metrics.distributions import Gaussian, gaussian
+from bench.metrics.features import Extractor
 
 FILE_NAME = "reference.json"
 
@@ -59,15 +57,15 @@ class ReferenceSet:
     def __str__(self) -> str:
         return self.name if self.images is None else f"{self.name} ({self.images:,} images)"
 
-    def statistics(self, extractor: "Extractor") -> Path:
+    def statistics(self, extractor: Extractor) -> Path:
         """Return the path of mean and covariance, which may not exist."""
         return self.folder / f"statistics-{extractor.label}.npz"
 
-    def features(self, extractor: "Extractor") -> Path:
+    def features(self, extractor: Extractor) -> Path:
         """Return the path of features [N, D], which exists if they were kept."""
         return self.folder / f"features-{extractor.label}.npy"
 
-    def lacks(self, extractor: "Extractor", features: bool = False) -> str | None:
+    def lacks(self, extractor: Extractor, features: bool = False) -> str | None:
         """Return why an extractor cannot use it, with the remedy; None if it can."""
         if not self.folder.is_dir():
             return (
@@ -88,11 +86,11 @@ class ReferenceSet:
             f"run `bench reference add {self.name} {self.source}{option}`."
         )
 
-    def kept_features(self, extractor: "Extractor") -> "KeptFeatures":
+    def kept_features(self, extractor: Extractor) -> "KeptFeatures":
         """Return the features, which must have been kept."""
         return KeptFeatures(self.features(extractor))
 
-    def gaussian(self, extractor: "Extractor") -> "Gaussian":
+    def gaussian(self, extractor: Extractor) -> Gaussian:
         """Return mean and covariance of the features.
 
         Raises:
@@ -207,9 +205,7 @@ def _of_torch(path: Path) -> tuple[Any, Any]:
 
 
 @cache
-def _read_gaussian(path: Path, changed: int) -> "Gaussian":
-    from bench.metrics.distributions import gaussian
-
+def _read_gaussian(path: Path, changed: int) -> Gaussian:
     if not path.is_file():
         raise BenchError(f"{path} is missing: add the reference again.")
     return gaussian(*read_statistics(path))

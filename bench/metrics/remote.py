@@ -1,5 +1,6 @@
 """Remote scoring: send files and known features, receive values."""
 
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -28,18 +29,17 @@ class CarriedFeatures(FeatureCache):
     """Features in memory: received ones, and computed ones in `new`."""
 
     def __init__(self, came: Kept) -> None:
-        self._came = came
         self.new: dict[tuple[str, str], Features] = {}
+        self._all = ChainMap(self.new, dict(came))
 
     def has(self, extractor: str, picture: str) -> bool:
-        return (extractor, picture) in self._came or (extractor, picture) in self.new
+        return (extractor, picture) in self._all
 
     def write(self, extractor: str, picture: str, features: Features) -> None:
         self.new[extractor, picture] = features
 
     def read(self, extractor: str, picture: str) -> Features:
-        key = extractor, picture
-        return self._came[key] if key in self._came else self.new[key]
+        return self._all[extractor, picture]
 
 
 def score_away(

@@ -13,14 +13,11 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from bench.metrics.distributions import Gaussian, Pieces
+from bench.metrics.distributions import Array, Gaussian, Pieces, cubic
 
-Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 Statistic = Callable[[Indices], float]
 """Maps indices of some images to the statistic of these."""
-OfFeatures = Callable[[Array, Array], Statistic]
-"""Maps features of results and originals, both [N, D], to a statistic of image indices."""
 
 RESAMPLES = 100  # the error itself is then known to 7 %
 _SEED = 0
@@ -75,10 +72,7 @@ def frechet_to(x: Array, other: Gaussian) -> Statistic:
 
 def kernel_statistic(x: Array, y: Array) -> Statistic:
     """Squared maximum mean discrepancies of parts, see `distributions.kernel_distance`."""
-    within_x, within_y, between = (
-        (a @ b.T / a.shape[1] + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))
-    )
-    within = within_x + within_y
+    within, between = cubic(x, x) + cubic(y, y), cubic(x, y)
     np.fill_diagonal(within, 0)
 
     def distance(part: Indices) -> float:
@@ -94,9 +88,9 @@ def kernel_to(x: Array, other: Pieces) -> Statistic:
 
     Less the part within that set, which is the same for all parts.
     """
-    within = (x @ x.T / x.shape[1] + 1) ** 3
+    within = cubic(x, x)
     np.fill_diagonal(within, 0)
-    sums = sum(((x @ y.T / x.shape[1] + 1) ** 3).sum(axis=1) for y in other.pieces("pooled"))
+    sums = sum(cubic(x, y).sum(axis=1) for y in other.pieces("pooled"))
     to_set = np.asarray(sums) / len(other)
 
     def distance(part: Indices) -> float:

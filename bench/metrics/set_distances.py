@@ -6,19 +6,17 @@ real-world images need, because these have no originals.
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from bench.core.errors import BenchError
-from bench.metrics.base import Measure, Reference, SetMetric
+from bench.metrics import distributions, resampling
+from bench.metrics.base import Measure, SetMetric
 from bench.metrics.features import Extractor, FeatureTable
 from bench.metrics.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
+from bench.metrics.protocol import Protocol
+from bench.metrics.resampling import RESAMPLES
 from bench.metrics.transformers import CLIP, DINOV2
 from bench.metrics.vgg import VGG16
-
-if TYPE_CHECKING:
-    from bench.metrics.distributions import Pieces
-    from bench.metrics.protocol import Protocol
-    from bench.metrics.resampling import Statistic
 
 _SPLITS = 10
 _SIGMA = 10.0  # of CMMD's kernel
@@ -36,6 +34,8 @@ class Distribution(SetMetric):
 
     needs_features: ClassVar[bool] = False
     """True if mean and covariance of a reference set do not suffice."""
+    arithmetic: ClassVar[str]
+    """Description of the computation, for the identity."""
 
     source: Extractor
     least: int = 2
@@ -46,7 +46,7 @@ class Distribution(SetMetric):
 
     @property
     def identity(self) -> str:
-        return f"{self.name}: {self._arithmetic()}{self._to()}, on {self.source.identity}"
+        return f"{self.name}: {self.arithmetic}{self._to()}, on {self.source.identity}"
 
     def unavailable(self) -> str | None:
         reason = self.source.unavailable()
@@ -54,7 +54,7 @@ class Distribution(SetMetric):
             return self.reference_set.lacks(self.source, features=self.needs_features)
         return reason
 
-    def under(self, protocol: "Protocol") -> Self:
+    def under(self, protocol: Protocol) -> Self:
         """Resize as the released scripts do under the paper protocol.
 
         That is torch-fidelity's way for FID to the originals, pytorch-fid's for FID to FFHQ.
@@ -69,10 +69,6 @@ class Distribution(SetMetric):
             return f"{self.title} needs at least {self.least} images, but there are {len(sr)}."
         return self._value(sr, hr)
 
-    @abstractmethod
-    def _arithmetic(self) -> str:
-        """Describe the computation, for the identity."""
-
     def _to(self) -> str:
         """Describe the reference, for the identity."""
         return f", to {self.reference_set.identity}" if self.reference_set else ", to the originals"
@@ -81,46 +77,48 @@ class Distribution(SetMetric):
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
         """Return `measure` for a sufficient number of images."""
 
-    def _other(self, hr: FeatureTable) -> "Pieces":
+    def _other(self, hr: FeatureTable) -> distributions.Pieces:
         """Return the features to compare with: those of the reference set, else the originals'."""
         return self.reference_set.kept_features(self.source) if self.reference_set else hr
 
 
-class Frechet(Distribution):
+class Resampled(Distribution):
+    """Set metric whose standard error is estimated from halves of the images."""
+
+    @property
+    def error(self) -> "StandardError":
+        return StandardError(
+            f"{self.name}-error",
+            f"Standard error of {self.title}",
+            higher_is_better=False,
+            unit=self.unit,
+            digits=self.digits,
+            place=self.place,
+            jpeg=self.jpeg,
+            reference_set=self.reference_set,
+            of=self,
+        )
+
+
+class Frechet(Resampled):
     """Frechet distance (Heusel et al., GANs Trained by a Two Time-Scale Update Rule, 2017)."""
 
-    @property
-    def error(self) -> "StandardError":
-        return _error_of(self)
-
-    def _arithmetic(self) -> str:
-        return "Frechet distance of pooled features, float64, covariance by n - 1"
+    arithmetic = "Frechet distance of pooled features, float64, covariance by n - 1"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import fitted, frechet_distance
-
-        other = (
-            self.reference_set.gaussian(self.source) if self.reference_set else fitted(hr, "pooled")
-        )
-        return frechet_distance(fitted(sr, "pooled"), other)
+        reference = self.reference_set
+        other = reference.gaussian(self.source) if reference else distributions.fitted(hr, "pooled")
+        return distributions.frechet_distance(distributions.fitted(sr, "pooled"), other)
 
 
-class Kernel(Distribution):
+class Kernel(Resampled):
     """Kernel distance (Binkowski et al., Demystifying MMD GANs, 2018)."""
 
-    needs_features: ClassVar[bool] = True
-
-    @property
-    def error(self) -> "StandardError":
-        return _error_of(self)
-
-    def _arithmetic(self) -> str:
-        return "unbiased polynomial MMD of degree 3 over all pairs, float64"
+    needs_features = True
+    arithmetic = "unbiased polynomial MMD of degree 3 over all pairs, float64"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import kernel_distance
-
-        return kernel_distance(sr, self._other(hr), "pooled")
+        return distributions.kernel_distance(sr, self._other(hr), "pooled")
 
 
 class Cmmd(Distribution):
@@ -129,15 +127,11 @@ class Cmmd(Distribution):
     The estimator is biased: equal sets give 0, and two samples of one distribution a little more.
     """
 
-    needs_features: ClassVar[bool] = True
-
-    def _arithmetic(self) -> str:
-        return f"1000 x biased MMD, Gaussian kernel of sigma {_SIGMA:g}, unit embeddings, float64"
+    needs_features = True
+    arithmetic = f"1000 x biased MMD, Gaussian kernel of sigma {_SIGMA:g}, unit embeddings, float64"
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import gaussian_mmd
-
-        return 1000 * gaussian_mmd(sr, self._other(hr), "pooled", _SIGMA)
+        return 1000 * distributions.gaussian_mmd(sr, self._other(hr), "pooled", _SIGMA)
 
 
 class Score(Distribution):
@@ -146,18 +140,14 @@ class Score(Distribution):
     It says little about faces.
     """
 
-    compared_with: ClassVar[Reference] = "itself"
-
-    def _arithmetic(self) -> str:
-        return f"Inception Score of logits without bias, {_SPLITS} splits in the order of hashes"
+    compared_with = "itself"
+    arithmetic = f"Inception Score of logits without bias, {_SPLITS} splits in the order of hashes"
 
     def _to(self) -> str:
         return ""
 
     def _value(self, sr: FeatureTable, hr: FeatureTable) -> float:
-        from bench.metrics.distributions import inception_score
-
-        return inception_score(sr, "logits", _SPLITS)
+        return distributions.inception_score(sr, "logits", _SPLITS)
 
 
 @dataclass(frozen=True)
@@ -176,25 +166,19 @@ class StandardError(SetMetric):
 
     @property
     def identity(self) -> str:
-        from bench.metrics.resampling import RESAMPLES
-
         return f"standard error over {RESAMPLES} halves of the images, {self.of.identity}"
 
     def unavailable(self) -> str | None:
         return self.of.unavailable()
 
     def measure(self, sr: FeatureTable, hr: FeatureTable) -> float | str:
-        from bench.metrics.resampling import standard_error
-
         least = 2 * self.of.least  # for half of them
         if not least <= len(sr) <= _RESAMPLED:
             return f"It needs {least} to {_RESAMPLED} images, but there are {len(sr)}."
-        return standard_error(self._statistic(sr, hr), len(sr))
+        return resampling.standard_error(self._statistic(sr, hr), len(sr))
 
-    def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> "Statistic":
+    def _statistic(self, sr: FeatureTable, hr: FeatureTable) -> resampling.Statistic:
         """Return the metric as a function of the indices of some images."""
-        from bench.metrics import resampling
-
         # In the order of the originals, so that the same images are drawn for every method.
         order = sorted(range(len(hr)), key=lambda i: hr.pictures[i])
         x = sr.rows("pooled", order)
@@ -205,20 +189,6 @@ class StandardError(SetMetric):
             return resampling.frechet_to(x, reference.gaussian(self.of.source))
         y = hr.rows("pooled", order)
         return (resampling.kernel_statistic if kernel else resampling.frechet_statistic)(x, y)
-
-
-def _error_of(metric: Distribution) -> StandardError:
-    return StandardError(
-        f"{metric.name}-error",
-        f"Standard error of {metric.title}",
-        higher_is_better=False,
-        unit=metric.unit,
-        digits=metric.digits,
-        place=metric.place,
-        jpeg=metric.jpeg,
-        reference_set=metric.reference_set,
-        of=metric,
-    )
 
 
 def extractors(labels: tuple[str, ...] = ()) -> list[Extractor]:

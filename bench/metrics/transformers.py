@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from bench.core.errors import BenchError
-from bench.images import resize_bicubic
+from bench.images import Pixels, resize_bicubic
 from bench.metrics.base import package_version
 from bench.metrics.checkpoints import checkpoint_path, checkpoint_sha256
 from bench.metrics.features import Features, PackagedExtractor
@@ -26,8 +26,6 @@ from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from bench.images import Pixels
 
 Network = Callable[["Tensor"], "Tensor"]
 """Maps normalised images [B, 3, side, side] to embeddings [B, D]."""
@@ -61,7 +59,7 @@ class Transformer(PackagedExtractor):
             f"{self.side} px by PIL's bicubic filter, weights {checkpoint_sha256(self.weights)}"
         )
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
@@ -75,7 +73,7 @@ class Transformer(PackagedExtractor):
                 found += [{"pooled": row} for row in embedded.float().cpu().numpy()]
         return found
 
-    def prepared(self, pictures: "Sequence[Pixels]") -> "Tensor":
+    def prepared(self, pictures: Sequence[Pixels]) -> "Tensor":
         """Return images [H, W, 3] as normalised inputs [B, 3, side, side]."""
         import torch
 
@@ -93,11 +91,8 @@ class Transformer(PackagedExtractor):
 class DinoV2(Transformer):
     """DINOv2's class token after the last norm (Oquab et al., 2023)."""
 
-    title: ClassVar[str] = "DINOv2 ViT-L/14"
-
-    @property
-    def label(self) -> str:
-        return "dinov2"
+    label = "dinov2"
+    title = "DINOv2 ViT-L/14"
 
     def network(self, path: Path, device: str) -> Network:
         return _dinov2(path, self.side, device)
@@ -107,11 +102,8 @@ class DinoV2(Transformer):
 class Clip(Transformer):
     """CLIP's image embedding, of unit length (Radford et al., 2021)."""
 
-    title: ClassVar[str] = "CLIP ViT-L/14"
-
-    @property
-    def label(self) -> str:
-        return "clip"
+    label = "clip"
+    title = "CLIP ViT-L/14"
 
     def network(self, path: Path, device: str) -> Network:
         return _clip(path, device)

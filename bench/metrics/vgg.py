@@ -14,17 +14,17 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from bench.core.errors import BenchError
+from bench.images import Pixels
 from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import batches
 from bench.metrics.features import Extractor, Features
 from bench.metrics.inputs import UNIT, batch
+from bench.networks.torchvision_guard import import_torchvision
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from bench.images import Pixels
-
-_BLOCKS = (2, 2, 3, 3, 3)  # convolutions between two poolings
+_LAYERS = 30  # of torchvision's `features`: up to relu5_3
 _BATCH_PIXELS = 8 * 256 * 256
 _SMALLEST = 16  # pixels: the last pooling needs at least one
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as torchvision's
@@ -34,6 +34,8 @@ _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, as to
 class Vgg16(Extractor):
     """VGG16 trained on ImageNet, applied without resizing."""
 
+    records = (LPIPS,)
+
     @property
     def identity(self) -> str:
         return (
@@ -41,16 +43,12 @@ class Vgg16(Extractor):
             f"weights {BACKBONES['vgg16'].sha256}"
         )
 
-    @property
-    def records(self) -> tuple[str, ...]:
-        return (LPIPS,)
-
     def unavailable(self) -> str | None:
         if not backbone_path("vgg16").is_file():
             return f"VGG16 is missing: run `{GET}`."
         return None
 
-    def extract(self, pictures: "Sequence[Pixels]", device: str = "cpu") -> list[Features]:
+    def extract(self, pictures: Sequence[Pixels], device: str = "cpu") -> list[Features]:
         import torch
 
         if reason := self.unavailable():
@@ -73,33 +71,27 @@ class Vgg16(Extractor):
 def _features(images: "Tensor", device: str) -> "Tensor":
     """Pool relu5_3 of [B, 3, H, W] in [0, 1] over the image, [B, 512]."""
     import torch
-    from torch.nn.functional import conv2d, max_pool2d
 
     mean, std = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN, _STD))
     x = ((images - mean) / std).contiguous(memory_format=torch.channels_last)
-    layers = iter(_convolutions(device))
-    for number, count in enumerate(_BLOCKS):
-        x = max_pool2d(x, 2) if number else x
-        for _ in range(count):
-            x = conv2d(x, *next(layers), padding=1).relu_()
-    return x.mean(dim=(2, 3))
+    return _network(device)(x).mean(dim=(2, 3))
 
 
 @cache
-def _convolutions(device: str) -> "tuple[tuple[Tensor, Tensor], ...]":
-    """Return weight and bias of each convolution, loaded once."""
+def _network(device: str) -> "nn.Module":
+    """Return torchvision's VGG16 up to relu5_3, loaded once."""
     import torch
 
-    tensors = load_backbone("vgg16")
-    return tuple(
-        (
-            torch.from_numpy(tensors[f"features.{layer}.weight"])
-            .contiguous(memory_format=torch.channels_last)
-            .to(device),
-            torch.from_numpy(tensors[f"features.{layer}.bias"]).to(device),
-        )
-        for layer in BACKBONES["vgg16"].layers
-    )
+    import_torchvision()
+    from torchvision.models import vgg16
+
+    with torch.device("meta"):  # nothing is allocated or drawn
+        network: nn.Module = vgg16().features[:_LAYERS]
+    tensors = load_backbone("vgg16").items()
+    state = {name.removeprefix("features."): torch.from_numpy(t) for name, t in tensors}
+    network.load_state_dict(state, assign=True)
+    network.eval().requires_grad_(False)
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 VGG16 = Vgg16()

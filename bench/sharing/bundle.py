@@ -182,7 +182,9 @@ def _check_contents(path: Path, contents: Contents) -> None:
     names = set()
     for member in contents.files:
         reasons = ["points outside it"] if not stays_below(member.name) else []
-        reasons += filter(None, map(invalid_filename_reason, _parts(member.name)))
+        *folders, last = member.name.split("/")
+        parts = (*folders, last.removesuffix(".png"))
+        reasons += filter(None, map(invalid_filename_reason, parts))
         if reasons:
             what = f"{path} names {member.name!r}, which {reasons[0]}"
             raise Refused(f"{what}: do not use this archive.")
@@ -193,12 +195,6 @@ def _check_contents(path: Path, contents: Contents) -> None:
                 f"{path} names {member.name} of {member.size} bytes, which is impossible."
             )
         names.add(member.name)
-
-
-def _parts(name: str) -> list[str]:
-    """Return the parts of a path, the last without an image suffix."""
-    *folders, last = name.split("/")
-    return [*folders, last.removesuffix(".png")]
 
 
 def _described(name: str, source: Path | bytes) -> Member:

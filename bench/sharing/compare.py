@@ -102,7 +102,7 @@ class Comparison:
     identical: int
     differences: tuple[Difference, ...]
     measurements: tuple[Measurement, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compare(one: Result, other: Result, metrics: Sequence[Measure]) -> Comparison:
@@ -127,18 +127,9 @@ def compare(one: Result, other: Result, metrics: Sequence[Measure]) -> Compariso
         one.records[mine].sha256 == other.records[theirs].sha256 for mine, theirs in images.items()
     )
     differences = tuple(_differences(one, other))
-    notes = _notes(one, other, images, whole, identical, differences, measurements)
-    costs = (_cost(column, one, other, images) for column in COSTS)
-    return Comparison(
-        one,
-        other,
-        images,
-        whole,
-        identical,
-        differences,
-        (*measurements, *filter(None, costs)),
-        tuple(notes),
-    )
+    scored = Comparison(one, other, images, whole, identical, differences, tuple(measurements))
+    costs = filter(None, (_cost(column, one, other, images) for column in COSTS))
+    return replace(scored, measurements=(*measurements, *costs), notes=tuple(_notes(scored)))
 
 
 def difference(pair: Pair[float]) -> float:
@@ -281,18 +272,11 @@ def _recorded(result: Result) -> dict[str, str]:
     }
 
 
-def _notes(
-    one: Result,
-    other: Result,
-    images: Mapping[str, str],
-    whole: bool,
-    identical: int,
-    differences: Sequence[Difference],
-    measurements: Sequence[Measurement],
-) -> list[str]:
-    """Return notes on the comparison."""
+def _notes(compared: Comparison) -> list[str]:
+    """Return notes on a comparison by metrics, without the costs."""
+    one, other, images = compared.one, compared.other, compared.images
     notes = []
-    if not whole:
+    if not compared.whole:
         notes.append(
             f"The test sets differ: compared are the {len(images)} images whose HR and LR files "
             "are the same in both."
@@ -302,23 +286,23 @@ def _notes(
             f"Compared are the {len(images)} images that both have: A has {len(one.records)}, "
             f"B {len(other.records)}."
         )
-    meant = [found for found in differences if found.identity]
-    if identical == len(images):
+    if compared.identical == len(images):
         notes.append(
             "All images are byte-identical despite the differences."
-            if differences
+            if compared.differences
             else "All images are byte-identical."
         )
-    elif not meant:
+    elif not any(found.identity for found in compared.differences):
         notes.append(
-            f"Both are runs of the same identity, but {len(images) - identical} pictures differ: "
+            "Both are runs of the same identity, but "
+            f"{len(images) - compared.identical} pictures differ: "
             + (
                 "see the differences in code, packages and machine."
-                if differences
+                if compared.differences
                 else "the recorded facts do not explain it."
             )
         )
-    for made in measurements:
+    for made in compared.measurements:
         if not made.alike:
             notes.append(
                 f"{made.column.title} was measured in different ways, so its difference is not due "
@@ -330,6 +314,6 @@ def _notes(
                 f"{made.column.title}: {made.left_out} images with an infinite value are excluded "
                 "from means and tests."
             )
-    if not measurements:
+    if not compared.measurements:
         notes.append("No metric has values for both: run `bench evaluate`.")
     return notes

@@ -64,11 +64,8 @@ def folder_result(run: Run, testsets: Path) -> Result:
     Raises:
         BenchError: the run can't be read.
     """
-    testset = run.folder.resolve().parent
-    places = (testsets, testset.parent.parent / "testsets")
-    manifests = (_manifest(place / testset.name, run.spec.testset) for place in places)
-    manifest = next((found for found in manifests if found), None)
-    return _result(run, run.folder, manifest, run.records)
+    own = run.folder.resolve().parents[2] / "testsets"
+    return _result(run, run.folder, (testsets, own), run.records)
 
 
 def bundle_results(bundle: Bundle) -> list[Result]:
@@ -87,14 +84,9 @@ def bundle_results(bundle: Bundle) -> list[Result]:
             for name in (name for place in places for name in named(bundle, *place)):
                 write_bytes(root / name, bundle.read(name))
             runs = [Run((root / name).parent) for name in named(bundle, "results", DESCRIPTION)]
-            return [_bundled(bundle.path, run, root / "testsets") for run in runs]
+            return [_result(run, bundle.path, (root / "testsets",), run.written) for run in runs]
         except BenchError as error:
             raise BenchError(str(error).replace(made, str(bundle.path))) from None
-
-
-def _bundled(path: Path, run: Run, testsets: Path) -> Result:
-    manifest = _manifest(testsets / run.folder.parent.name, run.spec.testset)
-    return _result(run, path, manifest, run.written)
 
 
 def _manifest(folder: Path, sha256: str) -> Manifest | None:
@@ -106,18 +98,19 @@ def _manifest(folder: Path, sha256: str) -> Manifest | None:
 
 
 def _result(
-    run: Run, place: Path, manifest: Manifest | None, records: Callable[[], dict[str, Record]]
+    run: Run, place: Path, testsets: Sequence[Path], records: Callable[[], dict[str, Record]]
 ) -> Result:
-    description = run.description
+    description, testset = run.description, run.folder.resolve().parent.name
+    manifests = (_manifest(folder / testset, run.spec.testset) for folder in testsets)
     return Result(
         name=run.folder.name,
         place=place,
         title=" ".join(filter(None, [description["title"], ", ".join(run.variants)])),
         spec=run.spec,
-        testset=run.folder.resolve().parent.name,
-        manifest=manifest,
+        testset=testset,
+        manifest=next(filter(None, manifests), None),
         provenance=description["provenance"],
-        memory=description.get("outcome", {}).get("peak_memory_bytes"),
+        memory=run.memory,
         records=records(),
         table=run.scores(),
     )

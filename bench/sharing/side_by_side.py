@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from bench.report.page.content import json_number
 from bench.report.renderers.escape import markdown_text, one_line
 from bench.report.renderers.plain import markdown_row
 from bench.report.renderers.terminal import draw_grid
@@ -205,9 +206,9 @@ def _json_measurement(made: Measurement) -> dict[str, Any]:
         "name": made.column.name,
         "better": "higher" if made.column.higher_is_better else "lower",
         "unit": made.column.unit,
-        "a": _json_number(made.one),
-        "b": _json_number(made.other),
-        "difference": _json_number(
+        "a": json_number(made.one),
+        "b": json_number(made.other),
+        "difference": json_number(
             change.difference if change else difference((made.one, made.other))
         ),
         "interval": interval and [interval.low, interval.high],
@@ -219,13 +220,7 @@ def _json_measurement(made: Measurement) -> dict[str, Any]:
         "left_out": made.left_out,
         "measured_by": [one_line(identity) for identity in made.identities],
         "images": {
-            one_line(image): [_json_number(value) for value in pair]
+            one_line(image): [json_number(value) for value in pair]
             for image, pair in made.images.items()
         },
     }
-
-
-def _json_number(value: float) -> float | str | None:
-    if math.isnan(value):
-        return None
-    return value if math.isfinite(value) else f"{'-' if value < 0 else ''}Infinity"

@@ -35,12 +35,6 @@ class Reading(Run):
         """Return the scores of a metric by its identity."""
         return self.current_scores[self.current_scores["identity"] == identity]
 
-    @property
-    def memory(self) -> float | None:
-        """Return the peak memory in bytes, None if unknown."""
-        peak: float | None = self.description.get("outcome", {}).get("peak_memory_bytes")
-        return peak
-
 
 def current_scores(table: pd.DataFrame | None, records: Mapping[str, Record]) -> pd.DataFrame:
     """Return the scores of these images and of their set; none if nothing was scored."""

@@ -121,6 +121,12 @@ class Run:
         return {kind: Path(path) for kind, path in files.items() if kind in self.spec.weights}
 
     @property
+    def memory(self) -> float | None:
+        """Return the peak memory in bytes, None if unknown."""
+        peak: float | None = self.description.get("outcome", {}).get("peak_memory_bytes")
+        return peak
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Return the origin of a table row: input hashes and code commit."""
         return {
@@ -219,19 +225,17 @@ class Run:
         self._describe({"outcome": outcome})
         records = self.records()
         failures = self.failures(records)
-        self._write_failures([Failure(i, failures[i]) for i in images if i in failures])
+        failed = [asdict(Failure(i, failures[i])) for i in images if i in failures]
+        path = self.folder / "failures.parquet"
+        if failed:
+            write_table(path, pd.DataFrame(failed))
+        else:
+            path.unlink(missing_ok=True)
+        self._failures.remove()
         rows = [asdict(records[image]) for image in images if image in records]
         columns = [field.name for field in fields(Record)]
         write_table(self.folder / "records.parquet", pd.DataFrame(rows, columns=columns))
         self._journal.remove()
-
-    def _write_failures(self, failures: Sequence[Failure]) -> None:
-        path = self.folder / "failures.parquet"
-        if failures:
-            write_table(path, pd.DataFrame([asdict(failure) for failure in failures]))
-        else:
-            path.unlink(missing_ok=True)
-        self._failures.remove()
 
     @property
     def finished(self) -> bool:

@@ -9,14 +9,13 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISLNK
 
 from bench.core.errors import BenchError, Refused
 from bench.core.names import stays_below
 from bench.images import MAX_BYTES
-from bench.testsets.photographs import Photograph, Source, identified, is_image
+from bench.testsets.photographs import NamedSource, Photograph, Source, identified, is_image
 
 MAX_RATIO = 100
 """Largest compression ratio. Image files are compressed already, with a ratio near 1."""
@@ -41,40 +40,27 @@ def open_archive(path: Path) -> Source:
     raise BenchError(f"{path} is neither a folder nor a zip, tar or Parquet file: give another.")
 
 
-@dataclass(frozen=True)
-class ZipSource:
+class ZipSource(NamedSource):
     """Images of a zip in name order."""
 
-    path: Path
-
-    def ids(self, count: int | None) -> list[str]:
-        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
-            return list(self._members(archive))
-
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
+        members = self._members()
         with _readable(self.path), zipfile.ZipFile(self.path) as archive:
-            for image, name in self._members(archive).items():
+            for image, name in members.items():
                 if image in wanted:
                     yield Photograph(image, f"{self.path}/{name}", name, archive.read(name))
 
-    def __str__(self) -> str:
-        return str(self.path)
-
-    def _members(self, archive: zipfile.ZipFile) -> dict[str, str]:
-        for member in archive.infolist():
+    def _members(self) -> dict[str, str]:
+        with _readable(self.path), zipfile.ZipFile(self.path) as archive:
+            members = archive.infolist()
+        for member in members:
             link = S_ISLNK(member.external_attr >> 16)
             _check(self.path, member.filename, member.file_size, member.compress_size, link=link)
-        return identified(sorted(archive.namelist()), str(self.path))
+        return identified(sorted(member.filename for member in members), str(self.path))
 
 
-@dataclass(frozen=True)
-class TarSource:
+class TarSource(NamedSource):
     """Images of a tar in name order, read in archive order."""
-
-    path: Path
-
-    def ids(self, count: int | None) -> list[str]:
-        return list(self._members())
 
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
         images = {name: image for image, name in self._members().items()}
@@ -84,9 +70,6 @@ class TarSource:
                 if image in wanted and (file := archive.extractfile(member)):
                     name = f"{self.path}/{member.name}"
                     yield Photograph(image, name, member.name, file.read())
-
-    def __str__(self) -> str:
-        return str(self.path)
 
     def _members(self) -> dict[str, str]:
         names, unpacked, packed = [], 0, self.path.stat().st_size

@@ -3,10 +3,10 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from unicodedata import normalize
 
 import numpy as np
 from PIL import Image
-from unicodedata import normalize
 
 from bench.core.errors import Refused
 from bench.core.files import sha256
@@ -23,7 +23,6 @@ from bench.testsets.degradation import (
 from bench.testsets.manifest import Entry, Plan
 from bench.testsets.photographs import Photograph
 from bench.testsets.recipe import Box
-
 
 _GRID = 2.0**16
 
@@ -62,8 +61,7 @@ def build_images(job: Job) -> Built:
     real = plan.degradation == REAL
     picture = framed(image, plan.size, plan.crop, photograph.name, enlarge=real)
     file = encode_png(picture)
-    hr = None if real else file
-    made = [_made(job, each, picture, file, hr) for each in job.plans]
+    made = [_made(job, each, picture, file) for each in job.plans]
     entries, files = zip(*made, strict=True)
     return Built(photograph.id, entries, files)
 
@@ -92,18 +90,37 @@ def framed(image: Image.Image, size: int, crop: Box, name: str, *, enlarge: bool
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
 
 
-def _made(
-    job: Job, plan: Plan, picture: Pixels, file: bytes, hr: bytes | None
-) -> tuple[Entry, dict[str, bytes]]:
-    if hr is None:
-        return _entry(job, hr, file)
-    if plan.noise is None:
-        return _entry(job, hr, encode_png(_degraded(picture, plan, job.parameters)))
-    measured = measurement(picture, plan, job.photograph.id)
-    buffer = io.BytesIO()
-    np.save(buffer, measured)
-    shown = to_levels((measured.astype(np.float64) + 1) * 127.5)
-    return _entry(job, hr, encode_png(shown), buffer.getvalue())
+def _made(job: Job, plan: Plan, picture: Pixels, file: bytes) -> tuple[Entry, dict[str, bytes]]:
+    """Return a plan's entry and files; `file` is the picture as PNG."""
+    photograph = job.photograph
+    hr, lr = f"hr/{photograph.id}.png", f"lr/{photograph.id}.png"
+    measured = f"measured/{photograph.id}.npy"
+    if plan.degradation == REAL:
+        files = {lr: file}
+    elif plan.noise is not None:
+        values = measurement(picture, plan, photograph.id)
+        buffer = io.BytesIO()
+        np.save(buffer, values)
+        shown = to_levels((values.astype(np.float64) + 1) * 127.5)
+        files = {hr: file, lr: encode_png(shown), measured: buffer.getvalue()}
+    elif job.parameters is not None:
+        files = {hr: file, lr: encode_png(degrade(picture, job.parameters))}
+    else:
+        files = {hr: file, lr: encode_png(bicubic(picture, plan.scale))}
+    hashes = {name: sha256(data) for name, data in files.items()}
+    entry = Entry(
+        id=photograph.id,
+        hr=hr if hr in files else None,
+        lr=lr,
+        hr_sha256=hashes.get(hr),
+        lr_sha256=hashes[lr],
+        source=normalize("NFC", photograph.source),  # as the id, see `identified`
+        source_sha256=sha256(photograph.data),
+        parameters=job.parameters,
+        measurement=measured if measured in files else None,
+        measurement_sha256=hashes.get(measured),
+    )
+    return entry, files
 
 
 def measurement(hr: Pixels, plan: Plan, image: str) -> Measurement:
@@ -120,31 +137,3 @@ def measurement(hr: Pixels, plan: Plan, image: str) -> Measurement:
     # An image's id has no slash, so this is no stream that a sampler draws from.
     noise = StreamKey(plan.seed, f"noise/{image}").generator().standard_normal(clean.shape)
     return (np.round((clean + plan.sigma * noise) * _GRID) / _GRID).astype(np.float32)
-
-
-def _degraded(hr: Pixels, plan: Plan, parameters: Parameters | None) -> Pixels:
-    return bicubic(hr, plan.scale) if parameters is None else degrade(hr, parameters)
-
-
-def _entry(
-    job: Job, hr: bytes | None, lr: bytes, measured: bytes | None = None
-) -> tuple[Entry, dict[str, bytes]]:
-    photograph = job.photograph
-    hr_name, lr_name = f"hr/{photograph.id}.png", f"lr/{photograph.id}.png"
-    files = {lr_name: lr} if hr is None else {hr_name: hr, lr_name: lr}
-    measured_name = None if measured is None else f"measured/{photograph.id}.npy"
-    if measured is not None and measured_name is not None:
-        files[measured_name] = measured
-    entry = Entry(
-        id=photograph.id,
-        hr=None if hr is None else hr_name,
-        lr=lr_name,
-        hr_sha256=None if hr is None else sha256(hr),
-        lr_sha256=sha256(lr),
-        source=normalize("NFC", photograph.source),  # as the id, see `identified`
-        source_sha256=sha256(photograph.data),
-        parameters=job.parameters,
-        measurement=measured_name,
-        measurement_sha256=None if measured is None else sha256(measured),
-    )
-    return entry, files

@@ -55,12 +55,12 @@ class Entry:
     @property
     def files(self) -> dict[str, str]:
         """Return name -> hash of the files."""
-        named = {self.lr: self.lr_sha256}
-        if self.hr is not None and self.hr_sha256 is not None:
-            named = {self.hr: self.hr_sha256, **named}
-        if self.measurement is not None and self.measurement_sha256 is not None:
-            named[self.measurement] = self.measurement_sha256
-        return named
+        named = {
+            self.hr: self.hr_sha256,
+            self.lr: self.lr_sha256,
+            self.measurement: self.measurement_sha256,
+        }
+        return {name: sha for name, sha in named.items() if name is not None and sha is not None}
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,9 @@ class TestSet:
         """
         entry = self.entries[image]
         if entry.hr is None:
-            raise BenchError(f"{self.name} has no ground truth because its images are real-world images.")
+            raise BenchError(
+                f"{self.name} has no ground truth because its images are real-world images."
+            )
         return read_image(self.folder / entry.hr, entry.hr_sha256)
 
 
@@ -213,7 +215,9 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
 def _parsed(values: Any, where: str) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise BenchError(f"{where} is not a manifest of format {FORMAT}: prepare the test set again.")
+        raise BenchError(
+            f"{where} is not a manifest of format {FORMAT}: prepare the test set again."
+        )
     values.pop(SEAL, None)
     manifest = read_back(Manifest, values, where)
     plan = manifest.plan

@@ -1,9 +1,10 @@
 """Photographs and the protocol of their sources: ids, order, valid names."""
 
 import re
-from collections.abc import Collection, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 from unicodedata import normalize
 
@@ -37,6 +38,23 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class NamedSource(ABC):
+    """Photographs that are told apart by their paths, in name order."""
+
+    path: Path
+
+    def ids(self, count: int | None) -> list[str]:
+        return list(self._members())
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @abstractmethod
+    def _members(self) -> Mapping[str, str]:
+        """Return image id -> path within the source."""
+
+
 def is_image(name: str) -> bool:
     """Return True if a path has an image suffix and no hidden part."""
     path = PurePosixPath(name)
@@ -65,7 +83,8 @@ def identified(names: list[str], where: str) -> dict[str, str]:
             raise BenchError(f"{where} holds {name!r}, whose name {reason}: rename it.")
         if image in images:
             raise BenchError(
-                f"In {where}, {images[image]} and {name} would get the same name: rename one of them."
+                f"In {where}, {images[image]} and {name} would get the same name: "
+                "rename one of them."
             )
         images[image] = name
     if not images:

@@ -91,7 +91,8 @@ def plan_testset(
         )
     if noise is not None and (degradation != "bicubic" or not 0 < noise < 10):
         raise WrongUsage(
-            "--noise is a deviation above 0 that is added to the LR images of --degradation bicubic."
+            "--noise is a deviation above 0 that is added to the LR images of "
+            "--degradation bicubic."
         )
     if degradation == "bicubic":
         scale = 8 if scale is None else scale
@@ -108,18 +109,10 @@ def plan_testset(
     elif size < 1:
         raise WrongUsage(f"--size is {size}, but must be at least 1.")
     seed = 0 if degradation == REAL else seed
+    box = recipe.box(size)
     ranges_for = RANGES[degradation].size if degradation in RANGES else None
     return Plan(
-        name,
-        size,
-        scale or 1,
-        degradation,
-        seed,
-        recipe.box(size),
-        aligned,
-        ranges_for,
-        noise,
-        noise_unit,
+        name, size, scale or 1, degradation, seed, box, aligned, ranges_for, noise, noise_unit
     )
 
 
@@ -200,7 +193,9 @@ def selection_notes(recipe: Recipe, manifest: Manifest, count: int | None = None
             notes.append(f"The files differ from the known release of {recipe.title}.")
     if manifest.without_face:
         names = ", ".join(manifest.without_face)
-        notes.append(f"No face was found in {len(manifest.without_face)} images, which were skipped: {names}")
+        notes.append(
+            f"No face was found in {len(manifest.without_face)} images, which were skipped: {names}"
+        )
     return notes
 
 
@@ -214,8 +209,9 @@ def small_input_notes(manifest: Manifest) -> list[str]:
     small = [side for side in sides if side < SMALLEST]
     if not small:
         return []
-    return [
+    note = (
         f"{len(small)} of the {len(images)} LR images hold fewer than {SMALLEST} x {SMALLEST} "
         f"pixels of information, the smallest {min(small)} x {min(small)}: choose a larger --size "
         "or a smaller --scale."
-    ]
+    )
+    return [note]

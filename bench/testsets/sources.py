@@ -4,16 +4,22 @@ Every source gives its images stable ids in a stable order and unpacks nothing t
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import BenchError
+from bench.core.paths import HUB
 from bench.images import image_bytes
 from bench.testsets.archives import open_archive
 from bench.testsets.hub import HubSource
 from bench.testsets.parquet import ParquetSource
-from bench.core.paths import HUB
-from bench.testsets.photographs import Photograph, Source, hub_name, identified, is_image
+from bench.testsets.photographs import (
+    NamedSource,
+    Photograph,
+    Source,
+    hub_name,
+    identified,
+    is_image,
+)
 
 
 def open_source(text: str) -> Source:
@@ -40,28 +46,19 @@ def open_source(text: str) -> Source:
     return open_archive(path)
 
 
-@dataclass(frozen=True)
-class FolderSource:
+class FolderSource(NamedSource):
     """Images of a folder, including subfolders, in name order."""
 
-    folder: Path
-
-    def ids(self, count: int | None) -> list[str]:
-        return list(self._files())
-
     def photographs(self, wanted: Collection[str]) -> Iterator[Photograph]:
-        for image, name in self._files().items():
+        for image, name in self._members().items():
             if image in wanted:
-                path = self.folder / name
+                path = self.path / name
                 yield Photograph(image, str(path), name, image_bytes(path))
 
-    def __str__(self) -> str:
-        return str(self.folder)
-
-    def _files(self) -> Mapping[str, str]:
-        found = sorted(self.folder.rglob("*"))
+    def _members(self) -> Mapping[str, str]:
+        found = sorted(self.path.rglob("*"))
         for path in found:
             if is_image(path.name) and path.is_symlink() and not path.exists():
                 raise BenchError(f"{path} is a broken link: fix or remove it.")
-        names = [str(p.relative_to(self.folder).as_posix()) for p in found if p.is_file()]
-        return identified(names, str(self.folder))
+        names = [p.relative_to(self.path).as_posix() for p in found if p.is_file()]
+        return identified(names, str(self))

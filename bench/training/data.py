@@ -15,6 +15,7 @@ from torch import Tensor
 from bench.core.errors import BenchError
 from bench.core.progress import track
 from bench.images import IMAGE_SUFFIXES, decode
+from bench.testsets.photographs import is_image
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TrainingImages:
 def load_training_images(source: Path, size: int) -> TrainingImages:
     """Read all images of a folder or zip, centre-cropped and resized to `size`.
 
-    Hidden files are left out.
+    Hidden files are left out, such as those that macOS adds to a zip.
 
     Raises:
         BenchError: nothing there, a file that is no image or smaller than `size`, a damaged zip.
@@ -66,12 +67,7 @@ def _names(source: Path) -> list[str]:
             files = archive.namelist()
     else:
         raise BenchError(f"{source} is neither a folder nor a zip: give the images to train on.")
-    return sorted(f for f in files if _is_image(Path(f)))
-
-
-def _is_image(name: Path) -> bool:
-    hidden = any(part.startswith(".") for part in name.parts)  # as macOS adds to a zip
-    return not hidden and name.suffix.lower() in IMAGE_SUFFIXES
+    return sorted(filter(is_image, files))
 
 
 def _read(source: Path, names: list[str]) -> Iterator[tuple[str, bytes]]:

@@ -5,7 +5,7 @@ import hashlib
 import math
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -152,8 +152,8 @@ class TrainingRun:
         return {
             "step": self.step,
             "losses": self.losses,
-            "curve": self.curve.state(),
-            "last_curve": self.last_curve.state(),
+            "curve": asdict(self.curve),
+            "last_curve": asdict(self.last_curve),
             "network": self._plain.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self._optimizer.state_dict(),

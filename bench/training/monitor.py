@@ -3,7 +3,7 @@
 import io
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bench.core.files import write_bytes
 from bench.diffusion.schedule import Table
 from bench.images import Pixels, encode_png, to_pixels
+from bench.networks.torchvision_guard import import_torchvision
 
 TIMESTEPS = 1000
 BUCKETS = 20
@@ -36,10 +37,6 @@ class ErrorCurve:
         """Return the mean error per bucket; NaN if empty."""
         pairs = zip(self.sums, self.counts, strict=True)
         return [total / count if count else float("nan") for total, count in pairs]
-
-    def state(self) -> dict[str, Any]:
-        """Return the arguments of `ErrorCurve(**state)`."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -121,9 +118,7 @@ def curve_figure(curve: ErrorCurve, preview: Preview) -> bytes:
 
 def _grid(images: Tensor, columns: int) -> Pixels:
     """Arrange images [N, 3, h, w] in rows of `columns` with white borders."""
-    height, width = images.shape[-2] + 2, images.shape[-1] + 2
-    grid = torch.ones(3, -(-len(images) // columns) * height + 2, columns * width + 2)
-    for number, image in enumerate(images.cpu()):
-        top, left = (number // columns) * height + 2, (number % columns) * width + 2
-        grid[:, top : top + height - 2, left : left + width - 2] = image
-    return to_pixels(grid[None])[0]
+    import_torchvision()
+    from torchvision.utils import make_grid
+
+    return to_pixels(make_grid(images.cpu(), columns, pad_value=1.0)[None])[0]

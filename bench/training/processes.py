@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from bench.core.config import Precision
 from bench.core.errors import BenchError, Terminated
 from bench.core.locks import locked
 from bench.core.progress import notice
-from bench.training.settings import Precision, TrainingSettings
+from bench.training.settings import TrainingSettings
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

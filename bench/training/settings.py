@@ -1,9 +1,9 @@
 """Settings of a training run, and named presets."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-Precision = Literal["float32", "bfloat16", "float16"]
+from bench.core.config import Precision
 
 
 @dataclass(frozen=True)

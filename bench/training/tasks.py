@@ -238,58 +238,39 @@ def run_task(
         raise BenchError(f"Training needs packages: {missing}.")
     keep_freed_memory()
     with alone(out / "log" / task.name):
-        return _train(task, data, settings, out, start, every, changed_data, data_sha256)
-
-
-def _train(
-    task: TrainingTask,
-    data: Path,
-    settings: TrainingSettings,
-    out: Path,
-    start: Path | None,
-    every: int,
-    changed_data: bool,
-    data_sha256: str | None,
-) -> Path | None:
-    """Run a task while holding the folder's lock; see `run_task`."""
-    torch.manual_seed(settings.seed)  # initial weights have no generator of their own
-    network = task.network(task.card.unet)
-    facts = dict(task.facts)
-    if start is not None:
-        beginning = read_checkpoint(start, task.card.kind)
-        beginning.load_into(network)
-        network.requires_grad_(True).train()
-        facts |= {"start": start.stem, "start_sha256": beginning.sha256}
-    images = load_training_images(data, task.card.size)
-    if data_sha256 not in {None, images.sha256}:
-        raise BenchError(
-            f"{data} differs from the images that the network was trained on: give those, or "
-            "add --changed-data."
+        torch.manual_seed(settings.seed)  # initial weights have no generator of their own
+        network = task.network(task.card.unet)
+        facts = dict(task.facts)
+        if start is not None:
+            beginning = read_checkpoint(start, task.card.kind)
+            beginning.load_into(network)
+            network.requires_grad_(True).train()
+            facts |= {"start": start.stem, "start_sha256": beginning.sha256}
+        images = load_training_images(data, task.card.size)
+        if data_sha256 not in {None, images.sha256}:
+            raise BenchError(
+                f"{data} differs from the images that the network was trained on: give those, or "
+                "add --changed-data."
+            )
+        own = task.card.to_json() | settings.facts() | facts | {"data_sha256": images.sha256}
+        saved = TrainingCheckpoint(out / f"{task.name}.checkpoint.pt", own)
+        monitor = Monitor(out, task.name, task.preview(images))
+        trained = train(
+            network, task.objective, images, settings, saved, monitor, every, changed_data
         )
-    own = task.card.to_json() | settings.facts() | facts | {"data_sha256": images.sha256}
-    trained = train(
-        network,
-        task.objective,
-        images,
-        settings,
-        TrainingCheckpoint(out / f"{task.name}.checkpoint.pt", own),
-        Monitor(out, task.name, task.preview(images)),
-        every,
-        changed_data,
-    )
-    if trained is None:
-        return None
-    training = {
-        **facts,
-        **asdict(settings),
-        "images": len(images.pixels),
-        "data_sha256": images.sha256,
-        "final_loss": trained.final_loss,
-        "curve": trained.curve.means(),
-    }
-    path = out / f"{task.name}.safetensors"
-    write_checkpoint(path, trained.network, replace(task.card, training=training))
-    return path
+        if trained is None:
+            return None
+        training = {
+            **facts,
+            **asdict(settings),
+            "images": len(images.pixels),
+            "data_sha256": images.sha256,
+            "final_loss": trained.final_loss,
+            "curve": trained.curve.means(),
+        }
+        path = out / f"{task.name}.safetensors"
+        write_checkpoint(path, trained.network, replace(task.card, training=training))
+        return path
 
 
 def _check_divisors(size: int, **divisors: int) -> None:

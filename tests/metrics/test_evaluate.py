@@ -106,7 +106,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
         counts[path] += 1
         return read(path, digest)
 
-    monkeypatch.setattr(bench.images, "read_image", counted)
+    monkeypatch.setattr("bench.metrics.compute.read_image", counted)
     return counts
 
 
@@ -205,7 +205,7 @@ def test_a_chunk_s_pictures_are_forgotten_before_the_next(
         most.append(len(alive))
         return pixels
 
-    monkeypatch.setattr(bench.images, "read_image", tracked)
+    monkeypatch.setattr("bench.metrics.compute.read_image", tracked)
     many = [pair(tmp_path, str(number), number) for number in range(100)]
     evaluate(many, [counting("x"), counting("y")], None)
     assert len(most) == 200

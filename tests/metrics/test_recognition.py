@@ -129,8 +129,8 @@ def test_several_processes_embed_as_one_does(monkeypatch: pytest.MonkeyPatch) ->
 
     one, other = faces(2)
     pictures = [one, np.full((256, 256, 3), 128, np.uint8), other]
-    monkeypatch.setattr(recognition, "pooled_map", counted)
-    monkeypatch.setattr(recognition, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr("bench.metrics.features.pooled_map", counted)
+    monkeypatch.setattr("bench.metrics.features._WORTH_PROCESSES", 1)
     found = {}
     for count in ("1", "2"):
         monkeypatch.setenv("OMP_NUM_THREADS", count)

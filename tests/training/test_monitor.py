@@ -3,6 +3,7 @@
 import io
 import math
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def test_errors_are_averaged_in_the_bucket_of_their_timestep() -> None:
     means = filled.means()
     assert (means[0], means[1], means[-1]) == (2.0, 5.0, 7.0)
     assert all(math.isnan(mean) for mean in means[2:-1])
-    assert ErrorCurve(**filled.state()) == filled
+    assert ErrorCurve(**asdict(filled)) == filled
 
 
 def test_pictures_and_log_are_written(tmp_path: Path) -> None:
