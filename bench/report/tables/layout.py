@@ -1,8 +1,9 @@
 """Layout of a table: texts and numbers, shared by all renderers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 from bench.report.tables.table import Cell, Column, Mark, Row, Table
 from bench.report.verdict import Departure, Verdict
@@ -23,13 +24,11 @@ VERDICTS = {Verdict.NOT_COMPARABLE: "n.c."} | {
 
 _NAMED = 10  # images named in a note
 
+Drawn = TypeVar("Drawn")
 
-@dataclass(frozen=True)
-class Extra:
-    """A text column [rows] that follows a metric's numbers."""
 
-    header: str
-    texts: tuple[str, ...]
+Extra = tuple[str, tuple[str, ...]]
+"""Header and texts [rows] of a column that follows a metric's numbers."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,19 @@ class Layout:
     def note_number(self, cell: Cell) -> int | None:
         """Return the number, from 1, of the note about an absent cell."""
         return self.reasons.index(cell.reason) + 1 if cell.value is None else None
+
+    def columns(
+        self,
+        label: Callable[[str], Drawn],
+        number: Callable[[Cell, str], Drawn],
+        extra: Callable[[str], Drawn],
+    ) -> Iterator[tuple[str, list[Drawn]]]:
+        """Yield header and drawn texts of each column: labels, numbers and their additions."""
+        yield "Method", [label(text) for text in self.labels]
+        for i, (header, extras) in enumerate(zip(self.headers, self.extras, strict=True)):
+            rows = zip(self.cells, self.numbers, strict=True)
+            yield header, [number(cells[i], numbers[i]) for cells, numbers in rows]
+            yield from ((title, [extra(text) for text in texts]) for title, texts in extras)
 
 
 def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> Layout:
@@ -98,13 +110,11 @@ def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> L
 
 def _extras(column: Column, cells: list[Cell], intervals: bool, beside: bool) -> Iterator[Extra]:
     if any(cell.spread is not None for cell in cells):
-        yield Extra(
-            SPREAD, tuple(number(c.spread, column) if c.spread is not None else "" for c in cells)
-        )
+        yield SPREAD, tuple("" if c.spread is None else number(c.spread, column) for c in cells)
     if intervals and any(cell.interval for cell in cells):
-        yield Extra("95 %", tuple(interval_text(cell, column) for cell in cells))
+        yield "95 %", tuple(interval_text(cell, column) for cell in cells)
     if beside and any(cell.published for cell in cells):
-        yield Extra("published", tuple(published_text(cell, column) for cell in cells))
+        yield "published", tuple(published_text(cell, column) for cell in cells)
 
 
 def interval_text(cell: Cell, column: Column) -> str:
