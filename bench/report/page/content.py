@@ -174,10 +174,14 @@ def _gallery(section: Section) -> dict[str, Any]:
         "metrics": [
             _metric(column, table, section)
             for table in section.tables
-            for column in table.columns
-            if column.per == "image" and column not in COSTS
+            for column in image_metrics(table)
         ],
     }
+
+
+def image_metrics(table: Table) -> list[Column]:
+    """Return the metrics with a value per image."""
+    return [column for column in table.columns if column.per == "image" and column not in COSTS]
 
 
 def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
