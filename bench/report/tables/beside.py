@@ -4,8 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.networks.registry.records import find_record
-from bench.report.published.conditions import Conditions
-from bench.report.published.tables import UNSCALED, PublishedTable, PublishedValue, Selection
+from bench.report.published.tables import (
+    UNSCALED,
+    Conditions,
+    PublishedTable,
+    PublishedValue,
+    Selection,
+    scale_name,
+)
 from bench.report.tables.contamination import known_as
 from bench.report.tables.table import Column, Row, Table
 from bench.report.verdict import Departure
@@ -109,11 +115,8 @@ class _Place:
             yield Departure(f"Protocol: {self.protocol} (published: {theirs}).")
         yield from self._of_weights(conditions)
         yield from self._of_settings(conditions)
-        notes = (
-            self.printed.metrics[self.value.metric].note,
-            self.value.note,
-            conditions.note,
-        )
+        metric = self.printed.metrics[self.value.metric]
+        notes = metric.note, self.value.note, conditions.note
         yield from (Departure(note, comparable=True) for note in notes if note)
 
     def _of_testset(self, conditions: Conditions) -> Iterator[Departure]:
@@ -142,8 +145,7 @@ class _Place:
                 yield Departure(f"{kind.capitalize()}: {known_as(ours)} (published: {name}).")
 
     def _of_settings(self, conditions: Conditions) -> Iterator[Departure]:
-        scale = UNSCALED if self.value.scale is None else f"x{self.value.scale}"
-        selection = self._selection
+        selection, scale = self._selection, scale_name(self.value.scale)
         for name, theirs in conditions.settings_of(selection.method, scale).items():
             ours = self.run.spec.settings.get(name)
             if name not in selection.about and ours != theirs:
