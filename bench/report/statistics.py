@@ -109,10 +109,8 @@ def standings_by_error(
     """
     best = (max if higher_is_better else min)(range(len(values)), key=lambda i: values[i])
     pairs = list(combinations(range(len(values)), 2))
-    spreads = [math.hypot(errors[i], errors[j]) for i, j in pairs]
     p_values = [
-        _normal_p(values[i] - values[j], spread)
-        for (i, j), spread in zip(pairs, spreads, strict=True)
+        _normal_p(values[i] - values[j], math.hypot(errors[i], errors[j])) for i, j in pairs
     ]
     corrected = dict(zip(pairs, holm(p_values), strict=True))
     sign = 1 if higher_is_better else -1

@@ -11,7 +11,7 @@ from bench.report.strip import picture_strip
 from bench.report.tables.contamination import contamination_notes
 from bench.report.tables.repetitions import fold
 from bench.report.tables.runs import repeated, run_labels
-from bench.report.tables.table import Column, Row, Table
+from bench.report.tables.table import Column, Row, Table, grouped
 from bench.store.reading import Reading
 from bench.testsets.manifest import TestSet
 
@@ -86,10 +86,7 @@ def table_of(
 
 def _reference_notes(metrics: Sequence[Measure]) -> list[str]:
     """Return a sentence per reference set."""
-    titles: dict[str, list[str]] = {}
-    for metric in metrics:
-        if metric.reference_name:
-            titles.setdefault(metric.reference_name, []).append(metric.title)
+    titles = grouped((m.reference_name, m.title) for m in metrics if m.reference_name)
     return [
         f"{', '.join(compared)}: distance to the reference set {name}, not to originals."
         for name, compared in titles.items()
@@ -133,10 +130,6 @@ def _is_input(run: Reading, testset: TestSet) -> bool:
     return {image: record.sha256 for image, record in run.records().items()} == inputs
 
 
-def _is_whole(run: Reading, testset: TestSet) -> bool:
-    return len(run.records()) == len(testset.manifest.images)
-
-
 def _labels(runs: Sequence[Reading], testset: TestSet) -> list[str]:
     """Return `run_labels`, but call a run that returned all inputs unchanged Input."""
     return [
@@ -157,7 +150,7 @@ def _row(
     scores: dict[str, dict[str, float]] = {}
     undefined: dict[str, dict[str, str]] = {}
     whole = {"memory": run.memory / 2**30} if run.memory else {}
-    complete = _is_whole(run, testset)
+    complete = len(run.records()) == len(testset.manifest.images)
     errors: dict[str, float] = {}
     for metric in (m for m in metrics if m.name not in missing):
         if metric.parts:
@@ -223,9 +216,8 @@ def _mean(metric: Measure, run: Reading, complete: bool) -> float | str:
 
 def _lost(run: Reading, row: Row) -> list[str]:
     """Return a sentence per reason why a method failed on images."""
-    images: dict[str, list[str]] = {}
-    for image, reason in run.failures(run.records()).items():
-        images.setdefault(reason.rstrip("."), []).append(image)
+    failures = run.failures(run.records())
+    images = grouped((reason.rstrip("."), image) for image, reason in failures.items())
     return [
         f"{row.title} failed on {len(names)} of the images, such as {names[0]}: {reason}."
         for reason, names in images.items()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bench.report.tables.table import Cell, Column, Mark, Row, Table
+from bench.report.tables.table import Cell, Column, Mark, Row, Table, grouped
 from bench.report.verdict import Departure, Verdict
 
 ABSENT = "\N{EN DASH}"
@@ -180,9 +180,8 @@ def _undefined_notes(table: Table) -> list[str]:
     images: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for row in table.rows:
         for column in table.columns:
-            reasons: dict[str, list[str]] = {}
-            for image, reason in row.undefined.get(column.name, {}).items():
-                reasons.setdefault(reason, []).append(image)
+            undefined = row.undefined.get(column.name, {})
+            reasons = grouped((reason, image) for image, reason in undefined.items())
             for reason, names in reasons.items():
                 images.setdefault((row.title, reason, tuple(names)), []).append(column.title)
     return [
@@ -194,9 +193,7 @@ def _undefined_notes(table: Table) -> list[str]:
 
 def _repetition_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
     """Return one sentence per number of repetitions."""
-    titles: dict[int, list[str]] = {}
-    for row in table.rows:
-        titles.setdefault(len(row.repetitions), []).append(row.title)
+    titles = grouped((len(row.repetitions), row.title) for row in table.rows)
     spread = any(cell.spread is not None for row in grid for cell in row)
     behind = f", {SPREAD} the standard deviation of their values" if spread else ""
     return [
