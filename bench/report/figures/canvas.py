@@ -135,7 +135,7 @@ def with_grid(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def text_width(text: str, size: float = FONT) -> float:
+def text_width(text: str) -> float:
     """Return the width of a line of text in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
@@ -143,7 +143,7 @@ def text_width(text: str, size: float = FONT) -> float:
     if not text.strip():
         return 0.0
     font = FontProperties(family=STYLE["font.family"])
-    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().x1) / 72
+    return float(TextPath((0, 0), text, size=FONT, prop=font).get_extents().x1) / 72
 
 
 def wrapped(label: str, width: float, lines: int = 3) -> str:

@@ -118,7 +118,8 @@ def _tradeoffs(table: Table) -> list[Tradeoff]:
     """Return a chart per metric and cost with at least two methods."""
     found = []
     for cost in (NFE, SECONDS):
-        costs = [_cost(row, cost.name) for row in table.rows]
+        spent = [list(row.scores.get(cost.name, {}).values()) for row in table.rows]
+        costs = [mean(values) if values else 0.0 for values in spent]
         for place, column in enumerate(table.columns):
             if column in COSTS:
                 continue
@@ -131,11 +132,6 @@ def _tradeoffs(table: Table) -> list[Tradeoff]:
             if len({y for *_, y in points}) > 1:
                 found.append(_tradeoff(points, cost, column))
     return found
-
-
-def _cost(row: Row, name: str) -> float:
-    values = list(row.scores.get(name, {}).values())
-    return mean(values) if values else 0.0
 
 
 def _tradeoff(

@@ -44,7 +44,7 @@ class ShownRow:
     method: str
     run: str
     label: str
-    cells: tuple[ShownCell, ...]
+    cells: Sequence[ShownCell]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ShownTable:
     protocol: str
     layout: Layout
     columns: tuple[Column, ...]
-    rows: tuple[ShownRow, ...]
+    rows: Sequence[ShownRow]
 
 
 @dataclass(frozen=True)
@@ -76,23 +76,15 @@ def tables_of(sections: Sequence[Section]) -> list[ShownTable]:
     for section in sections:
         for table in section.tables:
             layout = lay_out(table, beside=True)
-            rows = tuple(
-                ShownRow(
-                    row.name,
-                    group[0].folder.name,
-                    label,
-                    tuple(
-                        shown_cell(cell, column, table)
-                        for cell, column in zip(cells, table.columns, strict=True)
-                    ),
-                )
-                for row, group, label, cells in zip(
-                    table.rows, section.groups, layout.labels, layout.cells, strict=True
-                )
-            )
-            shown.append(
-                ShownTable(section.testset.name, table.protocol, layout, table.columns, rows)
-            )
+            rows = []
+            drawn = zip(table.rows, section.groups, layout.labels, layout.cells, strict=True)
+            for row, group, label, line in drawn:
+                cells = [
+                    shown_cell(c, of, table) for c, of in zip(line, table.columns, strict=True)
+                ]
+                rows.append(ShownRow(row.name, group[0].folder.name, label, cells))
+            name = section.testset.name
+            shown.append(ShownTable(name, table.protocol, layout, table.columns, rows))
     return shown
 
 

@@ -111,16 +111,16 @@ def picture_columns(
     return columns
 
 
-def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
-    """Draw the first faces of a test set, `across` per row: LR, and GT if present."""
+def contact_sheet(testset: TestSet, faces: int) -> Pixels:
+    """Draw the first faces of a test set, four per row: LR, and GT if present."""
     images = list(testset.entries)[:faces]
+    kinds = {"LR": testset.lr, **({"GT": testset.hr} if testset.ground_truth else {})}
+    across, rows = 4, -(-len(images) // 4)
     columns: list[tuple[str, list[Pixels | None]]] = []
     for first in range(min(across, len(images))):
-        chosen: list[str | None] = list(images[first::across])
-        chosen += [None] * (-(-len(images) // across) - len(chosen))
-        columns.append(("LR", [None if i is None else testset.lr(i) for i in chosen]))
-        if testset.ground_truth:
-            columns.append(("GT", [None if i is None else testset.hr(i) for i in chosen]))
+        chosen = images[first::across]
+        blank = [None] * (rows - len(chosen))
+        columns += [(kind, [*map(read, chosen), *blank]) for kind, read in kinds.items()]
     return picture_strip(columns)
 
 

@@ -1,12 +1,13 @@
 """Layout of a table: texts and numbers, shared by all renderers."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 from bench.report.tables.table import Cell, Column, Mark, Row, Table, grouped
-from bench.report.verdict import Departure, Verdict
+from bench.report.verdict import Verdict
 
 ABSENT = "\N{EN DASH}"
 INFINITE = "\N{INFINITY}"
@@ -205,14 +206,11 @@ def _repetition_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[
 
 def _published_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
     """Return the sources, the meaning of verdicts, and each departure with its cells."""
-    places: dict[Departure, list[tuple[int, int]]] = {}
-    compared = []
-    for i, row in enumerate(grid):
-        for j, cell in enumerate(row):
-            if cell.verdict is not None:
-                compared.append((i, j))
-                for departure in cell.departures:
-                    places.setdefault(departure, []).append((i, j))
+    there = itertools.product(range(len(table.rows)), range(len(table.columns)))
+    compared = [(i, j) for i, j in there if grid[i][j].verdict is not None]
+    places = grouped(
+        (departure, (i, j)) for i, j in compared for departure in grid[i][j].departures
+    )
     published = (cell.published for row in grid for cell in row if cell.published)
     sources = dict.fromkeys(value.source for value in published)
     known = {cell.verdict for row in grid for cell in row}
