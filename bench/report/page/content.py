@@ -159,7 +159,7 @@ def _gallery(section: Section) -> dict[str, Any]:
                 "title": one_line(titles[layer.key]),
                 "method": methods.get(layer.key, ""),
                 "thumbnails": layer.size > THUMBNAIL,
-                "pictures": [layer.names.get(image) for image in images],
+                "pictures": [layer.pictures.get(image, (None, None))[1] for image in images],
             }
             for layer in section.layers
         ],
