@@ -63,9 +63,14 @@ class PublishedMetric:
 
 @dataclass(frozen=True)
 class Selection:
-    """Runs that a published row refers to: a method's, with `settings` but not `unlike`."""
+    """A published row: its label and note, and the runs that it refers to.
 
-    method: str
+    These are the runs of `method`, with `settings` but not `unlike`.
+    """
+
+    label: str
+    note: str = ""
+    method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     unlike: Mapping[str, Any] = field(default_factory=dict)
 
@@ -150,24 +155,13 @@ class _Source:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """A published row that is more than a label."""
-
-    label: str
-    note: str = ""
-    method: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    unlike: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class _File:
     """A file; `values` is family -> scale -> method -> metric -> number as printed."""
 
     source: _Source
     metrics: Mapping[str, PublishedMetric]
     test_sets: Mapping[str, str]
-    methods: Mapping[str, str | _Row]
+    methods: Mapping[str, str | Selection]
     values: Mapping[str, Mapping[str, Mapping[str, Mapping[str, int | str]]]]
 
 
@@ -231,7 +225,10 @@ def read_published_table(path: Path, conditions: Mapping[str, Conditions]) -> Pu
     exact = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     file = build(_File, {**plain, "values": exact.get("values", {})}, str(path))
     source = file.source
-    rows = {name: row if isinstance(row, _Row) else _Row(row) for name, row in file.methods.items()}
+    given = {
+        name: Selection(row) if isinstance(row, str) else row for name, row in file.methods.items()
+    }
+    rows = {name: replace(row, method=row.method or name) for name, row in given.items()}
     return PublishedTable(
         paper=source.paper,
         label=source.label,
@@ -242,16 +239,13 @@ def read_published_table(path: Path, conditions: Mapping[str, Conditions]) -> Pu
         },
         test_sets=file.test_sets,
         methods={name: row.label for name, row in rows.items()},
-        selections={
-            name: Selection(row.method or name, row.settings, row.unlike)
-            for name, row in rows.items()
-        },
+        selections=rows,
         values=tuple(_values(file, rows, str(path))),
         conditions=conditions.get(source.paper),
     )
 
 
-def _values(file: _File, rows: Mapping[str, _Row], path: str) -> Iterator[PublishedValue]:
+def _values(file: _File, rows: Mapping[str, Selection], path: str) -> Iterator[PublishedValue]:
     """Yield the values of a file; families, methods and metrics must be declared above them."""
     for family, scales in file.values.items():
         _declared(family, file.test_sets, f"{path}, [values]")

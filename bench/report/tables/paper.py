@@ -127,7 +127,7 @@ def _absent(
         plain = [n for n, s in printed.selections.items() if not chosen[n] and s.method == n]
         reason = f"Not run: `bench run {' '.join(plain)} --testset {testset.name}`."
     else:
-        whole = printed.selections.get(selection.method, Selection(selection.method))
+        whole = printed.selections.get(selection.method, Selection(""))
         options = "".join(
             f" --set {selection.method}.{key}={_toml(value)}"
             for key, value in selection.settings.items()
