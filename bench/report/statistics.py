@@ -34,10 +34,12 @@ class Interval:
 class Standing:
     """Comparison of one method with the best one.
 
-    `interval` covers the value, `behind` the margin of the best method. `p_value` tests whether the
-    two are alike, corrected for all pairs of methods. `effect` is the matched-pairs rank-biserial
-    correlation: 1 if the best method is better on every image, 0 if wins and losses balance. None
-    means undefined; the best method has only `interval`.
+    The 95 % intervals under resampling of the images: `interval` covers the value, `behind` the
+    margin of the best method on the same images. `p_value` tests whether the two are alike
+    (Wilcoxon's signed-rank test on images, a z-test on set metrics), corrected by Holm for all
+    pairs of methods. `effect` is the matched-pairs rank-biserial correlation: 1 if the best method
+    is better on every image, 0 if wins and losses balance. None means undefined; the best method
+    has only `interval`.
     """
 
     interval: Interval | None = None

@@ -119,13 +119,7 @@ class Cell:
 
     Attributes:
         tied: whether the data can't separate it from the best one of its column.
-        interval: 95 % confidence interval of the value under resampling of the images.
-        behind: 95 % confidence interval of the gap to the column's best, on the same images.
-        p_value: p-value of the test against the best (Wilcoxon's signed-rank test on images, a
-            z-test on set metrics), corrected by Holm for all pairs of methods. None for the best
-            itself, and where no test is possible.
-        effect: matched-pairs rank-biserial correlation with the best, 1 if the best is better on
-            every image.
+        interval: this and the next three compare it with the best one, see `Standing`.
         spread: standard deviation over `repetitions` repetitions, if there are at least two.
         published: value printed by a paper.
         difference: value minus the published value.
