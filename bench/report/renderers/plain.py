@@ -4,9 +4,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.report.renderers.escape import csv_text, markdown_text, one_line
 from bench.report.tables.layout import TIED, UNSEPARATED, Layout, lay_out
@@ -14,38 +14,49 @@ from bench.report.tables.table import Cell, Column, Mark, Row, Table
 
 _MARKDOWN_MARKS = {Mark.BEST: "**{}**", Mark.SECOND: "*{}*", Mark.NONE: "{}"}
 
-_CSV_HEADER = (
-    "test_set",
-    "scale",
-    "seed",
-    "images",
-    "protocol",
-    "method",
-    "title",
-    "images_done",
-    "metric",
-    "better",
-    "unit",
-    "per",
-    "value",
-    "count",
-    "mark",
-    "reason",
-    "low",
-    "high",
-    "repetitions",
-    "spread",
-    "tied",
-    "p_value",
-    "effect",
-    "behind_low",
-    "behind_high",
-    "published",
-    "source",
-    "difference",
-    "verdict",
-    "departures",
-)
+
+class _Place(NamedTuple):
+    """A cell and where it stands."""
+
+    table: Table
+    row: Row
+    column: Column
+    cell: Cell
+
+
+_CSV: Mapping[str, Callable[[_Place], object]] = {
+    "test_set": lambda at: csv_text(at.table.test_set),
+    "scale": lambda at: at.table.scale,
+    "seed": lambda at: at.table.seed,
+    "images": lambda at: at.table.images,
+    "protocol": lambda at: csv_text(at.table.protocol),
+    "method": lambda at: csv_text(at.row.name),
+    "title": lambda at: csv_text(at.row.title),
+    "images_done": lambda at: at.row.images_done,
+    "metric": lambda at: csv_text(at.column.name),
+    "better": lambda at: _better(at.column),
+    "unit": lambda at: csv_text(at.column.unit),
+    "per": lambda at: at.column.per,
+    "value": lambda at: json_number(at.cell.value),
+    "count": lambda at: at.cell.count,
+    "mark": lambda at: at.cell.mark.value,
+    "reason": lambda at: csv_text(at.cell.reason),
+    "low": lambda at: at.cell.interval and at.cell.interval.low,
+    "high": lambda at: at.cell.interval and at.cell.interval.high,
+    "repetitions": lambda at: at.cell.repetitions,
+    "spread": lambda at: at.cell.spread,
+    "tied": lambda at: at.cell.tied,
+    "p_value": lambda at: at.cell.p_value,
+    "effect": lambda at: at.cell.effect,
+    "behind_low": lambda at: at.cell.behind and at.cell.behind.low,
+    "behind_high": lambda at: at.cell.behind and at.cell.behind.high,
+    "published": lambda at: at.cell.published and at.cell.published.printed,
+    "source": lambda at: at.cell.published and csv_text(at.cell.published.source),
+    "difference": lambda at: at.cell.difference,
+    "verdict": lambda at: at.cell.verdict and at.cell.verdict.value,
+    "departures": lambda at: csv_text(" ".join(of.text for of in at.cell.departures)),
+}
+"""Columns of CSV; None is written as an empty cell."""
 
 
 def to_markdown(table: Table, *, intervals: bool = False, beside: bool = False) -> str:
@@ -83,48 +94,13 @@ def to_csv(tables: Table | Sequence[Table]) -> str:
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_CSV_HEADER)
+    writer.writerow(_CSV)
     for table in [tables] if isinstance(tables, Table) else tables:
         for row, row_cells in zip(table.rows, table.cells, strict=True):
             for column, cell in zip(table.columns, row_cells, strict=True):
-                writer.writerow(_csv_line(table, row, column, cell))
+                place = _Place(table, row, column, cell)
+                writer.writerow([value(place) for value in _CSV.values()])
     return stream.getvalue()
-
-
-def _csv_line(table: Table, row: Row, column: Column, cell: Cell) -> list[object]:
-    """Return the values of a line; None is written as an empty cell."""
-    ends = [(i.low, i.high) if i else (None, None) for i in (cell.interval, cell.behind)]
-    published = cell.published
-    return [
-        csv_text(table.test_set),
-        table.scale,
-        table.seed,
-        table.images,
-        csv_text(table.protocol),
-        csv_text(row.name),
-        csv_text(row.title),
-        row.images_done,
-        csv_text(column.name),
-        _better(column),
-        csv_text(column.unit),
-        column.per,
-        json_number(cell.value),
-        cell.count,
-        cell.mark.value,
-        csv_text(cell.reason),
-        *ends[0],
-        cell.repetitions,
-        cell.spread,
-        cell.tied,
-        cell.p_value,
-        cell.effect,
-        *ends[1],
-        published and published.printed,
-        published and csv_text(published.source),
-        cell.difference,
-        cell.verdict and cell.verdict.value,
-        csv_text(" ".join(departure.text for departure in cell.departures)),
-    ]
 
 
 def to_json(tables: Table | Sequence[Table]) -> str:
