@@ -115,11 +115,8 @@ def metric(name: str, device: str = "cpu") -> Callable[..., Any]:
 
 def as_list(images: Images) -> list[Pixels]:
     """Return images as uint8 [H, W, 3]; see `Images`."""
-    if isinstance(images, Tensor) and images.ndim == 4:
-        return [as_pixels(image) for image in images]
-    if isinstance(images, list | tuple):
-        return [as_pixels(image) for image in images]
-    return [as_pixels(images)]  # type: ignore[arg-type]
+    several: Any = images if _is_many(images) else [images]
+    return [as_pixels(image) for image in several]
 
 
 def as_pixels(image: Image) -> Pixels:

@@ -11,12 +11,7 @@ from bench.core.names import invalid_filename_reason
 from bench.images import Pixels, decode, resize_bicubic
 from bench.metrics.add_reference import WantedReference, compute, import_statistics
 from bench.metrics.devices import find_devices
-from bench.metrics.reference_set import (
-    ReferenceSet,
-    find_or_missing,
-    find_reference,
-    references,
-)
+from bench.metrics.reference_set import ReferenceSet, find_or_missing, find_reference, references
 from bench.metrics.set_distances import extractors
 from bench.testsets.manifest import TestSet, open_testset
 from bench.testsets.recipe import find_recipe, recipe_files

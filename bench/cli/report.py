@@ -204,7 +204,7 @@ def _check(tables: Sequence[Table]) -> None:
     Raises:
         typer.Exit: at least one differs.
     """
-    from bench.report.tables.check import claims
+    from bench.report.tables.beside import claims
 
     found = list(claims(tables))
     off = [claim for claim in found if claim.off]

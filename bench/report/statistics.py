@@ -34,10 +34,12 @@ class Interval:
 class Standing:
     """Comparison of one method with the best one.
 
-    `interval` covers the value, `behind` the margin of the best method. `p_value` tests whether the
-    two are alike, corrected for all pairs of methods. `effect` is the matched-pairs rank-biserial
-    correlation: 1 if the best method is better on every image, 0 if wins and losses balance. None
-    means undefined; the best method has only `interval`.
+    The 95 % intervals under resampling of the images: `interval` covers the value, `behind` the
+    margin of the best method on the same images. `p_value` tests whether the two are alike
+    (Wilcoxon's signed-rank test on images, a z-test on set metrics), corrected by Holm for all
+    pairs of methods. `effect` is the matched-pairs rank-biserial correlation: 1 if the best method
+    is better on every image, 0 if wins and losses balance. None means undefined; the best method
+    has only `interval`.
     """
 
     interval: Interval | None = None
@@ -109,10 +111,8 @@ def standings_by_error(
     """
     best = (max if higher_is_better else min)(range(len(values)), key=lambda i: values[i])
     pairs = list(combinations(range(len(values)), 2))
-    spreads = [math.hypot(errors[i], errors[j]) for i, j in pairs]
     p_values = [
-        _normal_p(values[i] - values[j], spread)
-        for (i, j), spread in zip(pairs, spreads, strict=True)
+        _normal_p(values[i] - values[j], math.hypot(errors[i], errors[j])) for i, j in pairs
     ]
     corrected = dict(zip(pairs, holm(p_values), strict=True))
     sign = 1 if higher_is_better else -1

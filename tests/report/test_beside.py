@@ -13,8 +13,7 @@ from bench.methods import find_method
 from bench.metrics import all_metrics
 from bench.networks.registry.records import find_record
 from bench.report.published.tables import Published, read_published
-from bench.report.tables.beside import family_of, with_published
-from bench.report.tables.check import claims
+from bench.report.tables.beside import claims, family_of, with_published
 from bench.report.tables.contamination import known_as
 from bench.report.tables.paper import choose_testsets, find_printed, paper_table
 from bench.report.tables.runs import repeated, runs_on

@@ -161,7 +161,7 @@ def test_neither_a_users_style_nor_ours_leaks() -> None:
 def test_colours_are_of_one_palette_and_looks_differ() -> None:
     okabe_ito = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"}
     assert set(canvas.COLOURS) == okabe_ito
-    assert len({canvas.Look.number(i) for i in range(56)}) == 56
+    assert len({tuple(canvas.look(i).values()) for i in range(56)}) == 56
 
 
 def test_pictures_of_their_own_size_are_drawn_pixel_by_pixel() -> None:

@@ -26,9 +26,15 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.report.page import pictures as page_pictures
 from bench.report.page import render, write_page
-from bench.report.page.content import flattened, gallery_of, provenance_of, shown_cell
-from bench.report.page.raw import images_csv, means_csv
+from bench.report.page.content import (
+    flattened,
+    gallery_of,
+    images_csv,
+    provenance_of,
+    shown_cell,
+)
 from bench.report.page.section import Section
+from bench.report.renderers.plain import to_csv
 from bench.report.statistics import Array, Standing, standings
 from bench.report.tables.collect import COSTS
 from bench.report.tables.table import Column, Row, Table
@@ -169,7 +175,7 @@ def test_the_raw_numbers_are_there_at_full_precision(large: Section) -> None:
         "test_set": "tiny-16-x4", "protocol": "strict", "method": "other", "title": MARKUP,
         "run": large.runs[3].spec.identity, "image": "", "lpips": "", "psnr": "",
     }  # fmt: skip
-    means = list(csv.DictReader(io.StringIO(means_csv([large, large]))))
+    means = list(csv.DictReader(io.StringIO(to_csv([*large.tables, *large.tables]))))
     assert len(means) == 2 * 2 * 4 * 3
     assert {row["protocol"] for row in means} == {"strict", "paper"}
 

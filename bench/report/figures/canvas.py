@@ -7,7 +7,6 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,17 +62,12 @@ STYLE: Any = {
 }
 
 
-@dataclass(frozen=True)
-class Look:
-    """Colour and marker of one method in a figure; markers differ for prints without colour."""
+def look(index: int) -> dict[str, str]:
+    """Return colour and marker of a series, as Matplotlib's arguments; the first 56 are distinct.
 
-    colour: str
-    marker: str
-
-    @classmethod
-    def number(cls, index: int) -> Look:
-        """Return the look of a series; the first 56 are distinct."""
-        return cls(COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)])
+    Markers differ for prints without colour.
+    """
+    return {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)]}
 
 
 @contextmanager
@@ -134,7 +128,14 @@ def blank(width: float, height: float) -> Figure:
     return figure
 
 
-def text_width(text: str, size: float = FONT) -> float:
+def with_grid(axes: Axes) -> None:
+    """Add margins around the points, and a light grid behind them."""
+    axes.margins(0.12)
+    axes.grid(color="0.9", linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def text_width(text: str) -> float:
     """Return the width of a line of text in inches."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
@@ -142,7 +143,7 @@ def text_width(text: str, size: float = FONT) -> float:
     if not text.strip():
         return 0.0
     font = FontProperties(family=STYLE["font.family"])
-    return float(TextPath((0, 0), text, size=size, prop=font).get_extents().x1) / 72
+    return float(TextPath((0, 0), text, size=FONT, prop=font).get_extents().x1) / 72
 
 
 def wrapped(label: str, width: float, lines: int = 3) -> str:

@@ -14,7 +14,7 @@ from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
 from bench.report.tables.collect import COSTS, table_of
 from bench.report.tables.runs import repeated
-from bench.report.tables.table import NOT_MEASURED, Column
+from bench.report.tables.table import NOT_MEASURED, Column, grouped
 
 if TYPE_CHECKING:
     from bench.store.reading import Reading
@@ -77,10 +77,7 @@ def between(
 
 def by_method(placed: Sequence[tuple[MeasuredRun, Point]]) -> dict[str, list[Point]]:
     """Group points by the title of their method."""
-    series: dict[str, list[Point]] = {}
-    for result, point in placed:
-        series.setdefault(str(result.run.description["title"]), []).append(point)
-    return series
+    return grouped((str(result.run.description["title"]), point) for result, point in placed)
 
 
 def _reason(result: MeasuredRun, lacking: Sequence[str]) -> str:

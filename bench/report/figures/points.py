@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import BenchError
 from bench.report.figures import canvas
 from bench.report.renderers.escape import one_line
-from bench.report.tables.layout import DOWN, UP
+from bench.report.tables.layout import header
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,12 +28,6 @@ class Point:
     label: str
     x: float
     y: float
-
-
-def axis_title(column: Column) -> str:
-    """Return a metric's name with its unit and better direction."""
-    unit = f" ({column.unit})" if column.unit else ""
-    return one_line(f"{column.title}{unit} {UP if column.higher_is_better else DOWN}")
 
 
 def pareto(
@@ -117,18 +111,15 @@ def _with_legend(
 def _axes(figure: Figure, draw: Callable[[Any], None], quality: Column, cost: Column) -> Any:
     axes: Any = figure.add_axes((0.2, 0.2, 0.7, 0.7))
     draw(axes)
-    axes.set(xscale="log", xlabel=axis_title(cost), ylabel=axis_title(quality))
-    axes.margins(0.12)
+    axes.set(xscale="log", xlabel=one_line(header(cost)), ylabel=one_line(header(quality)))
+    canvas.with_grid(axes)
     _plain_ticks(axes)
-    axes.grid(color="0.9", linewidth=0.5)
-    axes.set_axisbelow(True)
     return axes
 
 
 def _mark(number: int, filled: bool) -> dict[str, Any]:
-    look = canvas.Look.number(number)
-    inside = look.colour if filled else "white"
-    return {"marker": look.marker, "color": look.colour, "mfc": inside, "linestyle": ""}
+    look = canvas.look(number)
+    return {**look, "mfc": look["color"] if filled else "white", "linestyle": ""}
 
 
 def _legend(
@@ -185,7 +176,7 @@ def scatter(
     xs, ys = zip(*finite, strict=True)
     size = 9 if len(finite) <= 200 else 4
     axes.scatter(xs, ys, s=size, color=canvas.COLOURS[0], alpha=0.7, linewidth=0, zorder=2)
-    title, (across, up) = axis_title(metric), map(one_line, labels)
+    title, across, up = map(one_line, (header(metric), *labels))
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     room = width - 0.7
     axes.set_xlabel(canvas.wrapped(f"{title}, {across}", room, lines=1))

@@ -13,9 +13,9 @@ import numpy as np
 
 from bench.core.errors import BenchError
 from bench.report.figures import canvas
-from bench.report.figures.points import axis_title
 from bench.report.renderers.escape import one_line
 from bench.report.strip import scaled
+from bench.report.tables.layout import header
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +110,7 @@ def tradeoff(runs: Sequence[SweptRun], x: Column, y: Column, width: float | None
     plot, below = 0.68 * width, sum(heads) + len(rows) * side
     figure = canvas.blank(width, plot + below)
     axes = _draw_curves(figure, curves, around, runs)
-    axes.set(xlabel=axis_title(x), ylabel=axis_title(y))
+    axes.set(xlabel=one_line(header(x)), ylabel=one_line(header(y)))
     canvas.fit(axes, 0.02, below + 0.06, width - 0.05, plot + below - 0.05)
     labels = [
         ((run.x, run.y), value)
@@ -135,20 +135,16 @@ def _draw_curves(
     others = [run for run in runs if id(run) not in joined]
     axes.plot([r.x for r in others], [r.y for r in others], ".", color=canvas.FAINT, zorder=1)
     for number, curve in enumerate(curves):
-        look = canvas.Look.number(number)
         axes.plot(
             [run.x for run in curve.runs],
             [run.y for run in curve.runs],
-            marker=look.marker,
-            color=look.colour,
+            **canvas.look(number),
             linestyle="-" if curve.joined else "",
             label=one_line(curve.name),
             zorder=2,
         )
     axes.plot(around.x, around.y, marker="o", color=canvas.INK, markersize=5.5, zorder=3)
-    axes.margins(0.12)
-    axes.grid(color="0.9", linewidth=0.5)
-    axes.set_axisbelow(True)
+    canvas.with_grid(axes)
     axes.legend(loc="best", handlelength=1.6, labelspacing=0.3, borderaxespad=0.2)
     return axes
 

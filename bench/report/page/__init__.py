@@ -22,11 +22,17 @@ from bench.core.files import write_bytes
 from bench.core.locks import locked
 from bench.core.progress import notice
 from bench.report.page.charts import WIDE, charts_of
-from bench.report.page.content import gallery_of, methods_of, provenance_of, tables_of
+from bench.report.page.content import (
+    gallery_of,
+    images_csv,
+    methods_of,
+    provenance_of,
+    tables_of,
+)
 from bench.report.page.pictures import place_pictures
-from bench.report.page.raw import images_csv, means_csv
 from bench.report.page.section import Section
 from bench.report.page.sweeps import SIZE, sweeps_of
+from bench.report.renderers.plain import to_csv
 
 __all__ = ["Section", "write_page"]
 
@@ -49,7 +55,8 @@ def write_page(folder: Path, sections: Sequence[Section]) -> Path:
         raise BenchError(f"{index} exists and is not a page of bench: choose another folder.")
     with locked(folder, notice):
         place_pictures(folder, sections)
-        write_bytes(folder / "means.csv", means_csv(sections).encode())
+        means = to_csv([table for section in sections for table in section.tables])
+        write_bytes(folder / "means.csv", means.encode())
         write_bytes(folder / "images.csv", images_csv(sections).encode())
         write_bytes(index, render(sections).encode())  # last, so that a page is whole or absent
     return index

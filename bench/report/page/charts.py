@@ -1,7 +1,7 @@
 """Charts of a table: quality against cost, distributions, paired comparisons. Pure."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from urllib.parse import urlencode
@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 import numpy as np
 
 from bench.report.figures.points import Point, pareto_front
+from bench.report.page.content import image_metrics
 from bench.report.page.section import Section
-from bench.report.page.sweeps import SIZE, ticks
+from bench.report.page.sweeps import SIZE, Dot, Map, Ticks, polyline, scale, ticks, up_axis
 from bench.report.statistics import SIGNIFICANT, holm, paired
 from bench.report.tables.collect import COSTS
 from bench.report.tables.layout import header, number
@@ -30,17 +31,6 @@ WIDE = {"width": 620, "left": 150, "right": 16, "top": 8, "bottom": 30}
 
 
 @dataclass(frozen=True)
-class Dot:
-    """A dot: position, tooltip, colour number, and link."""
-
-    x: float
-    y: float
-    words: str
-    colour: int = 0
-    link: str = ""
-
-
-@dataclass(frozen=True)
 class Tradeoff:
     """A metric against a logarithmic cost, with the Pareto front as a polyline."""
 
@@ -48,8 +38,8 @@ class Tradeoff:
     cost: str
     dots: tuple[Dot, ...]
     front: str
-    across: tuple[tuple[float, str], ...]
-    up: tuple[tuple[float, str], ...]
+    across: Ticks
+    up: Ticks
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ class DistributionChart:
     title: str
     height: int
     lanes: tuple[Lane, ...]
-    across: tuple[tuple[float, str], ...]
+    across: Ticks
 
 
 @dataclass(frozen=True)
@@ -128,7 +118,8 @@ def _tradeoffs(table: Table) -> list[Tradeoff]:
     """Return a chart per metric and cost with at least two methods."""
     found = []
     for cost in (NFE, SECONDS):
-        costs = [_cost(row, cost.name) for row in table.rows]
+        spent = [list(row.scores.get(cost.name, {}).values()) for row in table.rows]
+        costs = [mean(values) if values else 0.0 for values in spent]
         for place, column in enumerate(table.columns):
             if column in COSTS:
                 continue
@@ -143,27 +134,16 @@ def _tradeoffs(table: Table) -> list[Tradeoff]:
     return found
 
 
-def _cost(row: Row, name: str) -> float:
-    values = list(row.scores.get(name, {}).values())
-    return mean(values) if values else 0.0
-
-
 def _tradeoff(
     points: Sequence[tuple[int, str, float, float]], cost: Column, column: Column
 ) -> Tradeoff:
     xs, ys = [x for _, _, x, _ in points], [y for *_, y in points]
     low, high = math.log10(min(xs)) - 0.15, math.log10(max(xs)) + 0.15
-    steps = ticks(min(ys), max(ys))
-    room = (
-        SIZE["width"] - SIZE["left"] - SIZE["right"],
-        SIZE["height"] - SIZE["top"] - SIZE["bottom"],
-    )
+    linear = scale(low, high, SIZE["left"], SIZE["width"] - SIZE["right"])
+    up, levels = up_axis(ys)
 
     def across(x: float) -> float:
-        return SIZE["left"] + (math.log10(x) - low) / (high - low) * room[0]
-
-    def up(y: float) -> float:
-        return SIZE["top"] + (steps[-1] - y) / (steps[-1] - steps[0]) * room[1]
+        return linear(math.log10(x))
 
     front = pareto_front([Point(title, x, y) for _, title, x, y in points], column.higher_is_better)
     factors = (1, 2, 5) if high - low < 2 else (1,)
@@ -181,17 +161,15 @@ def _tradeoff(
             )
             for colour, title, x, y in points
         ),
-        " ".join(f"{across(p.x):.1f},{up(p.y):.1f}" for p in front),
+        polyline((across(p.x), up(p.y)) for p in front),
         tuple((across(x), f"{x:g}") for x in marks if low <= math.log10(x) <= high),
-        tuple((up(y), f"{y:.6g}") for y in steps),
+        levels,
     )
 
 
 def _distributions(section: Section, table: Table) -> list[DistributionChart]:
     found = []
-    for column in table.columns:
-        if column.per != "image" or column in COSTS:
-            continue
+    for column in image_metrics(table):
         finite = {
             place: {i: v for i, v in row.scores.get(column.name, {}).items() if math.isfinite(v)}
             for place, row in enumerate(table.rows)
@@ -212,11 +190,7 @@ def _distribution(
     finite: dict[int, dict[str, float]],
     steps: Sequence[float],
 ) -> DistributionChart:
-    room = WIDE["width"] - WIDE["left"] - WIDE["right"]
-
-    def across(x: float) -> float:
-        return WIDE["left"] + (x - steps[0]) / (steps[-1] - steps[0]) * room
-
+    across = scale(steps[0], steps[-1], WIDE["left"], WIDE["width"] - WIDE["right"])
     lanes: list[Lane] = []
     for place, row in enumerate(table.rows):
         values = finite[place]
@@ -248,9 +222,7 @@ def _spread(rank: int) -> float:
     return ((rank * 7) % 11 - 5) * 0.16 * LANE / 2
 
 
-def _outline(
-    values: Sequence[float], low: float, high: float, across: Callable[[float], float], y: float
-) -> str:
+def _outline(values: Sequence[float], low: float, high: float, across: Map, y: float) -> str:
     """Return the smoothed histogram as a polygon around the lane's middle."""
     counts, edges = np.histogram(values, bins=BINS, range=(low, high))
     kernel = np.array([1, 4, 6, 4, 1]) / 16
@@ -259,15 +231,13 @@ def _outline(
     middles = (edges[:-1] + edges[1:]) / 2
     above = [(across(float(x)), y - h) for x, h in zip(middles, half, strict=True)]
     below = [(across(float(x)), y + h) for x, h in zip(middles[::-1], half[::-1], strict=True)]
-    return " ".join(f"{x:.1f},{place:.1f}" for x, place in (*above, *below))
+    return polyline((*above, *below))
 
 
 def _matrices(table: Table) -> list[Matrix]:
     """Return a matrix per per-image metric that at least two methods have."""
     found = []
-    for column in table.columns:
-        if column.per != "image" or column in COSTS:
-            continue
+    for column in image_metrics(table):
         images = common_images(column.name, table.rows)
         rows = [
             row

@@ -1,7 +1,8 @@
 """Content of the page: cells with details, images, provenance. Pure."""
 
+import csv
+import io
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,7 +10,8 @@ from typing import Any
 
 from bench.report.page.pictures import THUMBNAIL
 from bench.report.page.section import Section
-from bench.report.renderers.escape import one_line
+from bench.report.renderers.escape import csv_text, one_line
+from bench.report.renderers.plain import json_number
 from bench.report.tables.collect import COSTS
 from bench.report.tables.layout import SPREAD, Layout, interval_text, lay_out, number
 from bench.report.tables.runs import run_labels
@@ -17,6 +19,9 @@ from bench.report.tables.table import Cell, Column, Table
 
 ROUNDING = 2
 """Extra decimals of the gallery's values, for sorting."""
+
+RAW_FACTS = ("test_set", "protocol", "method", "title", "run", "image")
+"""First columns of images.csv."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class ShownRow:
     method: str
     run: str
     label: str
-    cells: tuple[ShownCell, ...]
+    cells: Sequence[ShownCell]
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class ShownTable:
     protocol: str
     layout: Layout
     columns: tuple[Column, ...]
-    rows: tuple[ShownRow, ...]
+    rows: Sequence[ShownRow]
 
 
 @dataclass(frozen=True)
@@ -71,23 +76,15 @@ def tables_of(sections: Sequence[Section]) -> list[ShownTable]:
     for section in sections:
         for table in section.tables:
             layout = lay_out(table, beside=True)
-            rows = tuple(
-                ShownRow(
-                    row.name,
-                    group[0].folder.name,
-                    label,
-                    tuple(
-                        shown_cell(cell, column, table)
-                        for cell, column in zip(cells, table.columns, strict=True)
-                    ),
-                )
-                for row, group, label, cells in zip(
-                    table.rows, section.groups, layout.labels, layout.cells, strict=True
-                )
-            )
-            shown.append(
-                ShownTable(section.testset.name, table.protocol, layout, table.columns, rows)
-            )
+            rows = []
+            drawn = zip(table.rows, section.groups, layout.labels, layout.cells, strict=True)
+            for row, group, label, line in drawn:
+                cells = [
+                    shown_cell(c, of, table) for c, of in zip(line, table.columns, strict=True)
+                ]
+                rows.append(ShownRow(row.name, group[0].folder.name, label, cells))
+            name = section.testset.name
+            shown.append(ShownTable(name, table.protocol, layout, table.columns, rows))
     return shown
 
 
@@ -162,17 +159,21 @@ def _gallery(section: Section) -> dict[str, Any]:
                 "title": one_line(titles[layer.key]),
                 "method": methods.get(layer.key, ""),
                 "thumbnails": layer.size > THUMBNAIL,
-                "pictures": [layer.names.get(image) for image in images],
+                "pictures": [layer.pictures.get(image, (None, None))[1] for image in images],
             }
             for layer in section.layers
         ],
         "metrics": [
             _metric(column, table, section)
             for table in section.tables
-            for column in table.columns
-            if column.per == "image" and column not in COSTS
+            for column in image_metrics(table)
         ],
     }
+
+
+def image_metrics(table: Table) -> list[Column]:
+    """Return the metrics with a value per image."""
+    return [column for column in table.columns if column.per == "image" and column not in COSTS]
 
 
 def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
@@ -196,13 +197,27 @@ def _metric(column: Column, table: Table, section: Section) -> dict[str, Any]:
     }
 
 
-def json_number(value: float | None, digits: int | None = None) -> float | str | None:
-    """Return a JSON number, signed "Infinity", or None."""
-    if value is None or math.isnan(value):
-        return None
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value if digits is None else round(value, digits)
+def images_csv(sections: Sequence[Section]) -> str:
+    """Return one line per test set, protocol, run and image, with one column per metric.
+
+    A missing value is an empty cell and an infinite one `Infinity`, as in `to_csv`.
+    """
+    tables = [(section, table) for section in sections for table in section.tables]
+    names = dict.fromkeys(
+        column.name for _, table in tables for column in table.columns if column.per == "image"
+    )
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow((*RAW_FACTS, *map(csv_text, names)))
+    for section, table in tables:
+        for run, row in section.rows(table):
+            scores = [row.scores.get(name, {}) for name in names]
+            texts = (section.testset.name, table.protocol, row.name, row.title, run.spec.identity)
+            facts = [csv_text(text) for text in texts]
+            for image in section.testset.entries:
+                values = [json_number(of.get(image)) for of in scores]
+                writer.writerow((*facts, csv_text(image), *values))
+    return stream.getvalue()
 
 
 def provenance_of(sections: Sequence[Section]) -> list[Facts]:

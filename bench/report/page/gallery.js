@@ -169,15 +169,8 @@ function open(face) {
 function compare() {
   const face = gallery.face;
   for (const side of ["left", "right"]) {
-    const layer = layerOf(choices[side].value);
-    const image = byId(`${side}-picture`);
-    const name = layer.pictures[face];
-    byId(`viewer-${side}`).value = layer.key;
-    byId(`${side}-name`).textContent = name === null ? `${layer.title}: no picture` : layer.title;
-    image.alt = layer.title;
-    image.hidden = name === null;
-    image.classList.toggle("input", layer.key === "lr");
-    if (name !== null) image.src = sourceOf(layer, name, false);
+    byId(`viewer-${side}`).value = choices[side].value;
+    show(side, layerOf(choices[side].value), face);
   }
   drawThird(face);
   drawStrip(face);
@@ -193,15 +186,18 @@ function compare() {
 
 function drawThird(face) {
   const layer = layerOf(byId("viewer-third").value);
-  const name = layer?.pictures[face] ?? null;
   byId("third").hidden = layer === undefined;
-  if (layer === undefined) return;
-  const image = byId("third-picture");
-  image.hidden = name === null;
+  if (layer !== undefined) show("third", layer, face);
+}
+
+function show(place, layer, face) {
+  const name = layer.pictures[face];
+  const image = byId(`${place}-picture`);
+  byId(`${place}-name`).textContent = name === null ? `${layer.title}: no picture` : layer.title;
   image.alt = layer.title;
+  image.hidden = name === null;
   image.classList.toggle("input", layer.key === "lr");
   if (name !== null) image.src = sourceOf(layer, name, false);
-  byId("third-name").textContent = name === null ? `${layer.title}: no picture` : layer.title;
 }
 
 // All three pictures are enlarged about one point, that of the pointer when it moved last.
@@ -361,7 +357,6 @@ viewer.addEventListener("keydown", (event) => {
   actions[event.key]?.();
 });
 window.addEventListener("hashchange", follow);
-
 
 chooseTestset(0);
 slide();

@@ -24,15 +24,15 @@ def place_pictures(folder: Path, sections: Sequence[Section]) -> None:
     """
     layers = [layer for section in sections for layer in section.layers]
     pictures = {
-        folder / "pictures" / f"{layer.names[image]}.png": file
+        folder / "pictures" / f"{name}.png": file
         for layer in layers
-        for image, file in layer.files.items()
+        for file, name in layer.pictures.values()
     }
     thumbnails = {
-        folder / "thumbnails" / f"{layer.names[image]}.jpg": file
+        folder / "thumbnails" / f"{name}.jpg": file
         for layer in layers
         if layer.size > THUMBNAIL
-        for image, file in layer.files.items()
+        for file, name in layer.pictures.values()
     }
     for target, source in pictures.items():
         _link(source, target)

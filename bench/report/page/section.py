@@ -17,14 +17,13 @@ DIGITS = 20
 class Layer:
     """Images of one origin: LR, GT (`key` "lr", "gt") or a run (its folder's name).
 
-    `size` is the images' side in pixels. `files` maps image id -> file, `names` image id -> name on
-    the page, the beginning of its hash.
+    `size` is the images' side in pixels. `pictures` maps image id -> file, and its name on the
+    page, the beginning of its hash.
     """
 
     key: str
     size: int
-    files: Mapping[str, Path]
-    names: Mapping[str, str]
+    pictures: Mapping[str, tuple[Path, str]]
 
 
 @dataclass(frozen=True)
@@ -55,21 +54,17 @@ class Section:
 
     def _layers(self) -> Iterator[Layer]:
         plan, entries = self.testset.manifest.plan, self.testset.manifest.images
-        inputs = {entry.id: (self.testset.folder / entry.lr, entry.lr_sha256) for entry in entries}
-        yield _layer("lr", plan.size // plan.scale, inputs)
+        folder = self.testset.folder
+        inputs = {entry.id: (folder / entry.lr, entry.lr_sha256[:DIGITS]) for entry in entries}
+        yield Layer("lr", plan.size // plan.scale, inputs)
         for run in self.runs:
-            there = {i: (run.picture(i), record.sha256) for i, record in run.records().items()}
-            yield _layer(run.folder.name, plan.size, there)
+            records = run.records().items()
+            there = {image: (run.picture(image), of.sha256[:DIGITS]) for image, of in records}
+            yield Layer(run.folder.name, plan.size, there)
         if self.testset.ground_truth:
             originals = {
-                entry.id: (self.testset.folder / entry.hr, entry.hr_sha256)
+                entry.id: (folder / entry.hr, entry.hr_sha256[:DIGITS])
                 for entry in entries
                 if entry.hr is not None and entry.hr_sha256 is not None
             }
-            yield _layer("gt", plan.size, originals)
-
-
-def _layer(key: str, size: int, pictures: Mapping[str, tuple[Path, str]]) -> Layer:
-    files = {image: file for image, (file, _) in pictures.items()}
-    names = {image: digest[:DIGITS] for image, (_, digest) in pictures.items()}
-    return Layer(key, size, files, names)
+            yield Layer("gt", plan.size, originals)

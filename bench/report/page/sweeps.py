@@ -1,7 +1,7 @@
 """Curves of a metric over a setting in which runs differ."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.report.page.content import flattened
@@ -21,13 +21,22 @@ NEAREST = 21
 """Space between two labels below the plot."""
 
 
+Ticks = tuple[tuple[float, str], ...]
+"""Positions and labels along an axis."""
+
+Map = Callable[[float], float]
+"""From a value to its position in a chart, in pixels."""
+
+
 @dataclass(frozen=True)
-class SweepPoint:
-    """Position of a run in the chart, and its description."""
+class Dot:
+    """A dot: position, tooltip, colour number, and link."""
 
     x: float
     y: float
     words: str
+    colour: int = 0
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,22 +45,22 @@ class SweepLine:
 
     title: str
     colour: int
-    points: tuple[SweepPoint, ...]
+    points: tuple[Dot, ...]
 
     @property
     def path(self) -> str:
         """Return the points of a polyline."""
-        return " ".join(f"{point.x:.1f},{point.y:.1f}" for point in self.points)
+        return polyline((point.x, point.y) for point in self.points)
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A metric over the setting; ticks are positions and labels."""
+    """A metric over the setting."""
 
     title: str
     lines: tuple[SweepLine, ...]
-    across: tuple[tuple[float, str], ...]
-    up: tuple[tuple[float, str], ...]
+    across: Ticks
+    up: Ticks
 
 
 @dataclass(frozen=True)
@@ -174,20 +183,12 @@ def chart(
     """Draw titled curves of a metric over a setting."""
     xs = sorted({x for _, curve in curves for x in curve})
     ys = [y for _, curve in curves for y in curve.values()]
-    steps = ticks(min(ys), max(ys))
+    across = scale(xs[0], xs[-1], SIZE["left"], SIZE["width"] - SIZE["right"])
+    up, marks = up_axis(ys)
 
-    def across(x: float) -> float:
-        room = SIZE["width"] - SIZE["left"] - SIZE["right"]
-        return SIZE["left"] + (x - xs[0]) / (xs[-1] - xs[0]) * room
-
-    def up(y: float) -> float:
-        room = SIZE["height"] - SIZE["top"] - SIZE["bottom"]
-        return SIZE["top"] + (steps[-1] - y) / (steps[-1] - steps[0]) * room
-
-    def points(curve: Mapping[float, float]) -> tuple[SweepPoint, ...]:
+    def points(curve: Mapping[float, float]) -> tuple[Dot, ...]:
         return tuple(
-            SweepPoint(across(x), up(y), f"{setting} {x:g}: {number(y, column)}")
-            for x, y in curve.items()
+            Dot(across(x), up(y), f"{setting} {x:g}: {number(y, column)}") for x, y in curve.items()
         )
 
     labelled = xs[:1]
@@ -202,8 +203,25 @@ def chart(
             if curve
         ),
         tuple((across(x), f"{x:g}") for x in labelled),
-        tuple((up(y), f"{y:.6g}") for y in steps),
+        marks,
     )
+
+
+def scale(low: float, high: float, start: float, end: float) -> Map:
+    """Return the linear map from `low` and `high` to `start` and `end`."""
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def up_axis(values: Sequence[float]) -> tuple[Map, Ticks]:
+    """Return the map of these values onto a chart's y axis, and its ticks."""
+    steps = ticks(min(values), max(values))
+    up = scale(steps[-1], steps[0], SIZE["top"], SIZE["height"] - SIZE["bottom"])
+    return up, tuple((up(value), f"{value:.6g}") for value in steps)
+
+
+def polyline(points: Iterable[tuple[float, float]]) -> str:
+    """Return the points of an SVG polyline or polygon."""
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
 def ticks(low: float, high: float) -> list[float]:

@@ -1,7 +1,8 @@
-"""Published values, read from `results/published/*.toml`.
+"""Published values and their conditions, read from `results/published/*.toml`.
 
 A file holds one printed table: where it is from, what its metrics, test sets and methods are
-called, and the numbers, digit for digit. `results/published/README.md` shows the form.
+called, and the numbers, digit for digit. `results/published/README.md` shows the form. The file
+conditions.toml says how they were measured.
 """
 
 import re
@@ -16,11 +17,16 @@ from bench.core.config import read_toml
 from bench.core.errors import BenchError
 from bench.core.suggest import Entry, look_up
 from bench.core.validation import build
-from bench.report.published.conditions import FILE_NAME as CONDITIONS
-from bench.report.published.conditions import Conditions, read_conditions
 
 # A test set whose images have no common scale, such as real-world images, has this one.
 UNSCALED = "real"
+
+CONDITIONS = "conditions.toml"
+
+
+def scale_name(scale: int | None) -> str:
+    """Return the name of a scale in a file, such as "x8"."""
+    return UNSCALED if scale is None else f"x{scale}"
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,14 @@ class PublishedMetric:
 
 @dataclass(frozen=True)
 class Selection:
-    """Runs that a published row refers to: a method's, with `settings` but not `unlike`."""
+    """A published row: its label and note, and the runs that it refers to.
 
-    method: str
+    These are the runs of `method`, with `settings` but not `unlike`.
+    """
+
+    label: str
+    note: str = ""
+    method: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     unlike: Mapping[str, Any] = field(default_factory=dict)
 
@@ -78,23 +89,50 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Conditions:
+    """Conditions of a paper's measurements; None where unknown.
+
+    Attributes:
+        size: size of the results in pixels.
+        images: number of images per test set.
+        protocol: our name of the protocol.
+        note: sentence added to every value.
+        weights: method -> kind of network -> public checkpoint, "" if none was published.
+        settings: method -> setting -> its value, or a table of values by scale ("x8", "real").
+    """
+
+    size: int | None = None
+    images: int | None = None
+    protocol: str | None = None
+    note: str = ""
+    weights: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def settings_of(self, method: str, scale: str) -> dict[str, Any]:
+        """Return the settings of a method at a scale, "x8" or "real"."""
+        at_scale = {
+            name: value.get(scale) if isinstance(value, Mapping) else value
+            for name, value in self.settings.get(method, {}).items()
+        }
+        return {name: value for name, value in at_scale.items() if value is not None}
+
+
+@dataclass(frozen=True)
 class PublishedTable:
-    """A published table; keys are our names, values are as printed."""
+    """A published table; keys are our names, values are as printed.
+
+    `source` is its name for notes: "DPI (AAAI-25), Table 1".
+    """
 
     paper: str
-    venue: str
     label: str
+    source: str
     metrics: Mapping[str, PublishedMetric]
     test_sets: Mapping[str, str]
     methods: Mapping[str, str]
     values: tuple[PublishedValue, ...]
     selections: Mapping[str, Selection]
     conditions: Conditions | None = None
-
-    @property
-    def source(self) -> str:
-        """Return the name for notes: "DPI (AAAI-25), Table 1"."""
-        return f"{self.paper} ({self.venue}), {self.label}"
 
 
 Published = Sequence[PublishedTable]
@@ -112,16 +150,8 @@ class _Source:
     caption: str
     notes: tuple[str, ...] = ()
 
-
-@dataclass(frozen=True)
-class _Row:
-    """A published row that is more than a label."""
-
-    label: str
-    note: str = ""
-    method: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    unlike: Mapping[str, Any] = field(default_factory=dict)
+    def __str__(self) -> str:
+        return f"{self.paper} ({self.venue}), {self.label}"
 
 
 @dataclass(frozen=True)
@@ -131,7 +161,7 @@ class _File:
     source: _Source
     metrics: Mapping[str, PublishedMetric]
     test_sets: Mapping[str, str]
-    methods: Mapping[str, str | _Row]
+    methods: Mapping[str, str | Selection]
     values: Mapping[str, Mapping[str, Mapping[str, Mapping[str, int | str]]]]
 
 
@@ -145,7 +175,7 @@ def read_published(folder: Path) -> Published:
     files = sorted(file for file in folder.glob("*.toml") if file.name != CONDITIONS)
     if not files:
         raise BenchError(f"{folder} holds no published table: give the folder of the *.toml files.")
-    conditions = read_conditions(folder)
+    conditions = _read_conditions(folder)
     tables = [read_published_table(file, conditions) for file in files]
     known: dict[tuple[str, int | None, str, str], PublishedValue] = {}
     for value in (value for table in tables for value in table.values):
@@ -158,6 +188,21 @@ def read_published(folder: Path) -> Published:
                 " one of the methods differently."
             )
     return tables
+
+
+def _read_conditions(folder: Path) -> dict[str, Conditions]:
+    """Return paper -> conditions; empty without a file.
+
+    Raises:
+        BenchError: the file can't be read, or has a key that means nothing.
+    """
+    file = folder / CONDITIONS
+    if not file.is_file():
+        return {}
+    return {
+        paper: build(Conditions, values, f"{file}, {paper}")
+        for paper, values in read_toml(file).items()
+    }
 
 
 def published_value(
@@ -180,29 +225,28 @@ def read_published_table(path: Path, conditions: Mapping[str, Conditions]) -> Pu
     exact = tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     file = build(_File, {**plain, "values": exact.get("values", {})}, str(path))
     source = file.source
-    rows = {name: row if isinstance(row, _Row) else _Row(row) for name, row in file.methods.items()}
+    given = {
+        name: Selection(row) if isinstance(row, str) else row for name, row in file.methods.items()
+    }
+    rows = {name: replace(row, method=row.method or name) for name, row in given.items()}
     return PublishedTable(
         paper=source.paper,
-        venue=source.venue,
         label=source.label,
+        source=str(source),
         metrics={
             name: metric if metric.measure else replace(metric, measure=name)
             for name, metric in file.metrics.items()
         },
         test_sets=file.test_sets,
         methods={name: row.label for name, row in rows.items()},
-        selections={
-            name: Selection(row.method or name, row.settings, row.unlike)
-            for name, row in rows.items()
-        },
+        selections=rows,
         values=tuple(_values(file, rows, str(path))),
         conditions=conditions.get(source.paper),
     )
 
 
-def _values(file: _File, rows: Mapping[str, _Row], path: str) -> Iterator[PublishedValue]:
+def _values(file: _File, rows: Mapping[str, Selection], path: str) -> Iterator[PublishedValue]:
     """Yield the values of a file; families, methods and metrics must be declared above them."""
-    source = f"{file.source.paper} ({file.source.venue}), {file.source.label}"
     for family, scales in file.values.items():
         _declared(family, file.test_sets, f"{path}, [values]")
         for scale, methods in scales.items():
@@ -217,7 +261,7 @@ def _values(file: _File, rows: Mapping[str, _Row], path: str) -> Iterator[Publis
                         method=method,
                         metric=metric,
                         printed=_printed(number, f"{where}, {method}, {metric}"),
-                        source=source,
+                        source=str(file.source),
                         method_label=row.label,
                         note=row.note,
                     )

@@ -1,6 +1,8 @@
 """Render tables as LaTeX."""
 
 import re
+from collections.abc import Iterable
+from functools import partial
 
 from bench.report.renderers.escape import latex_text
 from bench.report.tables.layout import ABSENT, INFINITE, UNSEPARATED, Layout, lay_out
@@ -25,10 +27,9 @@ def to_latex(table: Table, *, intervals: bool = False, beside: bool = False) -> 
     are intervals, spreads or published values, which are set smaller. Text from outside is escaped.
     """
     layout = lay_out(table, intervals=intervals, beside=beside)
-    headers, aligned = ["Method"], "l"
-    for header, extras in zip(layout.headers, layout.extras, strict=True):
-        headers += [latex_text(header), *(latex_text(extra.header) for extra in extras)]
-        aligned += "r" + "l" * len(extras)
+    columns = list(layout.columns(latex_text, partial(_number, layout), latex_text))
+    headers = [latex_text(header) for header, _ in columns]
+    aligned = "l" + "".join("r" + "l" * len(extras) for extras in layout.extras)
     wide = any(layout.extras)
     lines = [
         _HEAD.replace("%s", r" and \usepackage{graphicx}" if wide else ""),
@@ -41,7 +42,7 @@ def to_latex(table: Table, *, intervals: bool = False, beside: bool = False) -> 
         r"    \toprule",
         f"    {_joined(headers)}",
         r"    \midrule",
-        *(f"    {line}" for line in _rows(layout)),
+        *(f"    {_joined(row)}" for row in zip(*(texts for _, texts in columns), strict=True)),
         r"    \bottomrule",
         r"  \end{tabular}" + "}" * wide,
         *(f"  {line}" for line in _underneath(layout)),
@@ -50,18 +51,7 @@ def to_latex(table: Table, *, intervals: bool = False, beside: bool = False) -> 
     return "\n".join(lines) + "\n"
 
 
-def _rows(layout: Layout) -> list[str]:
-    rows = []
-    for j, label in enumerate(layout.labels):
-        texts = [latex_text(label)]
-        for i, extras in enumerate(layout.extras):
-            texts.append(_number(layout, layout.cells[j][i], layout.numbers[j][i]))
-            texts += [latex_text(extra.texts[j]) for extra in extras]
-        rows.append(_joined(texts))
-    return rows
-
-
-def _joined(texts: list[str]) -> str:
+def _joined(texts: Iterable[str]) -> str:
     return " & ".join(texts) + r" \\"
 
 

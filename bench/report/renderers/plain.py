@@ -4,8 +4,9 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from bench.report.renderers.escape import csv_text, markdown_text, one_line
 from bench.report.tables.layout import TIED, UNSEPARATED, Layout, lay_out
@@ -13,50 +14,57 @@ from bench.report.tables.table import Cell, Column, Mark, Row, Table
 
 _MARKDOWN_MARKS = {Mark.BEST: "**{}**", Mark.SECOND: "*{}*", Mark.NONE: "{}"}
 
-_CSV_HEADER = (
-    "test_set",
-    "scale",
-    "seed",
-    "images",
-    "protocol",
-    "method",
-    "title",
-    "images_done",
-    "metric",
-    "better",
-    "unit",
-    "per",
-    "value",
-    "count",
-    "mark",
-    "reason",
-    "low",
-    "high",
-    "repetitions",
-    "spread",
-    "tied",
-    "p_value",
-    "effect",
-    "behind_low",
-    "behind_high",
-    "published",
-    "source",
-    "difference",
-    "verdict",
-    "departures",
-)
+
+class _Place(NamedTuple):
+    """A cell and where it stands."""
+
+    table: Table
+    row: Row
+    column: Column
+    cell: Cell
+
+
+_CSV: Mapping[str, Callable[[_Place], object]] = {
+    "test_set": lambda at: csv_text(at.table.test_set),
+    "scale": lambda at: at.table.scale,
+    "seed": lambda at: at.table.seed,
+    "images": lambda at: at.table.images,
+    "protocol": lambda at: csv_text(at.table.protocol),
+    "method": lambda at: csv_text(at.row.name),
+    "title": lambda at: csv_text(at.row.title),
+    "images_done": lambda at: at.row.images_done,
+    "metric": lambda at: csv_text(at.column.name),
+    "better": lambda at: _better(at.column),
+    "unit": lambda at: csv_text(at.column.unit),
+    "per": lambda at: at.column.per,
+    "value": lambda at: json_number(at.cell.value),
+    "count": lambda at: at.cell.count,
+    "mark": lambda at: at.cell.mark.value,
+    "reason": lambda at: csv_text(at.cell.reason),
+    "low": lambda at: at.cell.interval and at.cell.interval.low,
+    "high": lambda at: at.cell.interval and at.cell.interval.high,
+    "repetitions": lambda at: at.cell.repetitions,
+    "spread": lambda at: at.cell.spread,
+    "tied": lambda at: at.cell.tied,
+    "p_value": lambda at: at.cell.p_value,
+    "effect": lambda at: at.cell.effect,
+    "behind_low": lambda at: at.cell.behind and at.cell.behind.low,
+    "behind_high": lambda at: at.cell.behind and at.cell.behind.high,
+    "published": lambda at: at.cell.published and at.cell.published.printed,
+    "source": lambda at: at.cell.published and csv_text(at.cell.published.source),
+    "difference": lambda at: at.cell.difference,
+    "verdict": lambda at: at.cell.verdict and at.cell.verdict.value,
+    "departures": lambda at: csv_text(" ".join(of.text for of in at.cell.departures)),
+}
+"""Columns of CSV; None is written as an empty cell."""
 
 
 def to_markdown(table: Table, *, intervals: bool = False, beside: bool = False) -> str:
     """Render a Markdown table with notes: the best bold, the second best in italics."""
     layout = lay_out(table, intervals=intervals, beside=beside)
-    headers = ["Method"]
-    lines = [[markdown_text(label)] for label in layout.labels]
-    for i, (header, extras) in enumerate(zip(layout.headers, layout.extras, strict=True)):
-        headers += [markdown_text(header), *(markdown_text(extra.header) for extra in extras)]
-        for j, line in enumerate(lines):
-            line.append(_markdown_number(layout, layout.cells[j][i], layout.numbers[j][i]))
-            line += [markdown_text(extra.texts[j]) for extra in extras]
+    number = partial(_markdown_number, layout)
+    columns = list(layout.columns(markdown_text, number, markdown_text))
+    headers = [markdown_text(header) for header, _ in columns]
     legend = ["**best**, *second best*"] if layout.marked else []
     legend = [f"{legend[0]}, {TIED} {UNSEPARATED}"] if layout.tied else legend
     reasons = [f"({i}) {markdown_text(text)}" for i, text in enumerate(layout.reasons, start=1)]
@@ -65,7 +73,7 @@ def to_markdown(table: Table, *, intervals: bool = False, beside: bool = False) 
         "",
         markdown_row(headers),
         markdown_row([":---", *("---:" for _ in headers[1:])]),
-        *map(markdown_row, lines),
+        *map(markdown_row, zip(*(texts for _, texts in columns), strict=True)),
     ]
     for note in (*legend, *reasons, *(markdown_text(text) for text in layout.notes)):
         written.extend(("", note))
@@ -86,50 +94,13 @@ def to_csv(tables: Table | Sequence[Table]) -> str:
     """
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_CSV_HEADER)
+    writer.writerow(_CSV)
     for table in [tables] if isinstance(tables, Table) else tables:
         for row, row_cells in zip(table.rows, table.cells, strict=True):
             for column, cell in zip(table.columns, row_cells, strict=True):
-                writer.writerow(_csv_line(table, row, column, cell))
+                place = _Place(table, row, column, cell)
+                writer.writerow([value(place) for value in _CSV.values()])
     return stream.getvalue()
-
-
-def _csv_line(table: Table, row: Row, column: Column, cell: Cell) -> list[object]:
-    value = _value(cell)
-    return [
-        csv_text(table.test_set),
-        "" if table.scale is None else table.scale,
-        table.seed,
-        table.images,
-        csv_text(table.protocol),
-        csv_text(row.name),
-        csv_text(row.title),
-        row.images_done,
-        csv_text(column.name),
-        _better(column),
-        csv_text(column.unit),
-        column.per,
-        "" if value is None else value,
-        cell.count,
-        cell.mark.value,
-        csv_text(cell.reason),
-        *_csv_statistics(cell),
-    ]
-
-
-def _csv_statistics(cell: Cell) -> list[object]:
-    ends = [(i.low, i.high) if i else ("", "") for i in (cell.interval, cell.behind)]
-    facts = [cell.repetitions, cell.spread, cell.tied, cell.p_value, cell.effect]
-    beside = ["", "", "", "", ""]
-    if cell.published:
-        beside = [
-            cell.published.printed,
-            csv_text(cell.published.source),
-            "" if cell.difference is None else str(cell.difference),
-            cell.verdict.value if cell.verdict else "",
-            csv_text(" ".join(departure.text for departure in cell.departures)),
-        ]
-    return [*ends[0], *("" if fact is None else fact for fact in facts), *ends[1], *beside]
 
 
 def to_json(tables: Table | Sequence[Table]) -> str:
@@ -155,23 +126,22 @@ def _json_table(table: Table) -> dict[str, Any]:
         "images": table.images,
         "title": one_line(table.title),
         "protocol": one_line(table.protocol),
-        "metrics": [_json_column(column) for column in table.columns],
+        "metrics": [
+            {
+                "name": one_line(column.name),
+                "title": one_line(column.title),
+                "better": _better(column),
+                "unit": one_line(column.unit),
+                "digits": column.digits,
+                "per": column.per,
+            }
+            for column in table.columns
+        ],
         "methods": [
             _json_row(table, row, row_cells)
             for row, row_cells in zip(table.rows, layout.cells, strict=True)
         ],
         "notes": [one_line(note) for note in layout.notes],
-    }
-
-
-def _json_column(column: Column) -> dict[str, Any]:
-    return {
-        "name": one_line(column.name),
-        "title": one_line(column.title),
-        "better": _better(column),
-        "unit": one_line(column.unit),
-        "digits": column.digits,
-        "per": column.per,
     }
 
 
@@ -181,13 +151,7 @@ def _json_row(table: Table, row: Row, row_cells: tuple[Cell, ...]) -> dict[str, 
         "title": one_line(row.title),
         "images_done": row.images_done,
         "scores": {
-            one_line(column.name): {
-                "value": _value(cell),
-                "count": cell.count,
-                "mark": cell.mark.value or None,
-                "reason": one_line(cell.reason) or None,
-                **_json_statistics(cell),
-            }
+            one_line(column.name): _json_cell(cell)
             for column, cell in zip(table.columns, row_cells, strict=True)
         },
         "undefined": {
@@ -198,8 +162,12 @@ def _json_row(table: Table, row: Row, row_cells: tuple[Cell, ...]) -> dict[str, 
     }
 
 
-def _json_statistics(cell: Cell) -> dict[str, Any]:
+def _json_cell(cell: Cell) -> dict[str, Any]:
     return {
+        "value": json_number(cell.value),
+        "count": cell.count,
+        "mark": cell.mark.value or None,
+        "reason": one_line(cell.reason) or None,
         "interval": cell.interval and [cell.interval.low, cell.interval.high],
         "repetitions": cell.repetitions,
         "spread": cell.spread,
@@ -221,16 +189,19 @@ def _json_statistics(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _value(cell: Cell) -> float | str | None:
-    if cell.value is None or math.isfinite(cell.value):
-        return cell.value
-    return "Infinity" if cell.value > 0 else "-Infinity"
+def json_number(value: float | None, digits: int | None = None) -> float | str | None:
+    """Return a JSON number, signed "Infinity", or None."""
+    if value is None or math.isnan(value):
+        return None
+    if math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
+    return value if digits is None else round(value, digits)
 
 
 def _better(column: Column) -> str:
     return "higher" if column.higher_is_better else "lower"
 
 
-def markdown_row(texts: Sequence[str]) -> str:
+def markdown_row(texts: Iterable[str]) -> str:
     """Return a row of a Markdown table from escaped texts."""
     return f"| {' | '.join(texts)} |"

@@ -1,6 +1,7 @@
 """Render tables for the terminal."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
@@ -33,11 +34,8 @@ def to_terminal(
     than the terminal are wrapped and not cut off.
     """
     layout = lay_out(table, intervals=intervals, beside=beside)
-    columns: list[tuple[str, list[Text]]] = [("Method", [_text(label) for label in layout.labels])]
-    for i, (header, extras) in enumerate(zip(layout.headers, layout.extras, strict=True)):
-        numbers = zip(layout.cells, layout.numbers, strict=True)
-        columns.append((header, [_number(layout, c[i], n[i], styled) for c, n in numbers]))
-        columns += [(extra.header, [_text(t, "dim") for t in extra.texts]) for extra in extras]
+    number, dim = partial(_number, layout, styled=styled), partial(_text, style="dim")
+    columns = list(layout.columns(_text, number, dim))
     return Group(draw_grid(layout.caption, columns), *_underneath(layout, styled))
 
 

@@ -1,14 +1,21 @@
-"""Add published values to a table, with differing conditions."""
+"""Add published values to a table, with differing conditions; find claims to reproduce them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.networks.registry.records import find_record
-from bench.report.published.conditions import Conditions
-from bench.report.published.tables import UNSCALED, PublishedTable, PublishedValue, Selection
+from bench.report.published.tables import (
+    UNSCALED,
+    Conditions,
+    PublishedTable,
+    PublishedValue,
+    Selection,
+    scale_name,
+)
 from bench.report.tables.contamination import known_as
-from bench.report.tables.table import Column, Row, Table
-from bench.report.verdict import Departure
+from bench.report.tables.layout import number
+from bench.report.tables.table import Cell, Column, Row, Table
+from bench.report.verdict import Departure, Verdict
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
 
@@ -109,11 +116,8 @@ class _Place:
             yield Departure(f"Protocol: {self.protocol} (published: {theirs}).")
         yield from self._of_weights(conditions)
         yield from self._of_settings(conditions)
-        notes = (
-            self.printed.metrics[self.value.metric].note,
-            self.value.note,
-            conditions.note,
-        )
+        metric = self.printed.metrics[self.value.metric]
+        notes = metric.note, self.value.note, conditions.note
         yield from (Departure(note, comparable=True) for note in notes if note)
 
     def _of_testset(self, conditions: Conditions) -> Iterator[Departure]:
@@ -142,8 +146,7 @@ class _Place:
                 yield Departure(f"{kind.capitalize()}: {known_as(ours)} (published: {name}).")
 
     def _of_settings(self, conditions: Conditions) -> Iterator[Departure]:
-        scale = UNSCALED if self.value.scale is None else f"x{self.value.scale}"
-        selection = self._selection
+        selection, scale = self._selection, scale_name(self.value.scale)
         for name, theirs in conditions.settings_of(selection.method, scale).items():
             ours = self.run.spec.settings.get(name)
             if name not in selection.about and ours != theirs:
@@ -152,3 +155,41 @@ class _Place:
     @property
     def _selection(self) -> Selection:
         return self.printed.selections[self.value.method]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A cell with a verdict, and its position."""
+
+    table: Table
+    row: Row
+    column: Column
+    cell: Cell
+
+    @property
+    def off(self) -> bool:
+        return self.cell.verdict is Verdict.OFF
+
+    def __str__(self) -> str:
+        """Return a sentence about the claim."""
+        assert self.cell.published is not None
+        scale = "" if self.table.scale is None else f" at x{self.table.scale}"
+        ours = number(self.cell.value, self.column)
+        return (
+            f"{self.column.title} of {self.row.title} on {self.table.test_set}{scale} is {ours},"
+            f" published {self.cell.published.printed} ({self.cell.published.source}):"
+            f" {self.cell.verdict.value if self.cell.verdict else ''}."
+        )
+
+
+def claims(tables: Sequence[Table]) -> Iterator[Claim]:
+    """Yield the cells that claim to reproduce a published value.
+
+    A cell makes this claim if no difference between the two measurements forbids the comparison:
+    under the paper's conditions, the paper's number is expected.
+    """
+    for table in tables:
+        for row, line in zip(table.rows, table.cells, strict=True):
+            for column, cell in zip(table.columns, line, strict=True):
+                if cell.verdict not in (None, Verdict.NOT_COMPARABLE):
+                    yield Claim(table, row, column, cell)

@@ -11,7 +11,7 @@ from bench.report.strip import picture_strip
 from bench.report.tables.contamination import contamination_notes
 from bench.report.tables.repetitions import fold
 from bench.report.tables.runs import repeated, run_labels
-from bench.report.tables.table import Column, Row, Table
+from bench.report.tables.table import Column, Row, Table, grouped
 from bench.store.reading import Reading
 from bench.testsets.manifest import TestSet
 
@@ -86,10 +86,7 @@ def table_of(
 
 def _reference_notes(metrics: Sequence[Measure]) -> list[str]:
     """Return a sentence per reference set."""
-    titles: dict[str, list[str]] = {}
-    for metric in metrics:
-        if metric.reference_name:
-            titles.setdefault(metric.reference_name, []).append(metric.title)
+    titles = grouped((m.reference_name, m.title) for m in metrics if m.reference_name)
     return [
         f"{', '.join(compared)}: distance to the reference set {name}, not to originals."
         for name, compared in titles.items()
@@ -114,16 +111,16 @@ def picture_columns(
     return columns
 
 
-def contact_sheet(testset: TestSet, faces: int, across: int = 4) -> Pixels:
-    """Draw the first faces of a test set, `across` per row: LR, and GT if present."""
+def contact_sheet(testset: TestSet, faces: int) -> Pixels:
+    """Draw the first faces of a test set, four per row: LR, and GT if present."""
     images = list(testset.entries)[:faces]
+    kinds = {"LR": testset.lr, **({"GT": testset.hr} if testset.ground_truth else {})}
+    across, rows = 4, -(-len(images) // 4)
     columns: list[tuple[str, list[Pixels | None]]] = []
     for first in range(min(across, len(images))):
-        chosen: list[str | None] = list(images[first::across])
-        chosen += [None] * (-(-len(images) // across) - len(chosen))
-        columns.append(("LR", [None if i is None else testset.lr(i) for i in chosen]))
-        if testset.ground_truth:
-            columns.append(("GT", [None if i is None else testset.hr(i) for i in chosen]))
+        chosen = images[first::across]
+        blank = [None] * (rows - len(chosen))
+        columns += [(kind, [*map(read, chosen), *blank]) for kind, read in kinds.items()]
     return picture_strip(columns)
 
 
@@ -131,10 +128,6 @@ def _is_input(run: Reading, testset: TestSet) -> bool:
     """Return True if every result of a run equals its input."""
     inputs = {entry.id: entry.lr_sha256 for entry in testset.manifest.images}
     return {image: record.sha256 for image, record in run.records().items()} == inputs
-
-
-def _is_whole(run: Reading, testset: TestSet) -> bool:
-    return len(run.records()) == len(testset.manifest.images)
 
 
 def _labels(runs: Sequence[Reading], testset: TestSet) -> list[str]:
@@ -157,7 +150,7 @@ def _row(
     scores: dict[str, dict[str, float]] = {}
     undefined: dict[str, dict[str, str]] = {}
     whole = {"memory": run.memory / 2**30} if run.memory else {}
-    complete = _is_whole(run, testset)
+    complete = len(run.records()) == len(testset.manifest.images)
     errors: dict[str, float] = {}
     for metric in (m for m in metrics if m.name not in missing):
         if metric.parts:
@@ -223,9 +216,8 @@ def _mean(metric: Measure, run: Reading, complete: bool) -> float | str:
 
 def _lost(run: Reading, row: Row) -> list[str]:
     """Return a sentence per reason why a method failed on images."""
-    images: dict[str, list[str]] = {}
-    for image, reason in run.failures(run.records()).items():
-        images.setdefault(reason.rstrip("."), []).append(image)
+    failures = run.failures(run.records())
+    images = grouped((reason.rstrip("."), image) for image, reason in failures.items())
     return [
         f"{row.title} failed on {len(names)} of the images, such as {names[0]}: {reason}."
         for reason, names in images.items()

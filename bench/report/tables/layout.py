@@ -1,11 +1,13 @@
 """Layout of a table: texts and numbers, shared by all renderers."""
 
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-from bench.report.tables.table import Cell, Column, Mark, Row, Table
-from bench.report.verdict import Departure, Verdict
+from bench.report.tables.table import Cell, Column, Mark, Row, Table, grouped
+from bench.report.verdict import Verdict
 
 ABSENT = "\N{EN DASH}"
 INFINITE = "\N{INFINITY}"
@@ -23,13 +25,11 @@ VERDICTS = {Verdict.NOT_COMPARABLE: "n.c."} | {
 
 _NAMED = 10  # images named in a note
 
+Drawn = TypeVar("Drawn")
 
-@dataclass(frozen=True)
-class Extra:
-    """A text column [rows] that follows a metric's numbers."""
 
-    header: str
-    texts: tuple[str, ...]
+Extra = tuple[str, tuple[str, ...]]
+"""Header and texts [rows] of a column that follows a metric's numbers."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,19 @@ class Layout:
     def note_number(self, cell: Cell) -> int | None:
         """Return the number, from 1, of the note about an absent cell."""
         return self.reasons.index(cell.reason) + 1 if cell.value is None else None
+
+    def columns(
+        self,
+        label: Callable[[str], Drawn],
+        number: Callable[[Cell, str], Drawn],
+        extra: Callable[[str], Drawn],
+    ) -> Iterator[tuple[str, list[Drawn]]]:
+        """Yield header and drawn texts of each column: labels, numbers and their additions."""
+        yield "Method", [label(text) for text in self.labels]
+        for i, (header, extras) in enumerate(zip(self.headers, self.extras, strict=True)):
+            rows = zip(self.cells, self.numbers, strict=True)
+            yield header, [number(cells[i], numbers[i]) for cells, numbers in rows]
+            yield from ((title, [extra(text) for text in texts]) for title, texts in extras)
 
 
 def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> Layout:
@@ -98,13 +111,11 @@ def lay_out(table: Table, *, intervals: bool = False, beside: bool = False) -> L
 
 def _extras(column: Column, cells: list[Cell], intervals: bool, beside: bool) -> Iterator[Extra]:
     if any(cell.spread is not None for cell in cells):
-        yield Extra(
-            SPREAD, tuple(number(c.spread, column) if c.spread is not None else "" for c in cells)
-        )
+        yield SPREAD, tuple("" if c.spread is None else number(c.spread, column) for c in cells)
     if intervals and any(cell.interval for cell in cells):
-        yield Extra("95 %", tuple(interval_text(cell, column) for cell in cells))
+        yield "95 %", tuple(interval_text(cell, column) for cell in cells)
     if beside and any(cell.published for cell in cells):
-        yield Extra("published", tuple(published_text(cell, column) for cell in cells))
+        yield "published", tuple(published_text(cell, column) for cell in cells)
 
 
 def interval_text(cell: Cell, column: Column) -> str:
@@ -170,9 +181,8 @@ def _undefined_notes(table: Table) -> list[str]:
     images: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for row in table.rows:
         for column in table.columns:
-            reasons: dict[str, list[str]] = {}
-            for image, reason in row.undefined.get(column.name, {}).items():
-                reasons.setdefault(reason, []).append(image)
+            undefined = row.undefined.get(column.name, {})
+            reasons = grouped((reason, image) for image, reason in undefined.items())
             for reason, names in reasons.items():
                 images.setdefault((row.title, reason, tuple(names)), []).append(column.title)
     return [
@@ -184,9 +194,7 @@ def _undefined_notes(table: Table) -> list[str]:
 
 def _repetition_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
     """Return one sentence per number of repetitions."""
-    titles: dict[int, list[str]] = {}
-    for row in table.rows:
-        titles.setdefault(len(row.repetitions), []).append(row.title)
+    titles = grouped((len(row.repetitions), row.title) for row in table.rows)
     spread = any(cell.spread is not None for row in grid for cell in row)
     behind = f", {SPREAD} the standard deviation of their values" if spread else ""
     return [
@@ -198,14 +206,11 @@ def _repetition_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[
 
 def _published_notes(table: Table, grid: tuple[tuple[Cell, ...], ...]) -> list[str]:
     """Return the sources, the meaning of verdicts, and each departure with its cells."""
-    places: dict[Departure, list[tuple[int, int]]] = {}
-    compared = []
-    for i, row in enumerate(grid):
-        for j, cell in enumerate(row):
-            if cell.verdict is not None:
-                compared.append((i, j))
-                for departure in cell.departures:
-                    places.setdefault(departure, []).append((i, j))
+    there = itertools.product(range(len(table.rows)), range(len(table.columns)))
+    compared = [(i, j) for i, j in there if grid[i][j].verdict is not None]
+    places = grouped(
+        (departure, (i, j)) for i, j in compared for departure in grid[i][j].departures
+    )
     published = (cell.published for row in grid for cell in row if cell.published)
     sources = dict.fromkeys(value.source for value in published)
     known = {cell.verdict for row in grid for cell in row}

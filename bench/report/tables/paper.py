@@ -6,7 +6,13 @@ from pathlib import Path
 
 from bench.core.errors import WrongUsage
 from bench.metrics.base import Measure
-from bench.report.published.tables import UNSCALED, Published, PublishedTable, Selection
+from bench.report.published.tables import (
+    UNSCALED,
+    Published,
+    PublishedTable,
+    Selection,
+    scale_name,
+)
 from bench.report.tables.beside import with_published
 from bench.report.tables.collect import table_of
 from bench.report.tables.runs import repeated, runs_on
@@ -36,7 +42,7 @@ def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[
     Raises:
         WrongUsage: no prepared test set fits.
     """
-    places = list(dict.fromkeys((v.family, _scale_name(v.scale)) for v in printed.values))
+    places = list(dict.fromkeys((v.family, scale_name(v.scale)) for v in printed.values))
     scales = [scale for _, scale in places]
     exact = {
         name: places.index(place)
@@ -121,7 +127,7 @@ def _absent(
         plain = [n for n, s in printed.selections.items() if not chosen[n] and s.method == n]
         reason = f"Not run: `bench run {' '.join(plain)} --testset {testset.name}`."
     else:
-        whole = printed.selections.get(selection.method, Selection(selection.method))
+        whole = printed.selections.get(selection.method, Selection(""))
         options = "".join(
             f" --set {selection.method}.{key}={_toml(value)}"
             for key, value in selection.settings.items()
@@ -159,7 +165,3 @@ def _toml(value: object) -> str:
 def _kind(plan: Plan) -> str:
     """Return the key of a test set's published values: "x8" or "real"; empty for others."""
     return f"x{plan.scale}" if plan.degradation == "bicubic" else plan.degradation
-
-
-def _scale_name(scale: int | None) -> str:
-    return UNSCALED if scale is None else f"x{scale}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import BenchError
+from bench.report.tables.table import grouped
 from bench.store.reading import Reading
 from bench.store.run import Run, list_runs
 from bench.store.schema import RunSpec
@@ -23,14 +24,8 @@ def runs_on(testset: TestSet, results: Path) -> list[Reading]:
 
 def repeated(runs: Sequence[Reading]) -> list[list[Reading]]:
     """Group the repetitions of each run, ordered by the first."""
-    groups: dict[str, list[Reading]] = {}
-    for run in runs:
-        groups.setdefault(_repeated_identity(run), []).append(run)
+    groups = grouped((replace(run.spec, repetition=0).identity, run) for run in runs)
     return list(groups.values())
-
-
-def _repeated_identity(run: Run) -> str:
-    return replace(run.spec, repetition=0).identity
 
 
 def _place(run: Run) -> tuple[Any, ...]:

@@ -2,11 +2,11 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from bench.report.statistics import (
     standings_by_error,
 )
 from bench.report.verdict import Departure, Verdict, judge
+
+Key = TypeVar("Key")
+Item = TypeVar("Item")
 
 NOT_MEASURED = "It was not measured."
 NOTHING_IN_COMMON = "No image has a value for every method."
@@ -116,13 +119,7 @@ class Cell:
 
     Attributes:
         tied: whether the data can't separate it from the best one of its column.
-        interval: 95 % confidence interval of the value under resampling of the images.
-        behind: 95 % confidence interval of the gap to the column's best, on the same images.
-        p_value: p-value of the test against the best (Wilcoxon's signed-rank test on images, a
-            z-test on set metrics), corrected by Holm for all pairs of methods. None for the best
-            itself, and where no test is possible.
-        effect: matched-pairs rank-biserial correlation with the best, 1 if the best is better on
-            every image.
+        interval: this and the next three compare it with the best one, see `Standing`.
         spread: standard deviation over `repetitions` repetitions, if there are at least two.
         published: value printed by a paper.
         difference: value minus the published value.
@@ -159,12 +156,9 @@ def column_cells(column: Column, rows: Sequence[Row]) -> tuple[Cell, ...]:
                 cell,
                 mark=mark,
                 tied=mark is not Mark.BEST and (known.p_value or 0) >= SIGNIFICANT,
-                interval=known.interval,
-                behind=known.behind,
-                p_value=known.p_value,
-                effect=known.effect,
                 spread=_spread(column, row, common),
                 repetitions=max(1, len(row.repetitions)),
+                **vars(known),
             ),
             row,
             column.name,
@@ -269,6 +263,14 @@ def _mean_cell(metric: str, row: Row, common: Sequence[str]) -> Cell:
     if broken:
         return Cell(None, 0, reason=f"Not a number for {broken} of {len(values)} images.")
     return Cell(mean(values), len(values))
+
+
+def grouped(pairs: Iterable[tuple[Key, Item]]) -> dict[Key, list[Item]]:
+    """Return key -> its items, both in their order."""
+    groups: dict[Key, list[Item]] = {}
+    for key, item in pairs:
+        groups.setdefault(key, []).append(item)
+    return groups
 
 
 def mean(values: Sequence[float]) -> float:
