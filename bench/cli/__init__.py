@@ -19,7 +19,6 @@ from bench.cli import (
     init,
     inspect,
     methods,
-    plan,
     reference,
     report,
     reproduce,
@@ -162,7 +161,7 @@ _add(
     cls=sweep.ManySettings,
 )
 _add(app, EXPLORE, data.sheet, "sheet faces.png --testset sample-64-x8")
-_add(app, EXPLORE, plan.plan, "plan dpi ilvr ddnm")
+_add(app, EXPLORE, suite.plan, "plan dpi ilvr ddnm")
 _add(app, EXPLORE, sharing.compare, "compare ours.tar theirs.tar")
 _add(app, SHARE, sharing.export, "export bicubic ddnm --out results.tar")
 _add(app, SHARE, data.verify, "verify sample-64-x8")

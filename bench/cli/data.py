@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.cluster import PlaceOption, WorkersOption, opened
+from bench.cli.options import ClusterOptions, option_groups
 from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
 from bench.core.errors import BenchError
 
@@ -18,7 +18,9 @@ NoiseUnit = Literal["signed", "unit"]
 """Units of noise; importing `bench.testsets.manifest.NoiseUnit` would cost the help seconds."""
 
 
+@option_groups
 def prepare(
+    *,
     dataset: Annotated[str, typer.Argument(help="Recipe, such as celeba or sample.")],
     scale: Annotated[
         list[int] | None,
@@ -55,8 +57,7 @@ def prepare(
     name: Annotated[
         str | None, typer.Option(help="Test set name (default: generated, such as celeba-64-x8).")
     ] = None,
-    place: PlaceOption = None,
-    workers: WorkersOption = None,
+    machines: ClusterOptions,
 ) -> None:
     """Build test sets of HR and LR images.
 
@@ -65,7 +66,7 @@ def prepare(
     from bench.api.testsets import prepare_scales
     from bench.testsets.recipe import find_recipe, selection_notes, small_input_notes
 
-    machines = opened(place, workers)
+    opened = machines.opened()
     here = workspace()
     recipe = find_recipe(dataset, here.datasets)
     if size is None and here.config.size is not None and (source or recipe.source):
@@ -76,7 +77,7 @@ def prepare(
             "one for the networks that ship, of 64 px.",
             err=True,
         )
-    with machines as cluster:
+    with opened as cluster:
         spread = cluster.map if cluster else None
         made = prepare_scales(
             *(here, dataset, source, scale, size, count, degradation, align, name, spread),

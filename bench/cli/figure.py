@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import CorrectorOption, PriorOption, SeedOption, chosen_experiment
+from bench.cli.options import CorrectorOption, ExperimentOptions, PriorOption, SeedOption
 from bench.cli.report import Shown
 from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
 from bench.core.errors import WrongUsage
@@ -188,10 +188,8 @@ def conditions(
     here = _ready(out)
     testset = open_testset_named(here, testset_name)
     chosen = _faces(testset, images, faces)
-    experiment = chosen_experiment(
-        here, testset, changes=changes, seed=seed, prior=prior, corrector=corrector
-    )
-    kept = trace_conditions(experiment, chosen, timesteps or (500, 50))
+    options = ExperimentOptions(changes, seed, prior=prior, corrector=corrector)
+    kept = trace_conditions(options.on(here, testset), chosen, timesteps or (500, 50))
     columns = [(_condition(state.t, first=state is kept[0]), state.pictures) for state in kept]
     if testset.ground_truth:
         columns.append(("GT", tuple(testset.hr(image) for image in chosen)))
