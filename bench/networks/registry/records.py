@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from bench.core.config import read_toml
-from bench.core.errors import WrongUsage
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.paths import cache_folder
 from bench.core.suggest import look_up
 from bench.core.validation import build
 
@@ -58,6 +59,18 @@ class PublicCheckpoint:
             if not source.startswith(("https://", "http://") if self.sha256 else "https://"):
                 raise WrongUsage(f"{where}: {source} must begin with https, or have a known hash.")
 
+    @property
+    def path(self) -> Path:
+        """Path in the cache folder, which may not exist."""
+        return cache_folder() / self.file
+
+    @property
+    def remedy(self) -> str:
+        """Command that gets the file."""
+        if self.sources:
+            return f"bench weights get {self.name}"
+        return f"bench weights add {self.name} FILE"
+
 
 @cache
 def records() -> Mapping[str, PublicCheckpoint]:
@@ -84,3 +97,17 @@ def find_record(name: str) -> PublicCheckpoint:
         WrongUsage: no such record; the message suggests close names.
     """
     return look_up(name, records(), "Unknown weights", "`bench weights list` lists all.")
+
+
+def find_public(name: str) -> Path:
+    """Return the cached file of a public checkpoint.
+
+    Raises:
+        WrongUsage: no such record.
+        BenchError: the file is missing, with the command that gets it.
+    """
+    record = find_record(name)
+    if record.path.is_file():
+        return record.path
+    where = "" if record.sources else f" download it from {record.by_hand} and"
+    raise BenchError(f"{record.file} is missing:{where} run `{record.remedy}`.")
