@@ -65,6 +65,15 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
+def _tell(error: Exception, debug: bool = False) -> None:
+    """Print an error, unless it is the help text, which is raised again."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        raise error
+    if debug:
+        traceback.print_exc()
+    say(f"error: {_sentence(error)}", fg="red", err=True)
+
+
 class Commands(TyperGroup):
     """Turns errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
 
@@ -76,9 +85,7 @@ class Commands(TyperGroup):
         try:
             return super().make_context(*arguments, **options)
         except UsageError as error:  # an option before the command
-            if type(error).__name__ == "NoArgsIsHelpError":
-                raise  # it is the help text
-            say(f"error: {_sentence(error)}", fg="red", err=True)
+            _tell(error)
             raise typer.Exit(2) from None
 
     def invoke(self, ctx: Any) -> Any:
@@ -88,11 +95,9 @@ class Commands(TyperGroup):
         except (BenchError, OSError, UsageError) as error:  # OSError: a full disk, no permission
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # a closed pipe, on which typer exits quietly
-            if type(error).__name__ == "NoArgsIsHelpError":
-                raise  # it is the help text
+            _tell(error)
             if ctx.params.get("debug"):
                 traceback.print_exc()
-            say(f"error: {_sentence(error)}", fg="red", err=True)
             raise typer.Exit(2 if isinstance(error, WrongUsage | UsageError) else 1) from None
         except KeyboardInterrupt as stop:
             echo("Stopped. Finished work is kept; run the same command to resume.", err=True)

@@ -12,7 +12,7 @@ from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 NoiseUnit = Literal["signed", "unit"]
 """Units of noise; importing `bench.testsets.manifest.NoiseUnit` would cost the help seconds."""
@@ -148,32 +148,28 @@ def verify(
     from bench.testsets.manifest import read_manifest
 
     here, path = workspace(), Path(target)
-    found: Sequence[str]
+    what = target
     count: Callable[[], int]  # at the end, since a damaged set can't be counted
-    audit = Audit((), ())
     if path.is_file():
         bundle = open_bundle(path)
-        audit = audit_bundle(bundle)
-        found, what, count = audit.found, target, lambda: len(bundle.members)
+        audit, count = audit_bundle(bundle), lambda: len(bundle.members)
     elif runs := runs_within(path) if path.is_dir() else []:
-        audit = audit_runs(runs, here.testsets)
-        found, what, count = (
-            audit.found,
-            f"{len(runs)} runs in {path}",
+        what = f"{len(runs)} runs in {path}"
+        audit, count = (
+            audit_runs(runs, here.testsets),
             lambda: sum(len(run.written()) for run in runs),
         )
     else:
         inside = (path / "manifest.json").is_file()
         folder = path if inside else testset_folder(here, target)
-        found, what, count = (
-            audit_testset(folder),
-            target,
+        audit, count = (
+            Audit((), tuple(audit_testset(folder))),
             lambda: sum(len(entry.files) for entry in read_manifest(folder).images),
         )
-    for line in (*audit.origins, *found):
+    for line in (*audit.origins, *audit.found):
         say(line)
-    if found:
-        raise BenchError(f"{len(found)} files of {what} have changed or are missing.")
+    if audit.found:
+        raise BenchError(f"{len(audit.found)} files of {what} have changed or are missing.")
     say(f"{what}: {count()} files are intact.")
 
 

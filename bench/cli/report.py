@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Shown = Literal["strict", "paper", "daps", "pnp-dm"]
 """Protocol of a table's values."""
 
+ShownOption = Annotated[Shown, typer.Option("--protocol", help="Measurement protocol.")]
+
 Format = Literal["latex", "csv", "markdown", "json"]
 
 OFF = 3  # the exit code of --check
@@ -42,7 +44,7 @@ def report(
         Path | None, typer.Option(help="Also save a PNG strip of faces from LR to HR.")
     ] = None,
     faces: Annotated[int, typer.Option(help="Number of faces in the strip.", min=1)] = 6,
-    protocol: Annotated[Shown, typer.Option(help="Measurement protocol.")] = "strict",
+    protocol: ShownOption = "strict",
     names: MetricOption = None,
     preset: PresetOption = None,
     reference: ReferenceOption = None,
@@ -95,7 +97,9 @@ def report(
         testset = open_testset_named(here, testset_name)
         tables = [own_table(here, testset, methods or (), names, protocol, costs, reference)]
         if groups:
-            tables += _per_group(tables[0], groups, testset)
+            from bench.report.tables.groups import group_tables, read_groups
+
+            tables += group_tables(tables[0], read_groups(groups, list(testset.entries)))
     elif methods or names or costs or strip or groups:
         raise WrongUsage(
             "--table defines its own methods and metrics: remove yours, --strip and --groups."
@@ -130,12 +134,6 @@ def own_table(
 
     metrics = chosen_metrics(here, names)
     return collected(here, testset, methods, metrics, protocol, costs, reference)
-
-
-def _per_group(table: Table, file: Path, testset: TestSet) -> list[Table]:
-    from bench.report.tables.groups import group_tables, read_groups
-
-    return group_tables(table, read_groups(file, list(testset.entries)))
 
 
 def _paper_tables(
