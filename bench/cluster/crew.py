@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cluster.answers import PATIENCE, first_line, raise_cause, tell_to_wait
-from bench.cluster.code import code
-from bench.cluster.worker import Board, Make, Unusable, WorkerActor
+from bench.cluster.worker import Board, Make, Unusable, WorkerActor, code
 from bench.core.errors import BenchError
 
 Watch = Callable[[float], None]
