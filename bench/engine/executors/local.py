@@ -119,7 +119,8 @@ class Worker:
             if lost and attempt.divisible and len(part) > 1:
                 half = len(part) // 2
                 if attempt.memory:
-                    self._make_room(half)
+                    self._largest = half
+                    free_device_memory()
                 waiting.extendleft(reversed(part.split(half)))
             else:
                 failed |= dict.fromkeys(lost, attempt.reason)
@@ -174,10 +175,6 @@ class Worker:
             restored = self._configured.restore(problem)
         _check(self._assignment.method, restored, (len(unit), 3, problem.size, problem.size))
         return dict(zip(unit.images, to_pixels(restored), strict=True))
-
-    def _make_room(self, batch: int) -> None:
-        self._largest = batch
-        free_device_memory()
 
     def _peak_memory(self) -> int:
         """Return the peak memory of the GPU, this process, or an external program, in bytes."""
