@@ -159,11 +159,7 @@ _add(app, BENCHMARK, suite.evaluate, "evaluate --testset sample-64-x8")
 _add(app, BENCHMARK, report.report, "report --latex > table.tex")
 _add(app, BENCHMARK, reproduce.reproduce, "reproduce table1 --embedded --dry-run", cls=ManyValues)
 _add(
-    app,
-    EXPLORE,
-    sweep.sweep,
-    "sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4",
-    cls=sweep.ManySettings,
+    app, EXPLORE, sweep.sweep, "sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4", cls=sweep.ManySettings
 )
 _add(app, EXPLORE, data.sheet, "sheet faces.png --testset sample-64-x8")
 _add(app, EXPLORE, suite.plan, "plan dpi ilvr ddnm")

@@ -31,8 +31,7 @@ def prepare(
         typer.Option(help="Images: a folder, zip, tar or Parquet file, or hf:OWNER/NAME."),
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(help="HR size in pixels (default: from bench.toml or the recipe)."),
+        int | None, typer.Option(help="HR size in pixels (default: from bench.toml or the recipe).")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Use only the first COUNT images.")] = None,
     degradation: Annotated[

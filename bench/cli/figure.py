@@ -168,8 +168,7 @@ def conditions(
     faces: FacesOption = 3,
     images: ImagesOption = None,
     changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Setting as dpi.NAME=VALUE; may be repeated."),
+        list[str] | None, typer.Option("--set", help="Setting as dpi.NAME=VALUE; may be repeated.")
     ] = None,
     seed: SeedOption = None,
     prior: PriorOption = None,
@@ -206,11 +205,7 @@ def _ready(out: Path, testset_name: str | None) -> tuple[Workspace, TestSet]:
 
 
 def _results(
-    here: Workspace,
-    testset: TestSet,
-    methods: Sequence[str],
-    names: list[str],
-    protocol: Shown,
+    here: Workspace, testset: TestSet, methods: Sequence[str], names: list[str], protocol: Shown
 ) -> tuple[list[MeasuredRun], dict[str, Column]]:
     """Return the measured runs with their repetitions, and the columns by name."""
     from bench.api.results import chosen_metrics, columns_of

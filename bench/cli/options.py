@@ -33,8 +33,7 @@ EveryOption = Annotated[
     bool, typer.Option("--all", help="Run every method whose prerequisites are met.")
 ]
 ChangesOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Setting as METHOD.NAME=VALUE; may be repeated."),
+    list[str] | None, typer.Option("--set", help="Setting as METHOD.NAME=VALUE; may be repeated.")
 ]
 SeedOption = Annotated[int | None, typer.Option(help="Random seed (default: from bench.toml).")]
 PriorOption = Annotated[str | None, typer.Option(help="Prior: a checkpoint or hf:OWNER/NAME.")]

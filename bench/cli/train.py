@@ -17,8 +17,7 @@ Data = Annotated[Path, typer.Option(help="Folder or zip of face images.")]
 Out = Annotated[Path, typer.Option(help="Output folder for checkpoints, weights, samples and log.")]
 Size = Annotated[int, typer.Option(help="Image size in pixels.")]
 Start = Annotated[
-    Path | None,
-    typer.Option("--start-from", help="Initial weights, of the same architecture."),
+    Path | None, typer.Option("--start-from", help="Initial weights, of the same architecture.")
 ]
 Every = Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)]
 Changed = Annotated[
@@ -115,8 +114,7 @@ def prior(
 def crt(
     *,
     scale: Annotated[
-        int | None,
-        typer.Option(help="Downscaling factor of the bicubic degradation (default: 8)."),
+        int | None, typer.Option(help="Downscaling factor of the bicubic degradation (default: 8).")
     ] = None,
     degradation: Annotated[
         Literal["bicubic", "blind", "severe"],

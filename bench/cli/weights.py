@@ -63,8 +63,7 @@ def _describe(record: PublicCheckpoint) -> None:
 
 def get(
     name: Annotated[
-        str,
-        typer.Argument(help="Name from `bench weights list`, pyiqa:METRIC or hf:OWNER/NAME."),
+        str, typer.Argument(help="Name from `bench weights list`, pyiqa:METRIC or hf:OWNER/NAME.")
     ],
     accept_licence: Annotated[
         bool,
@@ -138,13 +137,11 @@ def add(
 
 def convert(
     file: Annotated[
-        Path,
-        typer.Argument(help="Prior in guided-diffusion's layout, or a diffusers folder."),
+        Path, typer.Argument(help="Prior in guided-diffusion's layout, or a diffusers folder.")
     ],
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
     size: Annotated[
-        int | None,
-        typer.Option(help="Image size in pixels of a guided-diffusion file.", min=1),
+        int | None, typer.Option(help="Image size in pixels of a guided-diffusion file.", min=1)
     ] = None,
 ) -> None:
     """Convert a prior trained elsewhere into a file that states its size."""

@@ -47,11 +47,7 @@ class Cluster:
     """
 
     def __init__(
-        self,
-        address: str,
-        workers: int | None = None,
-        cpus: int = 1,
-        gpus: float | None = None,
+        self, address: str, workers: int | None = None, cpus: int = 1, gpus: float | None = None
     ) -> None:
         if not re.fullmatch(rf"{LOCAL}|auto|(ray://)?[^\s:/]+:\d+", address):
             raise WrongUsage(

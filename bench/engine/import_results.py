@@ -115,11 +115,7 @@ def _hint(
 
 
 def _write(
-    run: Run,
-    wanted: Mapping[str, Path],
-    images: Sequence[str],
-    size: int,
-    resize: Filter | None,
+    run: Run, wanted: Mapping[str, Path], images: Sequence[str], size: int, resize: Filter | None
 ) -> int:
     """Write missing images and return their number."""
     pending = [image for image in wanted if image not in run.records()]

@@ -70,11 +70,7 @@ class Installation:
                 f"{self.repository} has changed since installation: {remedy} again, which "
                 "discards the changes."
             )
-        return {
-            "commit": str(record["commit"]),
-            "program": self.program.sha256,
-            **self._weights(),
-        }
+        return {"commit": str(record["commit"]), "program": self.program.sha256, **self._weights()}
 
     def _weights(self) -> dict[str, str]:
         found = {}
