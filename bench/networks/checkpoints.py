@@ -140,11 +140,8 @@ def convert_prior(
 ) -> Card:
     """Convert a prior in guided-diffusion's or diffusers' layout into a checkpoint of bench.
 
-    Args:
-        path: a file of guided-diffusion's layout, or a folder that diffusers saved.
-        size: training size in pixels; required for a file, while a folder states it.
-        out: file to write.
-        training: known facts about the training, for the card.
+    `path` is a file of guided-diffusion's layout, which needs the training `size` in pixels, or a
+    folder that diffusers saved, which states it. `training` has known facts for the card.
 
     Raises:
         BenchError: the input can't be read, or is not such a prior.

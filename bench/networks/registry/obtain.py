@@ -7,12 +7,12 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.core.files import Journal, replacing, sha256_file
 from bench.core.paths import cache_folder, cache_unusable
-from bench.networks.download.fetch import DownloadLimits, ExpectedFile, download, is_web_page
+from bench.networks.download.fetch import ExpectedFile, download, is_web_page
 from bench.networks.registry.hashes import expected, first_use, remember
 from bench.networks.registry.records import PublicCheckpoint, find_record
 
 
-def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
+def get_weights(name: str) -> Path:
     """Download a checkpoint unless it is intact; see `bench.networks.download.fetch`.
 
     Raises:
@@ -34,7 +34,7 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
         raise BenchError(reason)
     wanted = expected(record)
     try:
-        digest = download(record.sources, record.path, ExpectedFile(wanted, record.size), limits)
+        digest = download(record.sources, record.path, ExpectedFile(wanted, record.size))
     except BenchError as error:
         ways_out = []
         if wanted != record.sha256 and str(wanted) in str(error):

@@ -10,7 +10,7 @@ from bench.core.config import read_toml
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.paths import cache_folder
 from bench.core.suggest import look_up
-from bench.core.validation import build
+from bench.core.validation import Positive, build
 
 _FILE = Path(__file__).with_name("records.toml")
 
@@ -43,7 +43,7 @@ class PublicCheckpoint:
     by_hand: str = ""
     trained_on: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
-    size: int | None = None
+    size: Positive | None = None
 
     def __post_init__(self) -> None:
         where = f"the record {self.name!r}"
@@ -51,8 +51,6 @@ class PublicCheckpoint:
             raise WrongUsage(f"{where}: {self.file!r} is not a plain file name.")
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise WrongUsage(f"{where}: sha256 must be 64 lowercase hexadecimal digits.")
-        if self.size is not None and self.size < 1:
-            raise WrongUsage(f"{where}: size is {self.size}, but must be at least 1.")
         if not self.sources and not self.by_hand:
             raise WrongUsage(f"{where} has neither `sources` nor `by_hand`.")
         for source in self.sources:
