@@ -20,10 +20,9 @@ from bench.core.errors import BenchError
 from bench.core.memory import keep_freed_memory, lacks_memory
 from bench.engine.executors.local import reason_of
 from bench.engine.executors.work import Assignment, Unit
-from bench.engine.experiment import Experiment
+from bench.engine.experiment import Experiment, ResolvedMethod
 from bench.engine.models import choose_device
 from bench.images import encode_png, to_pixels
-from bench.methods import Method
 from bench.testsets.manifest import TestSet
 
 COMPUTED = 5
@@ -152,24 +151,19 @@ def forecast_suite(names: Sequence[str], experiment: Experiment) -> list[Forecas
         for repetition in range(experiment.repetitions):
             done = resolved.run(resolved.spec(repetition)).records()
             images += [image for image in testset.entries if image not in done]
-        method = resolved.configured.method
-        forecasts.append(forecast(method, resolved.assignment(), testset, images, batch, device))
+        forecasts.append(_forecast(resolved, images, batch, device))
     return forecasts
 
 
-def forecast(
-    method: Method[Any],
-    assignment: Assignment,
-    testset: TestSet,
-    images: Sequence[str],
-    batch: int,
-    device: torch.device,
+def _forecast(
+    resolved: ResolvedMethod, images: Sequence[str], batch: int, device: torch.device
 ) -> Forecast:
-    """Estimate the cost of restoring these images of a test set, `batch` at a time.
+    """Estimate the cost of restoring these images, `batch` at a time.
 
     Raises:
         BenchError: a checkpoint does not fit.
     """
+    method, testset = resolved.configured.method, resolved.experiment.testset
     disk = len(images) * _picture_bytes(testset)
     if not images or method.fingerprint:
         known = None if images else 0
@@ -177,7 +171,7 @@ def forecast(
     keep_freed_memory()
     first = tuple(images[:batch])
     unit = Unit(first, tuple(testset.measurement(image) for image in first))
-    rehearsal = _rehearse_what_fits(assignment, unit, device)
+    rehearsal = _rehearse_what_fits(resolved.assignment(), unit, device)
     return Forecast(
         title=method.title,
         images=len(images),
