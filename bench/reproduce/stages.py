@@ -226,11 +226,7 @@ def scores(request: Request) -> Iterator[Step]:
 
 def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
     columns = _columns(request, testset)
-    absent = {
-        measure.title: reason
-        for measure in columns
-        if (reason := measure.unavailable()) is not None
-    }
+    absent = {m.title: why for m in columns if (why := m.unavailable()) is not None}
     keys = {measure.key for measure in columns if measure.title not in absent}
     note = "; ".join(f"without {title}: {reason}" for title, reason in absent.items())
 
