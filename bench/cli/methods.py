@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli.options import ChangesOption, changed_settings
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, size_and_scale, workspace
+from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.core.config import Workspace
     from bench.engine.availability import Overview
 
 Resize = Literal["lanczos", "bicubic", "area"]
@@ -36,7 +37,7 @@ def methods(
     from bench.engine.availability import all_methods
 
     here = workspace()
-    size, scale = size_and_scale(here, testset_name)
+    size, scale = _size_and_scale(here, testset_name)
     config = here.config
     found = all_methods(size, scale, config.settings, config.weights, here.results)
     if as_json:
@@ -45,6 +46,22 @@ def methods(
         echo(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         _print(found, size, scale)
+
+
+def _size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
+    """Return size and scale of the chosen test set, or the defaults if none is prepared.
+
+    Raises:
+        BenchError: the named test set does not exist, or its manifest is invalid.
+    """
+    from bench.api.testsets import last_prepared, prepared_testsets, testset_folder
+    from bench.testsets.manifest import read_manifest
+
+    name = name or here.config.testset
+    if name is None and (name := last_prepared(here)) not in prepared_testsets(here):
+        return here.config.size or 256, 8
+    plan = read_manifest(testset_folder(here, name)).plan
+    return plan.size, plan.scale
 
 
 def _print(methods: list[Overview], size: int, scale: int) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from bench.cli.shared import value_of
+from bench.cli.shared import TestsetOption, value_of
 from bench.core.config import Precision
 from bench.core.errors import WrongUsage
 
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from bench.testsets.manifest import TestSet
 
 
-MethodsArgument = Annotated[
-    list[str] | None, typer.Argument(help="Methods (default: those in bench.toml).")
-]
-EveryOption = Annotated[
-    bool, typer.Option("--all", help="Run every method whose prerequisites are met.")
-]
 ChangesOption = Annotated[
     list[str] | None, typer.Option("--set", help="Setting as METHOD.NAME=VALUE; may be repeated.")
 ]
@@ -73,6 +67,37 @@ def option_groups(command: Callable[..., None]) -> Callable[..., None]:
     called.__signature__ = inspect.Signature(expanded)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in expanded}
     return called
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """Options that choose methods and a test set.
+
+    Raises:
+        WrongUsage: methods are given together with --all.
+    """
+
+    methods: Annotated[
+        list[str] | None, typer.Argument(help="Methods (default: those in bench.toml).")
+    ] = None
+    testset_name: TestsetOption = None
+    every: Annotated[
+        bool, typer.Option("--all", help="Run every method whose prerequisites are met.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        if self.every and self.methods:
+            raise WrongUsage(f"--all and {self.methods[0]} exclude each other: choose one.")
+
+    def names(self, here: Workspace, experiment: Experiment) -> Sequence[str]:
+        """Return the named methods, all that can run here, or those of bench.toml."""
+        from bench.engine.availability import all_methods
+
+        if self.every:
+            size, scale = experiment.plan.size, experiment.plan.scale
+            found = all_methods(size, scale, experiment.settings, experiment.weights, here.results)
+            return [method.name for method in found if method.runs]
+        return self.methods or here.config.methods
 
 
 @dataclass(frozen=True)
@@ -204,29 +229,6 @@ def executor_on(cluster: Cluster | None) -> Executor | None:
     from bench.engine.executors.cluster import OnCluster
 
     return OnCluster(cluster)
-
-
-def check_methods(methods: list[str] | None, every: bool) -> None:
-    """Check that methods are not given together with --all.
-
-    Raises:
-        WrongUsage: both are given.
-    """
-    if every and methods:
-        raise WrongUsage(f"--all and {methods[0]} exclude each other: choose one.")
-
-
-def chosen_methods(
-    here: Workspace, experiment: Experiment, methods: list[str] | None, every: bool
-) -> Sequence[str]:
-    """Return the named methods, all that can run here, or those of bench.toml."""
-    from bench.engine.availability import all_methods
-
-    if every:
-        size, scale = experiment.plan.size, experiment.plan.scale
-        found = all_methods(size, scale, experiment.settings, experiment.weights, here.results)
-        return [method.name for method in found if method.runs]
-    return methods or here.config.methods
 
 
 def changed_settings(changes: list[str]) -> dict[str, dict[str, Any]]:

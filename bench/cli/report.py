@@ -107,7 +107,7 @@ def report(
     else:
         tables = _paper_tables(here, testset_name, number, protocol, reference)
     many = number is not None or groups is not None
-    _print(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
+    print_tables(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
     if strip and testset:
         _save_strip(here, testset, methods or (), strip, faces)
     if html or show:
@@ -171,9 +171,10 @@ def _save_strip(
     say(f"Saved {file}", err=True)
 
 
-def _print(
+def print_tables(
     tables: Table | Sequence[Table], kind: Format | None, intervals: bool, beside: bool
 ) -> None:
+    """Print tables in a format (default: for the terminal)."""
     from rich.console import Console
 
     from bench.report.renderers import latex, plain, terminal

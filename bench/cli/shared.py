@@ -77,19 +77,3 @@ def open_testset_named(here: Workspace, name: str | None) -> TestSet:
     if origin:
         say(f"Test set: {chosen} ({origin})", err=True)
     return open_testset(folder)
-
-
-def size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
-    """Return size and scale of the chosen test set, or the defaults if none is prepared.
-
-    Raises:
-        BenchError: the named test set does not exist, or its manifest is invalid.
-    """
-    from bench.api.testsets import last_prepared, prepared_testsets, testset_folder
-    from bench.testsets.manifest import read_manifest
-
-    name = name or here.config.testset
-    if name is None and (name := last_prepared(here)) not in prepared_testsets(here):
-        return here.config.size or 256, 8
-    plan = read_manifest(testset_folder(here, name)).plan
-    return plan.size, plan.scale

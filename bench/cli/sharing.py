@@ -93,40 +93,31 @@ def _results_called(name: str, here: Workspace, testset_name: str | None) -> lis
     Raises:
         BenchError: nothing matches, or it cannot be read.
     """
-    from bench.sharing.results import choose, folder_result
+    from bench.report.tables.runs import find_runs
+    from bench.sharing.bundle import open_bundle
+    from bench.sharing.results import bundle_results, choose, folder_result
+    from bench.store.run import runs_within
 
     place, run = Path(name), ""
     if not place.exists() and ":" in name:
         before, _, run = name.rpartition(":")
         place = Path(before)
-    results = _results_at(place, here)
+    if place.is_file():
+        results = bundle_results(open_bundle(place))
+        if not results:
+            raise BenchError(
+                f"{place} holds no results: `bench verify {place}` says what it holds."
+            )
+    else:
+        runs = runs_within(place) if place.is_dir() else []
+        results = [folder_result(found, here.testsets) for found in runs]
     if results:
         return choose(results, run, str(place)) if run else results
     if place.suffix == ".tar" and not place.exists():
         raise WrongUsage(f"{place} does not exist: give an archive that `bench export` wrote.")
-    from bench.report.tables.runs import find_runs
-
     testset = open_testset_named(here, testset_name)
-    runs = find_runs(testset, here.results, (name,), ())
-    return [folder_result(run, here.testsets) for run in runs]
-
-
-def _results_at(place: Path, here: Workspace) -> list[Result]:
-    """Return the results in an archive or folder; empty if neither exists.
-
-    Raises:
-        BenchError: the results cannot be read, or the archive has none.
-    """
-    from bench.sharing.bundle import open_bundle
-    from bench.sharing.results import bundle_results, folder_result
-    from bench.store.run import runs_within
-
-    if place.is_file():
-        if results := bundle_results(open_bundle(place)):
-            return results
-        raise BenchError(f"{place} holds no results: `bench verify {place}` says what it holds.")
-    runs = runs_within(place) if place.is_dir() else []
-    return [folder_result(run, here.testsets) for run in runs]
+    named = find_runs(testset, here.results, (name,), ())
+    return [folder_result(found, here.testsets) for found in named]
 
 
 def _metrics(here: Workspace, result: Result) -> Sequence[Measure]:

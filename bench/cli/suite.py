@@ -9,14 +9,11 @@ import typer
 from bench.cli.options import (
     ClusterOptions,
     CompiledOption,
-    EveryOption,
     ExperimentOptions,
-    MethodsArgument,
     PrecisionOption,
     StrictOption,
+    SuiteOptions,
     WorkerOptions,
-    check_methods,
-    chosen_methods,
     executor_on,
     option_groups,
 )
@@ -74,9 +71,7 @@ def named_metrics(names: list[str] | None, preset: str | None) -> list[str] | No
 @option_groups
 def plan(
     *,
-    methods: MethodsArgument = None,
-    testset_name: TestsetOption = None,
-    every: EveryOption = False,
+    chosen: SuiteOptions,
     options: ExperimentOptions,
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
@@ -89,11 +84,10 @@ def plan(
     from bench.engine.forecast import forecast_suite
     from bench.engine.models import choose_device
 
-    check_methods(methods, every)
     here = workspace()
-    testset = open_testset_named(here, testset_name)
+    testset = open_testset_named(here, chosen.testset_name)
     experiment = options.on(here, testset, precision, compiled)
-    forecasts = forecast_suite(chosen_methods(here, experiment, methods, every), experiment)
+    forecasts = forecast_suite(chosen.names(here, experiment), experiment)
     _print_forecasts(forecasts, choose_device().type)
 
 
@@ -144,9 +138,7 @@ def _duration(seconds: float) -> str:
 @option_groups
 def run(
     *,
-    methods: MethodsArgument = None,
-    testset_name: TestsetOption = None,
-    every: EveryOption = False,
+    chosen: SuiteOptions,
     options: ExperimentOptions,
     protocol: ProtocolOption = "strict",
     precision: PrecisionOption = None,
@@ -162,13 +154,12 @@ def run(
     from bench.api.results import chosen_metrics
     from bench.engine.run import run_suite
 
-    check_methods(methods, every)
     opened = machines.opened()
     here = workspace()
     metrics = chosen_metrics(here)  # find unknown names before the work
-    testset = open_testset_named(here, testset_name)
+    testset = open_testset_named(here, chosen.testset_name)
     experiment = options.on(here, testset, precision, compiled)
-    names = chosen_methods(here, experiment, methods, every)
+    names = chosen.names(here, experiment)
     with opened as cluster:
         finished = run_suite(names, experiment, executor_on(cluster), strict)
     for item in finished:
