@@ -28,7 +28,7 @@ from bench.cli import (
     train,
     weights,
 )
-from bench.cli.shared import ManyValues, echo, say
+from bench.cli.shared import ManyValues, echo, flag, say
 from bench.core.errors import BenchError, Terminated, WrongUsage
 from bench.core.terminal import fall_back_to_ascii
 
@@ -130,7 +130,7 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, flag("--debug", "Show the traceback of an error.")] = False,
 ) -> None:
     """Handle the options of all commands."""
 

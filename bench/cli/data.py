@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli.options import ClusterOptions, option_groups
-from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -50,9 +50,7 @@ def prepare(
         NoiseUnit | None,
         typer.Option(help="Pixel range of --noise: signed for [-1, 1], unit for [0, 1]."),
     ] = None,
-    align: Annotated[
-        bool, typer.Option("--align", help="Align photographs as in FFHQ first.")
-    ] = False,
+    align: Annotated[bool, flag("--align", "Align photographs as in FFHQ first.")] = False,
     name: Annotated[
         str | None, typer.Option(help="Test set name (default: generated, such as celeba-64-x8).")
     ] = None,

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.options import CorrectorOption, ExperimentOptions, PriorOption, SeedOption
 from bench.cli.report import Shown, ShownOption
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import WrongUsage
 from bench.core.suggest import suggestion
 
@@ -84,7 +84,7 @@ def pareto(
         Literal["seconds", "nfe"], typer.Option(help="Cost on the x axis: seconds or nfe.")
     ] = "seconds",
     join: Annotated[
-        bool, typer.Option("--join", help="Join the runs of each method, such as a sweep's.")
+        bool, flag("--join", "Join the runs of each method, such as a sweep's.")
     ] = False,
     protocol: ShownOption = "strict",
     width: WidthOption = None,

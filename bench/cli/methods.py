@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli.options import ChangesOption, changed_settings
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ NewName = Annotated[
 
 def methods(
     testset_name: TestsetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, flag("--json", "Print JSON.")] = False,
 ) -> None:
     """List methods and whether they can run.
 
@@ -147,7 +147,7 @@ def oracle(
     name: Annotated[str, typer.Argument(help="Method with a prior and, optionally, a Corrector.")],
     changes: ChangesOption = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 unless the method samples the posterior.")
+        bool, flag("--check", "Exit with 1 unless the method samples the posterior.")
     ] = False,
 ) -> None:
     """Calibrate a sampler on an exactly known posterior.
@@ -181,7 +181,7 @@ def import_results(
     ],
     testset_name: TestsetOption = None,
     title: Annotated[str | None, typer.Option(help="Title in tables (default: the name).")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Accept missing images.")] = False,
+    partial: Annotated[bool, flag("--partial", "Accept missing images.")] = False,
     pattern: Annotated[
         str, typer.Option(help="Pattern of the file names, such as 'restored_faces/{image}_00'.")
     ] = "{image}",
@@ -190,7 +190,7 @@ def import_results(
         typer.Option(help="Filter that resizes results of another size, such as 512 px."),
     ] = None,
     ignore_extra: Annotated[
-        bool, typer.Option("--ignore-extra", help="Ignore files that match no image.")
+        bool, flag("--ignore-extra", "Ignore files that match no image.")
     ] = False,
 ) -> None:
     """Import results made elsewhere as a run. All images are imported, or none."""

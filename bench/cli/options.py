@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-from bench.cli.shared import TestsetOption, value_of
+from bench.cli.shared import TestsetOption, flag, value_of
 from bench.core.config import Precision
 from bench.core.errors import WrongUsage
 
@@ -36,9 +36,9 @@ PrecisionOption = Annotated[
     Precision | None, typer.Option(help="Precision of the networks (default: from bench.toml).")
 ]
 CompiledOption = Annotated[
-    bool, typer.Option("--compile", help="Compile the networks; takes about a minute once.")
+    bool, flag("--compile", "Compile the networks; takes about a minute once.")
 ]
-StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first image that fails.")]
+StrictOption = Annotated[bool, flag("--strict", "Stop at the first image that fails.")]
 
 
 def option_groups(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,9 +81,7 @@ class SuiteOptions:
         list[str] | None, typer.Argument(help="Methods (default: those in bench.toml).")
     ] = None
     testset_name: TestsetOption = None
-    every: Annotated[
-        bool, typer.Option("--all", help="Run every method whose prerequisites are met.")
-    ] = False
+    every: Annotated[bool, flag("--all", "Run every method whose prerequisites are met.")] = False
 
     def __post_init__(self) -> None:
         if self.every and self.methods:

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.page import save_page
 from bench.cli.reference import ReferenceOption
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.cli.suite import MetricOption, PresetOption, named_metrics
 from bench.core.errors import WrongUsage
 
@@ -36,10 +36,10 @@ def report(
     number: Annotated[
         int | None, typer.Option("--table", help="Number of the paper's table, 1 to 4.")
     ] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX booktabs table.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON with full precision.")] = False,
+    latex: Annotated[bool, flag("--latex", "Print a LaTeX booktabs table.")] = False,
+    csv: Annotated[bool, flag("--csv", "Print CSV.")] = False,
+    markdown: Annotated[bool, flag("--markdown", "Print a Markdown table.")] = False,
+    json: Annotated[bool, flag("--json", "Print JSON with full precision.")] = False,
     strip: Annotated[
         Path | None, typer.Option(help="Also save a PNG strip of faces from LR to HR.")
     ] = None,
@@ -59,27 +59,21 @@ def report(
         ),
     ] = None,
     costs: Annotated[
-        bool, typer.Option("--costs", help="Add columns for seconds, NFE and peak memory.")
+        bool, flag("--costs", "Add columns for seconds, NFE and peak memory.")
     ] = False,
     html: Annotated[
         Path | None,
         typer.Option(help="Also write an HTML page into this folder (default: all test sets)."),
     ] = None,
     show: Annotated[
-        bool,
-        typer.Option("--open", help="Open the page in a browser (default folder: results/page)."),
+        bool, flag("--open", "Open the page in a browser (default folder: results/page).")
     ] = False,
-    intervals: Annotated[
-        bool, typer.Option("--intervals", help="Show 95% confidence intervals.")
-    ] = False,
+    intervals: Annotated[bool, flag("--intervals", "Show 95% confidence intervals.")] = False,
     beside: Annotated[
-        bool, typer.Option("--beside", help="Show published values, differences and verdicts.")
+        bool, flag("--beside", "Show published values, differences and verdicts.")
     ] = False,
     check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Exit with 3 if a comparable value differs from the published one."
-        ),
+        bool, flag("--check", "Exit with 3 if a comparable value differs from the published one.")
     ] = False,
 ) -> None:
     """Print the results of a test set as a table.

@@ -11,7 +11,7 @@ import typer
 
 from bench.cli.options import ChangesOption, changed_settings
 from bench.cli.report import print_tables
-from bench.cli.shared import echo, say, workspace
+from bench.cli.shared import echo, flag, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def reproduce(
         str, typer.Argument(help="Suite: table1 to table4, figure4, figure7, or another.")
     ],
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="Reproduce it at 64 px with the embedded networks.")
+        bool, flag("--embedded", "Reproduce it at 64 px with the embedded networks.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print the steps with their state and cost.")
+        bool, flag("--dry-run", "Only print the steps with their state and cost.")
     ] = False,
     count: Annotated[
         int | None, typer.Option(help="Images per test set (default: all).", min=1)

@@ -21,6 +21,11 @@ TestsetOption = Annotated[
 ]
 
 
+def flag(name: str, meaning: str) -> Any:
+    """Return an option that is on if given; typer would add a --no- form to one without a name."""
+    return typer.Option(name, help=meaning)
+
+
 def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
     """Print a text that may contain foreign names, with control characters escaped."""
     from bench.report.renderers.escape import visible

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.report import own_table
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Archive to write (.tar).")],
     methods: Annotated[list[str] | None, typer.Argument(help="Methods (default: all).")] = None,
     testset_name: TestsetOption = None,
-    pictures: Annotated[
-        bool, typer.Option("--pictures", help="Include the restored images.")
-    ] = False,
+    pictures: Annotated[bool, flag("--pictures", "Include the restored images.")] = False,
 ) -> None:
     """Pack results into one archive.
 
@@ -61,8 +59,8 @@ def compare(
         str, typer.Argument(metavar="B", help="Archive, results folder or run to compare with.")
     ],
     testset_name: TestsetOption = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON with full precision.")] = False,
+    markdown: Annotated[bool, flag("--markdown", "Print Markdown tables.")] = False,
+    json: Annotated[bool, flag("--json", "Print JSON with full precision.")] = False,
 ) -> None:
     """Compare two results: configuration differences and paired per-image score differences.
 

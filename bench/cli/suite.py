@@ -18,7 +18,7 @@ from bench.cli.options import (
     option_groups,
 )
 from bench.cli.reference import DeviceOption, ReferenceOption
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def evaluate(
     preset: PresetOption = None,
     reference: ReferenceOption = None,
     require_all: Annotated[
-        bool, typer.Option("--require-all", help="Fail if a metric cannot be computed.")
+        bool, flag("--require-all", "Fail if a metric cannot be computed.")
     ] = False,
     device: DeviceOption = "auto",
     machines: ClusterOptions,

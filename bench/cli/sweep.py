@@ -17,7 +17,7 @@ from bench.cli.options import (
     executor_on,
     option_groups,
 )
-from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
+from bench.cli.shared import TestsetOption, flag, open_testset_named, say, value_of, workspace
 from bench.cli.suite import ProtocolOption, score, tell_failures
 from bench.core.errors import WrongUsage
 from bench.core.suggest import suggestion
@@ -57,10 +57,10 @@ def sweep(
     ctx: typer.Context,
     method: Annotated[str, typer.Argument(help="Method; put it before all options.")],
     grid: Annotated[
-        bool, typer.Option("--grid", help="Run all combinations instead of one change at a time.")
+        bool, flag("--grid", "Run all combinations instead of one change at a time.")
     ] = False,
     variants: Annotated[
-        bool, typer.Option("--variants", help="Also run the method's named variants (ablations).")
+        bool, flag("--variants", "Also run the method's named variants (ablations).")
     ] = False,
     testset_name: TestsetOption = None,
     options: ExperimentOptions,

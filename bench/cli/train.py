@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli.options import option_groups
-from bench.cli.shared import say, workspace
+from bench.cli.shared import flag, say, workspace
 from bench.core.config import Precision
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ Start = Annotated[
     Path | None, typer.Option("--start-from", help="Initial weights, of the same architecture.")
 ]
 Every = Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)]
-Changed = Annotated[
-    bool, typer.Option("--changed-data", help="Resume even if the images have changed.")
-]
+Changed = Annotated[bool, flag("--changed-data", "Resume even if the images have changed.")]
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,7 @@ class TrainingOptions:
         Precision | None,
         typer.Option(help="Precision (default: bfloat16 where the hardware has units for it)."),
     ] = None
-    compiled: Annotated[
-        bool, typer.Option("--compile", help="Compile the network; takes minutes once.")
-    ] = False
+    compiled: Annotated[bool, flag("--compile", "Compile the network; takes minutes once.")] = False
     every: Every = 500
     changed_data: Changed = False
     dataset: Annotated[

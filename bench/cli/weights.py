@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shared import say
+from bench.cli.shared import flag, say
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def get(
         str, typer.Argument(help="Name from `bench weights list`, pyiqa:METRIC or hf:OWNER/NAME.")
     ],
     accept_licence: Annotated[
-        bool,
-        typer.Option("--accept-licence", help="Accept a non-commercial licence without asking."),
+        bool, flag("--accept-licence", "Accept a non-commercial licence without asking.")
     ] = False,
 ) -> None:
     """Download weights and verify their hash. Interrupted downloads resume."""
