@@ -86,10 +86,13 @@ def report(
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
+    from bench.api.results import chosen_metrics, collected
+
     testset = None
     if number is None:
         testset = open_testset_named(here, testset_name)
-        tables = [own_table(here, testset, methods or (), names, protocol, costs, reference)]
+        metrics = chosen_metrics(here, names)
+        tables = [collected(here, testset, methods or (), metrics, protocol, costs, reference)]
         if groups:
             from bench.report.tables.groups import group_tables, read_groups
 
@@ -105,29 +108,11 @@ def report(
     if strip and testset:
         _save_strip(here, testset, methods or (), strip, faces)
     if html or show:
-        from bench.api.results import chosen_metrics
-
         metrics = chosen_metrics(here, names)
         folder = html or here.results / "page"
         save_page(here, testset_name, testset, methods or (), metrics, folder, show, reference)
     if check:
         _check(tables)
-
-
-def own_table(
-    here: Workspace,
-    testset: TestSet,
-    methods: Sequence[str],
-    names: Sequence[str] | None,
-    protocol: Shown,
-    costs: bool,
-    reference: str | None,
-) -> Table:
-    """Return the table of the given methods (default: all) and metrics (default: bench.toml's)."""
-    from bench.api.results import chosen_metrics, collected
-
-    metrics = chosen_metrics(here, names)
-    return collected(here, testset, methods, metrics, protocol, costs, reference)
 
 
 def _paper_tables(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.report import own_table
 from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
@@ -29,6 +28,7 @@ def export(
 
     It holds the table, scores, provenance and hashes, but not the images of the test set.
     """
+    from bench.api.results import chosen_metrics, collected
     from bench.report.renderers.plain import to_csv, to_json, to_markdown
     from bench.report.tables.runs import find_runs
     from bench.sharing.bundle import write_bundle
@@ -39,7 +39,8 @@ def export(
     here = workspace()
     testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
-    table = own_table(here, testset, methods or (), None, "strict", costs=True, reference=None)
+    metrics = chosen_metrics(here)
+    table = collected(here, testset, methods or (), metrics, "strict", costs=True)
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
     files = export_files(testset, runs, texts, pictures)
     write_bundle(out, files)
