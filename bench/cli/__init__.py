@@ -95,9 +95,7 @@ class Commands(TyperGroup):
         except (BenchError, OSError, UsageError) as error:  # OSError: a full disk, no permission
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # a closed pipe, on which typer exits quietly
-            _tell(error)
-            if ctx.params.get("debug"):
-                traceback.print_exc()
+            _tell(error, ctx.params.get("debug"))
             raise typer.Exit(2 if isinstance(error, WrongUsage | UsageError) else 1) from None
         except KeyboardInterrupt as stop:
             echo("Stopped. Finished work is kept; run the same command to resume.", err=True)
