@@ -8,12 +8,11 @@ from __future__ import annotations
 import inspect
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from bench.cli.shared import TestsetOption, flag, value_of
-from bench.core.config import Precision
 from bench.core.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from bench.engine.executors.work import Executor
     from bench.engine.experiment import Experiment
     from bench.testsets.manifest import TestSet
+
+Precision = Literal["float32", "bfloat16", "float16"]
+"""Precision of networks; importing `bench.core.config.Precision` would slow the help down."""
 
 
 ChangesOption = Annotated[

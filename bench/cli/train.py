@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import option_groups
+from bench.cli.options import Precision, option_groups
 from bench.cli.shared import flag, say, workspace
-from bench.core.config import Precision
 
 if TYPE_CHECKING:
     from bench.training.tasks import TrainingTask
