@@ -67,7 +67,7 @@ def coming(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """A queue of the contents that downloads return, without a server."""
     queue: list[bytes] = []
 
-    def stand_in(sources: object, target: Path, wanted: ExpectedFile, limits: object) -> str:
+    def stand_in(sources: object, target: Path, wanted: ExpectedFile) -> str:
         data = queue.pop(0)
         digest = hashlib.sha256(data).hexdigest()
         if wanted.sha256 not in (None, digest):

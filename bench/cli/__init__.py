@@ -19,7 +19,6 @@ from bench.cli import (
     init,
     inspect,
     methods,
-    plan,
     reference,
     report,
     reproduce,
@@ -29,7 +28,7 @@ from bench.cli import (
     train,
     weights,
 )
-from bench.cli.shared import ManyValues, echo, say
+from bench.cli.shared import ManyValues, echo, flag, say
 from bench.core.errors import BenchError, Terminated, WrongUsage
 from bench.core.terminal import fall_back_to_ascii
 
@@ -66,6 +65,15 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
+def _tell(error: Exception, debug: bool = False) -> None:
+    """Print an error, unless it is the help text, which is raised again."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        raise error
+    if debug:
+        traceback.print_exc()
+    say(f"error: {_sentence(error)}", fg="red", err=True)
+
+
 class Commands(TyperGroup):
     """Turns errors into one sentence and an exit code: 1 failed, 2 wrong usage."""
 
@@ -77,9 +85,7 @@ class Commands(TyperGroup):
         try:
             return super().make_context(*arguments, **options)
         except UsageError as error:  # an option before the command
-            if type(error).__name__ == "NoArgsIsHelpError":
-                raise  # it is the help text
-            say(f"error: {_sentence(error)}", fg="red", err=True)
+            _tell(error)
             raise typer.Exit(2) from None
 
     def invoke(self, ctx: Any) -> Any:
@@ -89,11 +95,7 @@ class Commands(TyperGroup):
         except (BenchError, OSError, UsageError) as error:  # OSError: a full disk, no permission
             if isinstance(error, OSError) and error.errno == errno.EPIPE:
                 raise  # a closed pipe, on which typer exits quietly
-            if type(error).__name__ == "NoArgsIsHelpError":
-                raise  # it is the help text
-            if ctx.params.get("debug"):
-                traceback.print_exc()
-            say(f"error: {_sentence(error)}", fg="red", err=True)
+            _tell(error, ctx.params.get("debug"))
             raise typer.Exit(2 if isinstance(error, WrongUsage | UsageError) else 1) from None
         except KeyboardInterrupt as stop:
             echo("Stopped. Finished work is kept; run the same command to resume.", err=True)
@@ -126,7 +128,7 @@ app = typer.Typer(
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, flag("--debug", "Show the traceback of an error.")] = False,
 ) -> None:
     """Handle the options of all commands."""
 
@@ -155,14 +157,10 @@ _add(app, BENCHMARK, suite.evaluate, "evaluate --testset sample-64-x8")
 _add(app, BENCHMARK, report.report, "report --latex > table.tex")
 _add(app, BENCHMARK, reproduce.reproduce, "reproduce table1 --embedded --dry-run", cls=ManyValues)
 _add(
-    app,
-    EXPLORE,
-    sweep.sweep,
-    "sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4",
-    cls=sweep.ManySettings,
+    app, EXPLORE, sweep.sweep, "sweep dpi --tau 0 100 300 500 --s 1 1.2 1.4", cls=sweep.ManySettings
 )
 _add(app, EXPLORE, data.sheet, "sheet faces.png --testset sample-64-x8")
-_add(app, EXPLORE, plan.plan, "plan dpi ilvr ddnm")
+_add(app, EXPLORE, suite.plan, "plan dpi ilvr ddnm")
 _add(app, EXPLORE, sharing.compare, "compare ours.tar theirs.tar")
 _add(app, SHARE, sharing.export, "export bicubic ddnm --out results.tar")
 _add(app, SHARE, data.verify, "verify sample-64-x8")

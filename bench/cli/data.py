@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.cluster import PlaceOption, WorkersOption, opened
-from bench.cli.shared import TestsetOption, open_testset_named, say, workspace
+from bench.cli.options import ClusterOptions, option_groups
+from bench.cli.shared import TestsetOption, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 NoiseUnit = Literal["signed", "unit"]
 """Units of noise; importing `bench.testsets.manifest.NoiseUnit` would cost the help seconds."""
 
 
+@option_groups
 def prepare(
+    *,
     dataset: Annotated[str, typer.Argument(help="Recipe, such as celeba or sample.")],
     scale: Annotated[
         list[int] | None,
@@ -29,8 +31,7 @@ def prepare(
         typer.Option(help="Images: a folder, zip, tar or Parquet file, or hf:OWNER/NAME."),
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(help="HR size in pixels (default: from bench.toml or the recipe)."),
+        int | None, typer.Option(help="HR size in pixels (default: from bench.toml or the recipe).")
     ] = None,
     count: Annotated[int | None, typer.Option(help="Use only the first COUNT images.")] = None,
     degradation: Annotated[
@@ -49,14 +50,11 @@ def prepare(
         NoiseUnit | None,
         typer.Option(help="Pixel range of --noise: signed for [-1, 1], unit for [0, 1]."),
     ] = None,
-    align: Annotated[
-        bool, typer.Option("--align", help="Align photographs as in FFHQ first.")
-    ] = False,
+    align: Annotated[bool, flag("--align", "Align photographs as in FFHQ first.")] = False,
     name: Annotated[
         str | None, typer.Option(help="Test set name (default: generated, such as celeba-64-x8).")
     ] = None,
-    place: PlaceOption = None,
-    workers: WorkersOption = None,
+    machines: ClusterOptions,
 ) -> None:
     """Build test sets of HR and LR images.
 
@@ -65,7 +63,7 @@ def prepare(
     from bench.api.testsets import prepare_scales
     from bench.testsets.recipe import find_recipe, selection_notes, small_input_notes
 
-    machines = opened(place, workers)
+    opened = machines.opened()
     here = workspace()
     recipe = find_recipe(dataset, here.datasets)
     if size is None and here.config.size is not None and (source or recipe.source):
@@ -76,7 +74,7 @@ def prepare(
             "one for the networks that ship, of 64 px.",
             err=True,
         )
-    with machines as cluster:
+    with opened as cluster:
         spread = cluster.map if cluster else None
         made = prepare_scales(
             *(here, dataset, source, scale, size, count, degradation, align, name, spread),
@@ -147,32 +145,28 @@ def verify(
     from bench.testsets.manifest import read_manifest
 
     here, path = workspace(), Path(target)
-    found: Sequence[str]
+    what = target
     count: Callable[[], int]  # at the end, since a damaged set can't be counted
-    audit = Audit((), ())
     if path.is_file():
         bundle = open_bundle(path)
-        audit = audit_bundle(bundle)
-        found, what, count = audit.found, target, lambda: len(bundle.members)
+        audit, count = audit_bundle(bundle), lambda: len(bundle.members)
     elif runs := runs_within(path) if path.is_dir() else []:
-        audit = audit_runs(runs, here.testsets)
-        found, what, count = (
-            audit.found,
-            f"{len(runs)} runs in {path}",
+        what = f"{len(runs)} runs in {path}"
+        audit, count = (
+            audit_runs(runs, here.testsets),
             lambda: sum(len(run.written()) for run in runs),
         )
     else:
         inside = (path / "manifest.json").is_file()
         folder = path if inside else testset_folder(here, target)
-        found, what, count = (
-            audit_testset(folder),
-            target,
+        audit, count = (
+            Audit((), tuple(audit_testset(folder))),
             lambda: sum(len(entry.files) for entry in read_manifest(folder).images),
         )
-    for line in (*audit.origins, *found):
+    for line in (*audit.origins, *audit.found):
         say(line)
-    if found:
-        raise BenchError(f"{len(found)} files of {what} have changed or are missing.")
+    if audit.found:
+        raise BenchError(f"{len(audit.found)} files of {what} have changed or are missing.")
     say(f"{what}: {count()} files are intact.")
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.options import CorrectorOption, PriorOption, SeedOption, chosen_experiment
-from bench.cli.report import Shown
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.options import CorrectorOption, ExperimentOptions, PriorOption, SeedOption
+from bench.cli.report import Shown, ShownOption
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import WrongUsage
 from bench.core.suggest import suggestion
 
@@ -39,7 +39,6 @@ ImagesOption = Annotated[
     list[str] | None, typer.Option("--image", help="Image ID; may be repeated.")
 ]
 FacesOption = Annotated[int, typer.Option("--faces", help="Number of faces.", min=1)]
-ShownOption = Annotated[Shown, typer.Option("--protocol", help="Measurement protocol.")]
 
 
 def grid(
@@ -69,8 +68,7 @@ def grid(
     from bench.report.tables.runs import find_runs
 
     part = _zoom(zoom)
-    here = _ready(out)
-    testset = open_testset_named(here, testset_name)
+    here, testset = _ready(out, testset_name)
     chosen = _faces(testset, images, faces)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
     columns = picture_columns(testset, first_repetitions(runs), chosen)
@@ -86,7 +84,7 @@ def pareto(
         Literal["seconds", "nfe"], typer.Option(help="Cost on the x axis: seconds or nfe.")
     ] = "seconds",
     join: Annotated[
-        bool, typer.Option("--join", help="Join the runs of each method, such as a sweep's.")
+        bool, flag("--join", "Join the runs of each method, such as a sweep's.")
     ] = False,
     protocol: ShownOption = "strict",
     width: WidthOption = None,
@@ -95,8 +93,7 @@ def pareto(
     from bench.report.figures.gather import between, by_method
     from bench.report.figures.points import curves, pareto
 
-    here = _ready(out)
-    testset = open_testset_named(here, testset_name)
+    here, testset = _ready(out, testset_name)
     results, columns = _results(here, testset, methods or (), [metric], protocol)
     name = {"seconds": "seconds", "nfe": "evaluations"}[cost]
     placed, absent = between(results, name, metric, positive=True)
@@ -124,8 +121,7 @@ def scatter(
     from bench.report.figures.gather import pairs_of
     from bench.report.figures.points import scatter
 
-    here = _ready(out)
-    testset = open_testset_named(here, testset_name)
+    here, testset = _ready(out, testset_name)
     results, columns = _results(here, testset, [one, other], [metric], protocol)
     pairs = pairs_of(results, columns[metric])
     across, up = (result.label for result in results)
@@ -153,8 +149,7 @@ def tradeoff(
     from bench.report.figures.gather import between, swept_run
     from bench.report.figures.tradeoff import tradeoff
 
-    here = _ready(out)
-    testset = open_testset_named(here, testset_name)
+    here, testset = _ready(out, testset_name)
     (face,) = _faces(testset, image and [image], 1)
     results, columns = _results(here, testset, [method], [x, y], protocol)
     placed, absent = between(results, x, y)
@@ -173,8 +168,7 @@ def conditions(
     faces: FacesOption = 3,
     images: ImagesOption = None,
     changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Setting as dpi.NAME=VALUE; may be repeated."),
+        list[str] | None, typer.Option("--set", help="Setting as dpi.NAME=VALUE; may be repeated.")
     ] = None,
     seed: SeedOption = None,
     prior: PriorOption = None,
@@ -185,13 +179,10 @@ def conditions(
     from bench.engine.dpi_trace import trace_conditions
     from bench.report.figures.pictures import picture_grid
 
-    here = _ready(out)
-    testset = open_testset_named(here, testset_name)
+    here, testset = _ready(out, testset_name)
     chosen = _faces(testset, images, faces)
-    experiment = chosen_experiment(
-        here, testset, changes=changes, seed=seed, prior=prior, corrector=corrector
-    )
-    kept = trace_conditions(experiment, chosen, timesteps or (500, 50))
+    options = ExperimentOptions(changes, seed, prior=prior, corrector=corrector)
+    kept = trace_conditions(options.on(here, testset), chosen, timesteps or (500, 50))
     columns = [(_condition(state.t, first=state is kept[0]), state.pictures) for state in kept]
     if testset.ground_truth:
         columns.append(("GT", tuple(testset.hr(image) for image in chosen)))
@@ -203,21 +194,18 @@ def _condition(t: int, first: bool) -> str:
     return "$y_T$" if first else f"$y_{{{t}}}$" if t else "$x_0$"
 
 
-def _ready(out: Path) -> Workspace:
-    """Check that a figure can be drawn and saved, and return the workspace."""
+def _ready(out: Path, testset_name: str | None) -> tuple[Workspace, TestSet]:
+    """Check that a figure can be drawn and saved, and return the workspace and the test set."""
     from bench.report.figures.canvas import check_name, require
 
     check_name(out)
     require()
-    return workspace()
+    here = workspace()
+    return here, open_testset_named(here, testset_name)
 
 
 def _results(
-    here: Workspace,
-    testset: TestSet,
-    methods: Sequence[str],
-    names: list[str],
-    protocol: Shown,
+    here: Workspace, testset: TestSet, methods: Sequence[str], names: list[str], protocol: Shown
 ) -> tuple[list[MeasuredRun], dict[str, Column]]:
     """Return the measured runs with their repetitions, and the columns by name."""
     from bench.api.results import chosen_metrics, columns_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shared import say
+from bench.cli.shared import flag, say
 from bench.core.errors import WrongUsage
 
 if TYPE_CHECKING:
@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder (default: the current one).")] = Path(),
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="64 px, for the embedded networks (default).")
+        bool, flag("--embedded", "64 px, for the embedded networks (default).")
     ] = False,
     paper: Annotated[
-        bool,
-        typer.Option("--paper", help="256 px and published settings, as in Tables 1, 3 and 4."),
+        bool, flag("--paper", "256 px and published settings, as in Tables 1, 3 and 4.")
     ] = False,
-    blind: Annotated[
-        bool, typer.Option("--blind", help="Real-world images at 256 px, as in Table 2.")
-    ] = False,
+    blind: Annotated[bool, flag("--blind", "Real-world images at 256 px, as in Table 2.")] = False,
 ) -> None:
     """Create a workspace with a commented bench.toml.
 

@@ -23,7 +23,6 @@ def doctor() -> None:
     from bench.core.paths import DISTRIBUTION, checkpoints
     from bench.methods import program_names
     from bench.metrics.backbones import BACKBONES
-    from bench.networks.registry.places import place, remedy
     from bench.networks.registry.records import records
 
     def line(name: str, state: str, remedy: str = "") -> None:
@@ -45,8 +44,8 @@ def doctor() -> None:
     for record in records().values():
         if record.name in within_lpips:
             continue
-        here = place(record).is_file()
-        line(f"  {record.name}", "here" if here else "missing", "" if here else remedy(record))
+        here = record.path.is_file()
+        line(f"  {record.name}", "here" if here else "missing", "" if here else record.remedy)
     say("Metrics")
     for metric in metrics.all_metrics().values():
         reason = metric.unavailable()

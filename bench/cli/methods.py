@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli.options import ChangesOption, changed_settings
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, size_and_scale, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.core.config import Workspace
     from bench.engine.availability import Overview
 
 Resize = Literal["lanczos", "bicubic", "area"]
@@ -27,7 +28,7 @@ NewName = Annotated[
 
 def methods(
     testset_name: TestsetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, flag("--json", "Print JSON.")] = False,
 ) -> None:
     """List methods and whether they can run.
 
@@ -36,7 +37,7 @@ def methods(
     from bench.engine.availability import all_methods
 
     here = workspace()
-    size, scale = size_and_scale(here, testset_name)
+    size, scale = _size_and_scale(here, testset_name)
     config = here.config
     found = all_methods(size, scale, config.settings, config.weights, here.results)
     if as_json:
@@ -45,6 +46,22 @@ def methods(
         echo(json.dumps(facts, indent=2, ensure_ascii=False))
     else:
         _print(found, size, scale)
+
+
+def _size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
+    """Return size and scale of the chosen test set, or the defaults if none is prepared.
+
+    Raises:
+        BenchError: the named test set does not exist, or its manifest is invalid.
+    """
+    from bench.api.testsets import last_prepared, prepared_testsets, testset_folder
+    from bench.testsets.manifest import read_manifest
+
+    name = name or here.config.testset
+    if name is None and (name := last_prepared(here)) not in prepared_testsets(here):
+        return here.config.size or 256, 8
+    plan = read_manifest(testset_folder(here, name)).plan
+    return plan.size, plan.scale
 
 
 def _print(methods: list[Overview], size: int, scale: int) -> None:
@@ -130,7 +147,7 @@ def oracle(
     name: Annotated[str, typer.Argument(help="Method with a prior and, optionally, a Corrector.")],
     changes: ChangesOption = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Exit with 1 unless the method samples the posterior.")
+        bool, flag("--check", "Exit with 1 unless the method samples the posterior.")
     ] = False,
 ) -> None:
     """Calibrate a sampler on an exactly known posterior.
@@ -164,7 +181,7 @@ def import_results(
     ],
     testset_name: TestsetOption = None,
     title: Annotated[str | None, typer.Option(help="Title in tables (default: the name).")] = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Accept missing images.")] = False,
+    partial: Annotated[bool, flag("--partial", "Accept missing images.")] = False,
     pattern: Annotated[
         str, typer.Option(help="Pattern of the file names, such as 'restored_faces/{image}_00'.")
     ] = "{image}",
@@ -173,7 +190,7 @@ def import_results(
         typer.Option(help="Filter that resizes results of another size, such as 512 px."),
     ] = None,
     ignore_extra: Annotated[
-        bool, typer.Option("--ignore-extra", help="Ignore files that match no image.")
+        bool, flag("--ignore-extra", "Ignore files that match no image.")
     ] = False,
 ) -> None:
     """Import results made elsewhere as a run. All images are imported, or none."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.shared import say, workspace
+from bench.cli.shared import flag, say, workspace
 
 ReferenceOption = Annotated[
     str | None,
@@ -45,8 +45,7 @@ def add(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Resize images to SIZE pixels.", min=16)] = None,
     keep_features: Annotated[
-        bool,
-        typer.Option("--keep-features", help="Keep the features, which KID and KD-VGG16 need."),
+        bool, flag("--keep-features", "Keep the features, which KID and KD-VGG16 need.")
     ] = False,
     images: Annotated[
         int | None, typer.Option(help="Number of images behind a statistics file.", min=2)

@@ -9,7 +9,7 @@ import typer
 
 from bench.cli.page import save_page
 from bench.cli.reference import ReferenceOption
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.cli.suite import MetricOption, PresetOption, named_metrics
 from bench.core.errors import WrongUsage
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Shown = Literal["strict", "paper", "daps", "pnp-dm"]
 """Protocol of a table's values."""
 
+ShownOption = Annotated[Shown, typer.Option("--protocol", help="Measurement protocol.")]
+
 Format = Literal["latex", "csv", "markdown", "json"]
 
 OFF = 3  # the exit code of --check
@@ -34,15 +36,15 @@ def report(
     number: Annotated[
         int | None, typer.Option("--table", help="Number of the paper's table, 1 to 4.")
     ] = None,
-    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX booktabs table.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON with full precision.")] = False,
+    latex: Annotated[bool, flag("--latex", "Print a LaTeX booktabs table.")] = False,
+    csv: Annotated[bool, flag("--csv", "Print CSV.")] = False,
+    markdown: Annotated[bool, flag("--markdown", "Print a Markdown table.")] = False,
+    json: Annotated[bool, flag("--json", "Print JSON with full precision.")] = False,
     strip: Annotated[
         Path | None, typer.Option(help="Also save a PNG strip of faces from LR to HR.")
     ] = None,
     faces: Annotated[int, typer.Option(help="Number of faces in the strip.", min=1)] = 6,
-    protocol: Annotated[Shown, typer.Option(help="Measurement protocol.")] = "strict",
+    protocol: ShownOption = "strict",
     names: MetricOption = None,
     preset: PresetOption = None,
     reference: ReferenceOption = None,
@@ -57,27 +59,21 @@ def report(
         ),
     ] = None,
     costs: Annotated[
-        bool, typer.Option("--costs", help="Add columns for seconds, NFE and peak memory.")
+        bool, flag("--costs", "Add columns for seconds, NFE and peak memory.")
     ] = False,
     html: Annotated[
         Path | None,
         typer.Option(help="Also write an HTML page into this folder (default: all test sets)."),
     ] = None,
     show: Annotated[
-        bool,
-        typer.Option("--open", help="Open the page in a browser (default folder: results/page)."),
+        bool, flag("--open", "Open the page in a browser (default folder: results/page).")
     ] = False,
-    intervals: Annotated[
-        bool, typer.Option("--intervals", help="Show 95% confidence intervals.")
-    ] = False,
+    intervals: Annotated[bool, flag("--intervals", "Show 95% confidence intervals.")] = False,
     beside: Annotated[
-        bool, typer.Option("--beside", help="Show published values, differences and verdicts.")
+        bool, flag("--beside", "Show published values, differences and verdicts.")
     ] = False,
     check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Exit with 3 if a comparable value differs from the published one."
-        ),
+        bool, flag("--check", "Exit with 3 if a comparable value differs from the published one.")
     ] = False,
 ) -> None:
     """Print the results of a test set as a table.
@@ -90,12 +86,17 @@ def report(
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
+    from bench.api.results import chosen_metrics, collected
+
     testset = None
     if number is None:
         testset = open_testset_named(here, testset_name)
-        tables = [own_table(here, testset, methods or (), names, protocol, costs, reference)]
+        metrics = chosen_metrics(here, names)
+        tables = [collected(here, testset, methods or (), metrics, protocol, costs, reference)]
         if groups:
-            tables += _per_group(tables[0], groups, testset)
+            from bench.report.tables.groups import group_tables, read_groups
+
+            tables += group_tables(tables[0], read_groups(groups, list(testset.entries)))
     elif methods or names or costs or strip or groups:
         raise WrongUsage(
             "--table defines its own methods and metrics: remove yours, --strip and --groups."
@@ -103,39 +104,15 @@ def report(
     else:
         tables = _paper_tables(here, testset_name, number, protocol, reference)
     many = number is not None or groups is not None
-    _print(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
+    print_tables(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
     if strip and testset:
         _save_strip(here, testset, methods or (), strip, faces)
     if html or show:
-        from bench.api.results import chosen_metrics
-
         metrics = chosen_metrics(here, names)
         folder = html or here.results / "page"
         save_page(here, testset_name, testset, methods or (), metrics, folder, show, reference)
     if check:
         _check(tables)
-
-
-def own_table(
-    here: Workspace,
-    testset: TestSet,
-    methods: Sequence[str],
-    names: Sequence[str] | None,
-    protocol: Shown,
-    costs: bool,
-    reference: str | None,
-) -> Table:
-    """Return the table of the given methods (default: all) and metrics (default: bench.toml's)."""
-    from bench.api.results import chosen_metrics, collected
-
-    metrics = chosen_metrics(here, names)
-    return collected(here, testset, methods, metrics, protocol, costs, reference)
-
-
-def _per_group(table: Table, file: Path, testset: TestSet) -> list[Table]:
-    from bench.report.tables.groups import group_tables, read_groups
-
-    return group_tables(table, read_groups(file, list(testset.entries)))
 
 
 def _paper_tables(
@@ -173,9 +150,10 @@ def _save_strip(
     say(f"Saved {file}", err=True)
 
 
-def _print(
+def print_tables(
     tables: Table | Sequence[Table], kind: Format | None, intervals: bool, beside: bool
 ) -> None:
+    """Print tables in a format (default: for the terminal)."""
     from rich.console import Console
 
     from bench.report.renderers import latex, plain, terminal

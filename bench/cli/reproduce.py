@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import ChangesOption, changed_settings
-from bench.cli.shared import echo, say, workspace
+from bench.cli.report import print_tables
+from bench.cli.shared import echo, flag, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
-    from bench.report.tables.table import Table
-    from bench.reproduce.steps import Request, Step
+    from bench.reproduce.steps import Step
 
 
 def reproduce(
@@ -23,10 +23,10 @@ def reproduce(
         str, typer.Argument(help="Suite: table1 to table4, figure4, figure7, or another.")
     ],
     embedded: Annotated[
-        bool, typer.Option("--embedded", help="Reproduce it at 64 px with the embedded networks.")
+        bool, flag("--embedded", "Reproduce it at 64 px with the embedded networks.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only print the steps with their state and cost.")
+        bool, flag("--dry-run", "Only print the steps with their state and cost.")
     ] = False,
     count: Annotated[
         int | None, typer.Option(help="Images per test set (default: all).", min=1)
@@ -76,7 +76,9 @@ def reproduce(
         states[step.state] += 1
         _print(step, request.here.root)
     if not dry_run:
-        _print_tables(request, result_tables(request))
+        for table in result_tables(request):
+            echo()
+            print_tables(table, None, intervals=False, beside=not embedded)
     summary = ", ".join(f"{number} {state}" for state, number in states.items())
     echo(f"{sum(states.values())} steps: {summary}.", err=True)
     open_steps = ", ".join(
@@ -112,15 +114,3 @@ def _print(step: Step, root: Path) -> None:
     digest = f" {step.digest[:12]}" if step.digest else ""
     note = f"  {step.note}".replace(f"{root}{os.sep}", "") if step.note else ""
     say(f"  {step.state:8} {step.name}{digest}{note}")
-
-
-def _print_tables(request: Request, tables: list[Table]) -> None:
-    from rich.console import Console
-
-    from bench.report.renderers.terminal import to_terminal
-
-    console = Console()
-    for table in tables:
-        echo()
-        drawn = to_terminal(table, beside=not request.options.embedded, styled=console.is_terminal)
-        console.print(drawn, soft_wrap=True)

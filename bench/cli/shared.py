@@ -21,6 +21,11 @@ TestsetOption = Annotated[
 ]
 
 
+def flag(name: str, meaning: str) -> Any:
+    """Return an option that is on if given; typer would add a --no- form to one without a name."""
+    return typer.Option(name, help=meaning)
+
+
 def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
     """Print a text that may contain foreign names, with control characters escaped."""
     from bench.report.renderers.escape import visible
@@ -77,19 +82,3 @@ def open_testset_named(here: Workspace, name: str | None) -> TestSet:
     if origin:
         say(f"Test set: {chosen} ({origin})", err=True)
     return open_testset(folder)
-
-
-def size_and_scale(here: Workspace, name: str | None) -> tuple[int, int]:
-    """Return size and scale of the chosen test set, or the defaults if none is prepared.
-
-    Raises:
-        BenchError: the named test set does not exist, or its manifest is invalid.
-    """
-    from bench.api.testsets import last_prepared, prepared_testsets, testset_folder
-    from bench.testsets.manifest import read_manifest
-
-    name = name or here.config.testset
-    if name is None and (name := last_prepared(here)) not in prepared_testsets(here):
-        return here.config.size or 256, 8
-    plan = read_manifest(testset_folder(here, name)).plan
-    return plan.size, plan.scale

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.report import own_table
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -23,14 +22,13 @@ def export(
     out: Annotated[Path, typer.Option("--out", help="Archive to write (.tar).")],
     methods: Annotated[list[str] | None, typer.Argument(help="Methods (default: all).")] = None,
     testset_name: TestsetOption = None,
-    pictures: Annotated[
-        bool, typer.Option("--pictures", help="Include the restored images.")
-    ] = False,
+    pictures: Annotated[bool, flag("--pictures", "Include the restored images.")] = False,
 ) -> None:
     """Pack results into one archive.
 
     It holds the table, scores, provenance and hashes, but not the images of the test set.
     """
+    from bench.api.results import chosen_metrics, collected
     from bench.report.renderers.plain import to_csv, to_json, to_markdown
     from bench.report.tables.runs import find_runs
     from bench.sharing.bundle import write_bundle
@@ -41,7 +39,8 @@ def export(
     here = workspace()
     testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
-    table = own_table(here, testset, methods or (), None, "strict", costs=True, reference=None)
+    metrics = chosen_metrics(here)
+    table = collected(here, testset, methods or (), metrics, "strict", costs=True)
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
     files = export_files(testset, runs, texts, pictures)
     write_bundle(out, files)
@@ -61,8 +60,8 @@ def compare(
         str, typer.Argument(metavar="B", help="Archive, results folder or run to compare with.")
     ],
     testset_name: TestsetOption = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON with full precision.")] = False,
+    markdown: Annotated[bool, flag("--markdown", "Print Markdown tables.")] = False,
+    json: Annotated[bool, flag("--json", "Print JSON with full precision.")] = False,
 ) -> None:
     """Compare two results: configuration differences and paired per-image score differences.
 
@@ -93,40 +92,31 @@ def _results_called(name: str, here: Workspace, testset_name: str | None) -> lis
     Raises:
         BenchError: nothing matches, or it cannot be read.
     """
-    from bench.sharing.results import choose, folder_result
+    from bench.report.tables.runs import find_runs
+    from bench.sharing.bundle import open_bundle
+    from bench.sharing.results import bundle_results, choose, folder_result
+    from bench.store.run import runs_within
 
     place, run = Path(name), ""
     if not place.exists() and ":" in name:
         before, _, run = name.rpartition(":")
         place = Path(before)
-    results = _results_at(place, here)
+    if place.is_file():
+        results = bundle_results(open_bundle(place))
+        if not results:
+            raise BenchError(
+                f"{place} holds no results: `bench verify {place}` says what it holds."
+            )
+    else:
+        runs = runs_within(place) if place.is_dir() else []
+        results = [folder_result(found, here.testsets) for found in runs]
     if results:
         return choose(results, run, str(place)) if run else results
     if place.suffix == ".tar" and not place.exists():
         raise WrongUsage(f"{place} does not exist: give an archive that `bench export` wrote.")
-    from bench.report.tables.runs import find_runs
-
     testset = open_testset_named(here, testset_name)
-    runs = find_runs(testset, here.results, (name,), ())
-    return [folder_result(run, here.testsets) for run in runs]
-
-
-def _results_at(place: Path, here: Workspace) -> list[Result]:
-    """Return the results in an archive or folder; empty if neither exists.
-
-    Raises:
-        BenchError: the results cannot be read, or the archive has none.
-    """
-    from bench.sharing.bundle import open_bundle
-    from bench.sharing.results import bundle_results, folder_result
-    from bench.store.run import runs_within
-
-    if place.is_file():
-        if results := bundle_results(open_bundle(place)):
-            return results
-        raise BenchError(f"{place} holds no results: `bench verify {place}` says what it holds.")
-    runs = runs_within(place) if place.is_dir() else []
-    return [folder_result(run, here.testsets) for run in runs]
+    named = find_runs(testset, here.results, (name,), ())
+    return [folder_result(found, here.testsets) for found in named]
 
 
 def _metrics(here: Workspace, result: Result) -> Sequence[Measure]:

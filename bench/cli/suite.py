@@ -1,4 +1,4 @@
-"""Commands that produce results: run, evaluate."""
+"""Commands that plan or produce results: plan, run, evaluate."""
 
 from __future__ import annotations
 
@@ -6,33 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from bench.cli.cluster import (
-    CpusOption,
-    GpusOption,
-    PlaceOption,
-    WorkersOption,
-    executor_on,
-    opened,
-)
 from bench.cli.options import (
-    BatchOption,
-    ChangesOption,
+    ClusterOptions,
     CompiledOption,
-    CorrectorOption,
-    EveryOption,
-    MethodsArgument,
+    ExperimentOptions,
     PrecisionOption,
-    PriorOption,
-    RepeatOption,
-    SeedOption,
     StrictOption,
-    WeightsOption,
-    check_methods,
-    chosen_experiment,
-    chosen_methods,
+    SuiteOptions,
+    WorkerOptions,
+    executor_on,
+    option_groups,
 )
 from bench.cli.reference import DeviceOption, ReferenceOption
-from bench.cli.shared import TestsetOption, echo, open_testset_named, say, workspace
+from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
 from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
@@ -40,6 +26,7 @@ if TYPE_CHECKING:
 
     from bench.core.concurrency import OrderedMap
     from bench.core.config import Workspace
+    from bench.engine.forecast import Forecast
     from bench.engine.run import Finished
     from bench.metrics import Measure
     from bench.testsets.manifest import TestSet
@@ -81,25 +68,83 @@ def named_metrics(names: list[str] | None, preset: str | None) -> list[str] | No
     return list(dict.fromkeys((*metrics_preset(preset), *(names or ()))))
 
 
+@option_groups
+def plan(
+    *,
+    chosen: SuiteOptions,
+    options: ExperimentOptions,
+    precision: PrecisionOption = None,
+    compiled: CompiledOption = False,
+) -> None:
+    """Estimate the cost of `bench run`: NFE, time and disk space. Finished work costs nothing.
+
+    NFE is exact. Times are extrapolated from a few evaluations on this machine and exclude
+    scoring and compilation. With several GPUs, the time is that of one.
+    """
+    from bench.engine.forecast import forecast_suite
+    from bench.engine.models import choose_device
+
+    here = workspace()
+    testset = open_testset_named(here, chosen.testset_name)
+    experiment = options.on(here, testset, precision, compiled)
+    forecasts = forecast_suite(chosen.names(here, experiment), experiment)
+    _print_forecasts(forecasts, choose_device().type)
+
+
+def _print_forecasts(forecasts: list[Forecast], device: str) -> None:
+    """Print one row per method and the totals."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("Method")
+    for heading in ("Images", "NFE", "s/image", "Time", "Disk"):
+        table.add_column(heading, justify="right")
+    for item in forecasts:
+        each = None if item.seconds is None else (item.seconds - item.loading) / (item.images or 1)
+        table.add_row(
+            item.title,
+            f"{item.images:,}",
+            "?" if item.calls is None else f"{item.calls:,}",
+            "?" if each is None else f"{each:.3g}",
+            "?" if item.seconds is None else _duration(item.seconds),
+            f"{item.disk / 2**20:,.1f} MiB",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    seconds = sum(item.seconds or 0 for item in forecasts)
+    calls = sum(item.calls or 0 for item in forecasts)
+    disk = sum(item.disk for item in forecasts) / 2**20
+    unit = "GPU hours" if device == "cuda" else "hours on the CPU"
+    console.print(
+        f"Total: {calls:,} NFE, {_duration(seconds)} ({seconds / 3600:.3g} {unit}), "
+        f"{disk:,.1f} MiB, without scoring."
+    )
+    if unknown := [item.title for item in forecasts if item.seconds is None]:
+        console.print(f"Unknown: {', '.join(unknown)} (external programs).")
+
+
+def _duration(seconds: float) -> str:
+    """Format seconds as 4.2 s, 3 min 20 s or 5 h 03 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+@option_groups
 def run(
-    methods: MethodsArgument = None,
-    testset_name: TestsetOption = None,
-    every: EveryOption = False,
-    changes: ChangesOption = None,
-    seed: SeedOption = None,
-    batch: BatchOption = None,
-    prior: PriorOption = None,
-    corrector: CorrectorOption = None,
-    weights: WeightsOption = None,
-    repeat: RepeatOption = 1,
+    *,
+    chosen: SuiteOptions,
+    options: ExperimentOptions,
     protocol: ProtocolOption = "strict",
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
     strict: StrictOption = False,
-    place: PlaceOption = None,
-    workers: WorkersOption = None,
-    cpus_per_worker: CpusOption = None,
-    gpus_per_worker: GpusOption = None,
+    machines: WorkerOptions,
 ) -> None:
     """Run methods on a test set and score the results. Finished work is kept.
 
@@ -109,25 +154,13 @@ def run(
     from bench.api.results import chosen_metrics
     from bench.engine.run import run_suite
 
-    check_methods(methods, every)
-    machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
+    opened = machines.opened()
     here = workspace()
     metrics = chosen_metrics(here)  # find unknown names before the work
-    experiment = chosen_experiment(
-        here,
-        open_testset_named(here, testset_name),
-        changes=changes,
-        seed=seed,
-        batch=batch,
-        prior=prior,
-        corrector=corrector,
-        weights=weights,
-        repeat=repeat,
-        precision=precision,
-        compiled=compiled,
-    )
-    names = chosen_methods(here, experiment, methods, every)
-    with machines as cluster:
+    testset = open_testset_named(here, chosen.testset_name)
+    experiment = options.on(here, testset, precision, compiled)
+    names = chosen.names(here, experiment)
+    with opened as cluster:
         finished = run_suite(names, experiment, executor_on(cluster), strict)
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"
@@ -136,7 +169,7 @@ def run(
         say(f"{item.run.spec.method}: {done}, in {item.run.folder}")
         for reason in item.run.description["provenance"].get("not_promised", ()):
             say(f"{item.run.spec.method}: repeated runs may differ. {reason}", err=True)
-    score(here, experiment.testset, metrics, protocol)
+    score(here, testset, metrics, protocol)
     echo("`bench report` prints the table.")
     tell_failures(finished)
 
@@ -154,29 +187,30 @@ def tell_failures(finished: Sequence[Finished]) -> None:
         raise BenchError(f"{' '.join(lost)} Run the same command to retry.")
 
 
+@option_groups
 def evaluate(
+    *,
     testset_name: TestsetOption = None,
     protocol: ProtocolOption = "strict",
     names: MetricOption = None,
     preset: PresetOption = None,
     reference: ReferenceOption = None,
     require_all: Annotated[
-        bool, typer.Option("--require-all", help="Fail if a metric cannot be computed.")
+        bool, flag("--require-all", "Fail if a metric cannot be computed.")
     ] = False,
     device: DeviceOption = "auto",
-    place: PlaceOption = None,
-    workers: WorkersOption = None,
+    machines: ClusterOptions,
 ) -> None:
     """Compute missing metrics for all results on a test set."""
     from bench.api.results import chosen_metrics
 
-    machines = opened(place, workers)
+    opened = machines.opened()
     here = workspace()
     metrics = chosen_metrics(here, named_metrics(names, preset))
     testset = open_testset_named(here, testset_name)
     if require_all and (reasons := _reasons(here, testset, metrics, protocol, reference)):
         raise BenchError(" ".join(reasons))
-    with machines as cluster:
+    with opened as cluster:
         spread = cluster.map if cluster else None
         score(here, testset, metrics, protocol, spread, reference, device)
 

@@ -8,33 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from bench.cli.cluster import (
-    CpusOption,
-    GpusOption,
-    PlaceOption,
-    WorkersOption,
-    executor_on,
-    opened,
-)
 from bench.cli.options import (
-    BatchOption,
-    ChangesOption,
     CompiledOption,
-    CorrectorOption,
+    ExperimentOptions,
     PrecisionOption,
-    PriorOption,
-    RepeatOption,
-    SeedOption,
     StrictOption,
-    WeightsOption,
-    chosen_experiment,
+    WorkerOptions,
+    executor_on,
+    option_groups,
 )
-from bench.cli.shared import TestsetOption, open_testset_named, say, value_of, workspace
-from bench.cli.suite import (
-    ProtocolOption,
-    score,
-    tell_failures,
-)
+from bench.cli.shared import TestsetOption, flag, open_testset_named, say, value_of, workspace
+from bench.cli.suite import ProtocolOption, score, tell_failures
 from bench.core.errors import WrongUsage
 from bench.core.suggest import suggestion
 
@@ -67,31 +51,24 @@ class ManySettings(TyperCommand):
         return super().parse_args(ctx, rest)
 
 
+@option_groups
 def sweep(
+    *,
     ctx: typer.Context,
     method: Annotated[str, typer.Argument(help="Method; put it before all options.")],
     grid: Annotated[
-        bool, typer.Option("--grid", help="Run all combinations instead of one change at a time.")
+        bool, flag("--grid", "Run all combinations instead of one change at a time.")
     ] = False,
     variants: Annotated[
-        bool, typer.Option("--variants", help="Also run the method's named variants (ablations).")
+        bool, flag("--variants", "Also run the method's named variants (ablations).")
     ] = False,
     testset_name: TestsetOption = None,
-    changes: ChangesOption = None,
-    seed: SeedOption = None,
-    batch: BatchOption = None,
-    prior: PriorOption = None,
-    corrector: CorrectorOption = None,
-    weights: WeightsOption = None,
-    repeat: RepeatOption = 1,
+    options: ExperimentOptions,
     protocol: ProtocolOption = "strict",
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
     strict: StrictOption = False,
-    place: PlaceOption = None,
-    workers: WorkersOption = None,
-    cpus_per_worker: CpusOption = None,
-    gpus_per_worker: GpusOption = None,
+    machines: WorkerOptions,
 ) -> None:
     """Run a method with many settings and score the results.
 
@@ -99,14 +76,13 @@ def sweep(
     change one at a time: one run with the settings of bench.toml, and one for each value. Finished
     work is kept.
     """
+    from bench.api.results import chosen_metrics
     from bench.engine.sweep import Point, combinations, one_at_a_time, run_sweep, variants_of
     from bench.methods import find_method
 
-    machines = opened(place, workers, cpus_per_worker, gpus_per_worker)
+    opened = machines.opened()
     here = workspace()
     chosen = find_method(method)
-    from bench.api.results import chosen_metrics
-
     metrics = chosen_metrics(here)
     testset = open_testset_named(here, testset_name)
     values = _values(chosen, testset.manifest.plan.scale, ctx)
@@ -118,20 +94,8 @@ def sweep(
             "Nothing to sweep: give a setting with its values, such as --steps 20 50, "
             "or --variants."
         )
-    experiment = chosen_experiment(
-        here,
-        testset,
-        changes=changes,
-        seed=seed,
-        batch=batch,
-        prior=prior,
-        corrector=corrector,
-        weights=weights,
-        repeat=repeat,
-        precision=precision,
-        compiled=compiled,
-    )
-    with machines as cluster:
+    experiment = options.on(here, testset, precision, compiled)
+    with opened as cluster:
         finished = run_sweep(method, points, experiment, executor_on(cluster), strict)
     restored = sum(item.restored for item in finished)
     say(f"{method}: {len(finished)} runs, {restored} images restored")

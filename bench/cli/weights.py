@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.shared import say
+from bench.cli.shared import flag, say
 from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ def show(
     from bench.core.paths import HUB, checkpoints
     from bench.metrics.backbones import BACKBONES, LPIPS, missing_backbones
     from bench.networks.hub import KNOWN, hub_file
-    from bench.networks.registry.places import place
     from bench.networks.registry.records import find_record, records
 
     if name is not None:
@@ -34,7 +33,7 @@ def show(
         say(f"{path.stem:24} embedded")
     say(f"{LPIPS:24} {'not here' if missing_backbones() else 'here':9} LPIPS's backbones")
     for record in records().values():
-        here = "here" if place(record).is_file() else "not here"
+        here = "here" if record.path.is_file() else "not here"
         size = f"{record.size / 1e6:.0f} MB, " if record.size else ""
         say(f"{record.name:24} {here:9} {record.title} ({size}{record.licence})")
     for hub_name, known in KNOWN.items():
@@ -44,11 +43,9 @@ def show(
 
 def _describe(record: PublicCheckpoint) -> None:
     from bench.networks.registry.hashes import expected
-    from bench.networks.registry.places import place, remedy
 
     digest = expected(record)
     note = " (recorded at first use; none is published)" if digest and not record.sha256 else ""
-    here = place(record)
     facts = {
         record.name: record.title,
         "file": record.file,
@@ -57,7 +54,7 @@ def _describe(record: PublicCheckpoint) -> None:
         "licence": " ".join(filter(None, [record.licence, record.terms])),
         "sources": " ".join(record.sources) or "no direct download",
         "by hand": record.by_hand,
-        "here": str(here) if here.is_file() else f"no: {remedy(record)}",
+        "here": str(record.path) if record.path.is_file() else f"no: {record.remedy}",
     }
     for key, value in facts.items():
         if value:
@@ -66,12 +63,10 @@ def _describe(record: PublicCheckpoint) -> None:
 
 def get(
     name: Annotated[
-        str,
-        typer.Argument(help="Name from `bench weights list`, pyiqa:METRIC or hf:OWNER/NAME."),
+        str, typer.Argument(help="Name from `bench weights list`, pyiqa:METRIC or hf:OWNER/NAME.")
     ],
     accept_licence: Annotated[
-        bool,
-        typer.Option("--accept-licence", help="Accept a non-commercial licence without asking."),
+        bool, flag("--accept-licence", "Accept a non-commercial licence without asking.")
     ] = False,
 ) -> None:
     """Download weights and verify their hash. Interrupted downloads resume."""
@@ -141,13 +136,11 @@ def add(
 
 def convert(
     file: Annotated[
-        Path,
-        typer.Argument(help="Prior in guided-diffusion's layout, or a diffusers folder."),
+        Path, typer.Argument(help="Prior in guided-diffusion's layout, or a diffusers folder.")
     ],
     out: Annotated[Path, typer.Option(help="File to write (.safetensors).")],
     size: Annotated[
-        int | None,
-        typer.Option(help="Image size in pixels of a guided-diffusion file.", min=1),
+        int | None, typer.Option(help="Image size in pixels of a guided-diffusion file.", min=1)
     ] = None,
 ) -> None:
     """Convert a prior trained elsewhere into a file that states its size."""

@@ -12,8 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from bench.cluster.answers import PATIENCE, answer, tell_to_wait
-from bench.cluster.crew import Crew
+from bench.cluster.crew import PATIENCE, Crew, first_line, raise_cause, tell_to_wait
 from bench.cluster.worker import Make
 from bench.core.concurrency import processors
 from bench.core.errors import BenchError, WrongUsage
@@ -47,11 +46,7 @@ class Cluster:
     """
 
     def __init__(
-        self,
-        address: str,
-        workers: int | None = None,
-        cpus: int = 1,
-        gpus: float | None = None,
+        self, address: str, workers: int | None = None, cpus: int = 1, gpus: float | None = None
     ) -> None:
         if not re.fullmatch(rf"{LOCAL}|auto|(ray://)?[^\s:/]+:\d+", address):
             raise WrongUsage(
@@ -110,7 +105,7 @@ class Cluster:
         placed, _ = ray.wait([reference], timeout=PATIENCE)
         if not placed:
             tell_to_wait(resources)
-        return answer(ray, reference)
+        return _answer(ray, reference)
 
     @contextmanager
     def crew(
@@ -174,12 +169,28 @@ class Cluster:
             with _own_signals():
                 ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, TimeoutError, ValueError, AssertionError) as error:
-            reason = str(error).strip().partition("\n")[0].rstrip(".")
             raise BenchError(
-                f"No Ray cluster at {self.address} ({type(error).__name__}: {reason}): "
+                f"No Ray cluster at {self.address} ({type(error).__name__}: "
+                f"{first_line(str(error))}): "
                 "start it, or check the address and the versions of Python and Ray."
             ) from error
         return ray
+
+
+def _answer(ray: Any, reference: Any) -> Any:
+    """Return Ray's answer.
+
+    Raises:
+        BenchError: the remote BenchError, a missing package, or no response.
+    """
+    from ray.exceptions import RayError, RayTaskError
+
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        raise_cause(error)
+    except RayError as error:
+        raise BenchError(f"The cluster does not respond: {first_line(str(error))}.") from error
 
 
 def carried(node: Mapping[str, float], cpus: int, gpus: float) -> int:

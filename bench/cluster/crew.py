@@ -1,16 +1,18 @@
-"""Stateful workers on a cluster; items lost with a worker are done again by another."""
+"""Stateful workers on a cluster; items lost with a worker are done again by another.
+
+Ray's errors become sentences here.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from bench.cluster.answers import PATIENCE, first_line, raise_cause, tell_to_wait
-from bench.cluster.code import code
-from bench.cluster.worker import Board, Make, Unusable, WorkerActor
+from bench.cluster.worker import Board, Make, Unusable, WorkerActor, code
 from bench.core.errors import BenchError
+from bench.core.progress import notice
 
 Watch = Callable[[float], None]
 """Receives the total progress of the items in flight."""
@@ -23,6 +25,9 @@ _IN_HAND = 2
 
 _DEATHS = 2
 """Workers that an item may kill; one may have been on a failing machine."""
+
+PATIENCE = 20.0
+"""Seconds before a notice that no worker could be placed."""
 
 LOOKS = 1.0
 """Seconds between polls of the progress board."""
@@ -261,3 +266,31 @@ def _must_not_be_lost(item: Any, why: str) -> tuple[list[Any], list[Any]]:
         f"A worker died twice on the same batch, perhaps out of memory "
         f"({first_line(why)}); run the same command to continue."
     )
+
+
+def raise_cause(error: Any) -> NoReturn:
+    """Raise the exception of a worker.
+
+    Raises:
+        BenchError: the worker raised one, or a package is missing there.
+    """
+    cause = error.cause
+    if isinstance(cause, BenchError):
+        raise type(cause)(str(cause)) from None
+    if isinstance(cause, ModuleNotFoundError):
+        raise BenchError(
+            f"{cause.name} is not installed on every machine of the cluster: install the same "
+            "bench there, with the same packages."
+        ) from None
+    raise error
+
+
+def tell_to_wait(resources: Mapping[str, float]) -> None:
+    """Notify that no worker could be placed yet; `resources` is the request."""
+    wanted = " and ".join(f"{n:g} {name[4:].upper()}" for name, n in resources.items() if n)
+    notice(f"Waiting for the cluster to provide a worker, which needs {wanted}.")
+
+
+def first_line(text: str) -> str:
+    """Return the first line of Ray's message, without the full stop."""
+    return text.strip().partition("\n")[0].rstrip(".:")

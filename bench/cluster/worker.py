@@ -1,13 +1,12 @@
-"""Ray actors of a cluster: workers, and the board of their progress."""
+"""Ray actors of a cluster, workers and the board of their progress, and hashes of their code."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.cluster.code import code
 from bench.core.errors import BenchError
-from bench.core.files import sha256, sha256_file, write_bytes
-from bench.core.paths import cache_folder
+from bench.core.files import sha256, sha256_file, sha256_json, write_bytes
+from bench.core.paths import cache_folder, resource
 
 Make = Callable[[Mapping[str, Path]], Callable[..., Any]]
 """Called in a worker with hash -> path of its files; returns the function applied to each item.
@@ -69,3 +68,18 @@ class Board:
 
     def total(self) -> float:
         return sum(self._parts.values())
+
+
+def code() -> str:
+    """Return the hash of bench's code and methods, independent of where they are installed."""
+    rooms = (Path(__file__).parents[1], resource("baselines"))
+    return sha256_json(
+        [{name: sha256(text) for name, text in programs(room).items()} for room in rooms]
+    )
+
+
+def programs(folder: Path) -> dict[str, bytes]:
+    """Return relative name -> Python or TOML file of a folder, without bundled folders."""
+    files = sorted((*folder.rglob("*.py"), *folder.rglob("*.toml")))
+    named = {path.relative_to(folder).as_posix(): path for path in files}
+    return {n: path.read_bytes() for n, path in named.items() if not n.startswith("shipped/")}

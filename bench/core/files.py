@@ -168,12 +168,9 @@ def parse_json(data: bytes, where: str, what: str) -> Any:
     """
     try:
         return json.loads(data)
-    except RecursionError:
-        raise BenchError(
-            f"{where} is damaged (nested too deeply): it should hold {what}."
-        ) from None
-    except ValueError as error:
-        raise BenchError(f"{where} is damaged ({error}): it should hold {what}.") from None
+    except (ValueError, RecursionError) as error:
+        why = error if isinstance(error, ValueError) else "nested too deeply"
+        raise BenchError(f"{where} is damaged ({why}): it should hold {what}.") from None
 
 
 class Journal:
@@ -212,16 +209,13 @@ class Journal:
             BenchError: the disk is full.
         """
         whole = b"".join(json.dumps(record).encode() + b"\n" for record in records)
-        self._drop_torn_line()
+        if self._ends_torn():
+            data = self.path.read_bytes()
+            write_bytes(self.path, data[: data.rfind(b"\n") + 1])
         with _told_of_full_disk(self.path), self.path.open("ab") as file:
             file.write(whole)
             file.flush()
             os.fsync(file.fileno())
-
-    def _drop_torn_line(self) -> None:
-        if self._ends_torn():
-            data = self.path.read_bytes()
-            write_bytes(self.path, data[: data.rfind(b"\n") + 1])
 
     def _ends_torn(self) -> bool:
         """Return True if the last line is incomplete; reads one byte."""

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from bench.core.errors import BenchError
 from bench.core.memory import keep_freed_memory
 from bench.core.progress import progress
 from bench.diffusion.noise import KeyedNoise, StreamKey
-from bench.dpi.sampler import DPISettings, State, base_condition, states
+from bench.dpi.sampler import DPISettings, base_condition, states
 from bench.engine.experiment import Experiment
 from bench.engine.models import choose_device, load_models
 from bench.images import Pixels, to_model, to_pixels
@@ -56,11 +55,8 @@ def trace_conditions(
     with torch.no_grad(), progress("DPI", dpi.steps) as advance:
         for state in states(models.prior, models.corrector, base, dpi, noise):
             if state.t in wanted or state.t == 0:
-                kept.append(TracedConditions(state.t, tuple(to_pixels(_shown(state, dpi)))))
+                shown = state.y[..., :: dpi.k, :: dpi.k] if state.t else state.x
+                kept.append(TracedConditions(state.t, tuple(to_pixels(shown))))
             if state.t:
                 advance()
     return kept
-
-
-def _shown(state: State, settings: DPISettings) -> Tensor:
-    return state.y[..., :: settings.k, :: settings.k] if state.t else state.x

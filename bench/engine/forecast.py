@@ -9,7 +9,7 @@ work of the method in between, such as backpropagation through the network.
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,11 @@ from torch import Tensor
 
 from bench.core.errors import BenchError
 from bench.core.memory import keep_freed_memory, lacks_memory
-from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.engine.executors.local import reason_of
-from bench.engine.executors.work import Assignment
-from bench.engine.experiment import Experiment
-from bench.engine.models import choose_device, load_models
-from bench.images import Measurement, Pixels, encode_png, to_model, to_pixels
-from bench.methods import Method, Problem
+from bench.engine.executors.work import Assignment, Unit
+from bench.engine.experiment import Experiment, ResolvedMethod
+from bench.engine.models import choose_device
+from bench.images import encode_png, to_pixels
 from bench.testsets.manifest import TestSet
 
 COMPUTED = 5
@@ -103,45 +101,24 @@ class _Rehearsed:
         return self._answers[x.shape]
 
 
-def rehearse(
-    assignment: Assignment, pictures: Mapping[str, Pixels | Measurement], device: torch.device
-) -> Rehearsal:
-    """Estimate a batch's cost from part of it; `pictures` are LR images [h, w, 3]."""
+def rehearse(assignment: Assignment, unit: Unit, device: torch.device) -> Rehearsal:
+    """Estimate a batch's cost from part of it."""
     clock = _Clock(device)
     began = clock.now()
-    configured = assignment.configured()
-    loaded = load_models(
-        configured,
-        assignment.size,
-        assignment.weights,
-        device,
-        assignment.precision,
-        assignment.compiled,
-    )
+    loaded = assignment.load(device)
     for counter in loaded.counters:
         counter.network = _Rehearsed(counter.network, clock)
-    keys = [StreamKey(assignment.seed, image, assignment.repetition) for image in pictures]
     started = clock.now()
-    problem = Problem(
-        lr=to_model(list(pictures.values())).to(device),
-        scale=assignment.scale,
-        noise=KeyedNoise(keys),
-        models=loaded.models,
-        images=tuple(pictures),
-        sigma=assignment.sigma,
-    )
+    problem = assignment.problem(unit, loaded, device)
     with torch.no_grad():
-        restored = configured.restore(problem)
+        restored = assignment.configured().restore(problem)
     for picture in to_pixels(restored):
         encode_png(picture)
     seconds = clock.seconds(started, clock.now())
-    count = len(pictures)
-    return Rehearsal(loaded.evaluations // count, seconds / count, started - began)
+    return Rehearsal(loaded.evaluations // len(unit), seconds / len(unit), started - began)
 
 
-def _rehearse_what_fits(
-    assignment: Assignment, pictures: Mapping[str, Pixels | Measurement], device: torch.device
-) -> Rehearsal:
+def _rehearse_what_fits(assignment: Assignment, unit: Unit, device: torch.device) -> Rehearsal:
     """Rehearse a batch, halved until it fits into memory, as a run would.
 
     Raises:
@@ -149,14 +126,14 @@ def _rehearse_what_fits(
     """
     while True:
         try:
-            return rehearse(assignment, pictures, device)
+            return rehearse(assignment, unit, device)
         except BenchError:
             raise
         except Exception as error:  # whatever a method raises
-            if not lacks_memory(error) or len(pictures) == 1:
+            if not lacks_memory(error) or len(unit) == 1:
                 reason = reason_of(error)
                 raise BenchError(f"{assignment.method} failed in rehearsal: {reason}") from error
-        pictures = dict(list(pictures.items())[: len(pictures) // 2])
+        unit = unit.split(len(unit) // 2)[0]
 
 
 def forecast_suite(names: Sequence[str], experiment: Experiment) -> list[Forecast]:
@@ -174,31 +151,27 @@ def forecast_suite(names: Sequence[str], experiment: Experiment) -> list[Forecas
         for repetition in range(experiment.repetitions):
             done = resolved.run(resolved.spec(repetition)).records()
             images += [image for image in testset.entries if image not in done]
-        method = resolved.configured.method
-        forecasts.append(forecast(method, resolved.assignment(), testset, images, batch, device))
+        forecasts.append(_forecast(resolved, images, batch, device))
     return forecasts
 
 
-def forecast(
-    method: Method[Any],
-    assignment: Assignment,
-    testset: TestSet,
-    images: Sequence[str],
-    batch: int,
-    device: torch.device,
+def _forecast(
+    resolved: ResolvedMethod, images: Sequence[str], batch: int, device: torch.device
 ) -> Forecast:
-    """Estimate the cost of restoring these images of a test set, `batch` at a time.
+    """Estimate the cost of restoring these images, `batch` at a time.
 
     Raises:
         BenchError: a checkpoint does not fit.
     """
+    method, testset = resolved.configured.method, resolved.experiment.testset
     disk = len(images) * _picture_bytes(testset)
     if not images or method.fingerprint:
         known = None if images else 0
         return Forecast(method.title, len(images), known, known, 0.0, disk)
     keep_freed_memory()
-    pictures = {image: testset.measurement(image) for image in images[:batch]}
-    rehearsal = _rehearse_what_fits(assignment, pictures, device)
+    first = tuple(images[:batch])
+    unit = Unit(first, tuple(testset.measurement(image) for image in first))
+    rehearsal = _rehearse_what_fits(resolved.assignment(), unit, device)
     return Forecast(
         title=method.title,
         images=len(images),

@@ -1,15 +1,20 @@
-"""Import results made elsewhere as a run on a test set."""
+"""Import results made elsewhere as a run on a test set.
+
+A pattern such as "restored_faces/{image}_00" is a path without its suffix, in which {image} stands
+for the image's id.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import sha256_file, sha256_json
 from bench.core.progress import track
-from bench.engine.file_patterns import IMAGE, guess_pattern, match_files
 from bench.engine.run import Finished
 from bench.methods import check_new_name
 from bench.methods.external.delivery import Delivery, Filter, inspect, read_delivered
@@ -17,6 +22,8 @@ from bench.store.run import Run
 from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet
 from bench.testsets.photographs import identified
+
+IMAGE = "{image}"
 
 ORIGIN = "imported"
 """Provenance key of imported results; its value is their folder."""
@@ -108,11 +115,7 @@ def _hint(
 
 
 def _write(
-    run: Run,
-    wanted: Mapping[str, Path],
-    images: Sequence[str],
-    size: int,
-    resize: Filter | None,
+    run: Run, wanted: Mapping[str, Path], images: Sequence[str], size: int, resize: Filter | None
 ) -> int:
     """Write missing images and return their number."""
     pending = [image for image in wanted if image not in run.records()]
@@ -133,3 +136,50 @@ def imported_names(results: Path) -> list[str]:
     """
     runs = [Run(path.parent) for path in results.glob("*/*/run.json")]
     return sorted({run.spec.method for run in runs if ORIGIN in run.description["provenance"]})
+
+
+def match_files(pattern: str, files: Iterable[str]) -> dict[str, str]:
+    """Return image id -> file for the files that the pattern matches.
+
+    Raises:
+        WrongUsage: the pattern does not have {image} once, or two files are of one image.
+    """
+    if pattern.count(IMAGE) != 1:
+        raise WrongUsage(
+            f"--pattern {pattern!r} must contain {IMAGE} exactly once, such as '{IMAGE}_00'."
+        )
+    before, after = map(re.escape, pattern.split(IMAGE))
+    form = re.compile(f"{before}(.+){after}", re.DOTALL)
+    found: dict[str, str] = {}
+    for file in files:
+        if (matched := form.fullmatch(_stem(file))) is None:
+            continue
+        image = normalize("NFC", matched[1].replace("/", "__"))
+        if image in found:
+            raise WrongUsage(
+                f"{found[image]} and {file} both match image {image} in the pattern {pattern!r}: "
+                "remove one of them."
+            )
+        found[image] = file
+    return found
+
+
+def guess_pattern(images: Sequence[str], files: Mapping[str, str]) -> str | None:
+    """Return the pattern, other than {image}, that matches most images; None if none matches.
+
+    `files` maps ids made from the file names to files. In a tie, the pattern found first wins.
+    """
+    counts: Counter[str] = Counter()
+    known = sorted(images, key=len, reverse=True)  # 10 before 1
+    for file in files.values():
+        stem = _stem(file)
+        image = next((image for image in known if image in stem), None)
+        if image is not None:
+            before, _, after = stem.rpartition(image)
+            counts[f"{before}{IMAGE}{after}"] += 1
+    del counts[IMAGE]
+    return max(counts, key=counts.__getitem__, default=None)
+
+
+def _stem(file: str) -> str:
+    return str(PurePosixPath(file).with_suffix(""))

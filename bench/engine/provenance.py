@@ -65,10 +65,7 @@ def _commit() -> dict[str, Any]:
             return None
 
     changed = git("status", "--porcelain", "--untracked-files=no")
-    return {
-        "commit": git("rev-parse", "HEAD"),
-        "dirty": None if changed is None else bool(changed),
-    }
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changed is None else bool(changed)}
 
 
 def _version(package: str) -> str | None:

@@ -11,15 +11,7 @@ from bench.methods.catalogue import (
     method_names,
     program_names,
 )
-from bench.methods.interface import (
-    DEFAULT,
-    Configured,
-    Incomplete,
-    Inner,
-    Method,
-    Models,
-    Problem,
-)
+from bench.methods.interface import DEFAULT, Configured, Incomplete, Inner, Method, Models, Problem
 
 __all__ = [
     "DEFAULT",

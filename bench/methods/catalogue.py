@@ -123,8 +123,7 @@ def check_new_name(name: str) -> None:
     if not NEW_NAME.fullmatch(name) or keyword.iskeyword(name) or len(name) > LONGEST_NAME:
         raise WrongUsage(
             f"{name!r} can't be a method's name: use lowercase letters and digits, in words joined "
-            "by "
-            f"hyphens, at most {LONGEST_NAME} characters, such as my-method."
+            f"by hyphens, at most {LONGEST_NAME} characters, such as my-method."
         )
     if file := _files().get(name):
         raise WrongUsage(f"There is a method {name} already, {file}: choose another name.")

@@ -5,13 +5,12 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.core.files import sha256_unchanged
 from bench.networks.registry.hashes import expected
-from bench.networks.registry.places import find_public, place, remedy
-from bench.networks.registry.records import find_record
+from bench.networks.registry.records import find_public, find_record
 
 
 def checkpoint_path(name: str) -> Path:
     """Return the path of the file, which may not exist."""
-    return place(find_record(name))
+    return find_record(name).path
 
 
 def checkpoint_sha256(name: str) -> str:
@@ -33,4 +32,4 @@ def checkpoint_missing(name: str) -> str | None:
     record = find_record(name)
     if expected(record) in (None, checkpoint_sha256(name)):
         return None
-    return f"{path} is damaged: remove it and run `{remedy(record)}`."
+    return f"{path} is damaged: remove it and run `{record.remedy}`."

@@ -127,8 +127,12 @@ def prior_network(shape: UNetConfig | DiffusersConfig) -> nn.Module:
 
 def write_checkpoint(path: Path, network: nn.Module, card: Card) -> None:
     """Write weights as float16 safetensors with their card in the header."""
-    state = {name: value.half().contiguous() for name, value in network.state_dict().items()}
-    write_bytes(path, save(state, metadata={"bench": json.dumps(card.to_json())}))
+    _write(path, {name: value.half() for name, value in network.state_dict().items()}, card)
+
+
+def _write(path: Path, state: Mapping[str, Tensor], card: Card) -> None:
+    whole = {name: value.contiguous() for name, value in state.items()}
+    write_bytes(path, save(whole, metadata={"bench": json.dumps(card.to_json())}))
 
 
 def convert_prior(
@@ -136,11 +140,8 @@ def convert_prior(
 ) -> Card:
     """Convert a prior in guided-diffusion's or diffusers' layout into a checkpoint of bench.
 
-    Args:
-        path: a file of guided-diffusion's layout, or a folder that diffusers saved.
-        size: training size in pixels; required for a file, while a folder states it.
-        out: file to write.
-        training: known facts about the training, for the card.
+    `path` is a file of guided-diffusion's layout, which needs the training `size` in pixels, or a
+    folder that diffusers saved, which states it. `training` has known facts for the card.
 
     Raises:
         BenchError: the input can't be read, or is not such a prior.
@@ -151,16 +152,15 @@ def convert_prior(
         if size not in (None, saved.size):
             raise WrongUsage(f"{path} states that it is for {saved.size} px: remove --size.")
         card = Card("prior", saved.size, saved.shape, prediction=saved.prediction)
-        state = {name: value.contiguous() for name, value in saved.state.items()}
-        Checkpoint(path, "", card, state).build(prior_network)
+        checkpoint = Checkpoint(path, "", card, saved.state)
+        checkpoint.build(prior_network)
     elif size is None:
         raise WrongUsage(f"{path} does not state its training size: give --size.")
     else:
         checkpoint = read_checkpoint(path, "prior")
         card = replace(checkpoint.card, size=size)
-        state = {name: value.contiguous() for name, value in checkpoint.state.items()}
     card = replace(card, training=training)
-    write_bytes(out, save(state, metadata={"bench": json.dumps(card.to_json())}))
+    _write(out, checkpoint.state, card)
     return card
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.core.paths import cache_folder, checkpoints
 from bench.networks.kinds import find_kind
-from bench.networks.registry.places import find_public
-from bench.networks.registry.records import records
+from bench.networks.registry.records import find_public, records
 
 
 def find_network(name: str, size: int, scale: int) -> Path:

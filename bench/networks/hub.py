@@ -25,13 +25,7 @@ _CONFIGURATIONS = ("config.json", "scheduler_config.json")
 
 @dataclass(frozen=True)
 class PublicPrior:
-    """A known prior on the hub.
-
-    Attributes:
-        title: what it is.
-        licence: licence of the weights.
-        dataset: recipe of the images that it was trained on.
-    """
+    """A known prior on the hub: title, licence of the weights, recipe of the training images."""
 
     title: str
     licence: str

@@ -13,7 +13,6 @@ from bench.metrics.protocol import protocols
 from bench.networks.find import find_network
 from bench.networks.kinds import find_kind
 from bench.networks.registry.obtain import accepted, get_weights
-from bench.networks.registry.places import place
 from bench.networks.registry.records import find_record, records
 from bench.reproduce.steps import Request, Step
 from bench.training.settings import preset
@@ -42,14 +41,13 @@ def weights(request: Request) -> Iterator[Step]:
 
 def _public(name: str, embedded: bool) -> Step:
     record, what = find_record(name), f"weights {name}"
-    path = place(record)
 
     def fetch() -> Step:
         got = get_weights(name)
         return Step(what, "done", digest=sha256_unchanged(got))
 
-    if path.is_file():
-        return Step(what, "done", digest=sha256_unchanged(path))
+    if record.path.is_file():
+        return Step(what, "done", digest=sha256_unchanged(record.path))
     if embedded:
         return Step(what, "left out", "it is not shipped with bench")
     size = f"{record.size / 1e6:.0f} MB, {record.licence}" if record.size else record.licence

@@ -66,12 +66,16 @@ def reproduce(request: Request, dry_run: bool = False) -> Iterator[Step]:
 
 def testsets(request: Request) -> Iterator[Step]:
     """Yield a step for each test set."""
-    for planned in request.testsets():
-        yield _testset(request, planned)
+    for planned, testset in _opened(request):
+        yield _testset(request, planned, testset)
 
 
-def _testset(request: Request, planned: Planned) -> Step:
+def _testset(request: Request, planned: Planned, testset: TestSet | None) -> Step:
     what = f"test set {planned.name}"
+
+    def done(testset: TestSet) -> Step:
+        manifest = testset.manifest
+        return Step(what, "done", f"{len(manifest.images)} images", manifest.sha256)
 
     def prepare() -> Step:
         plan = planned.plan
@@ -88,12 +92,10 @@ def _testset(request: Request, planned: Planned) -> Step:
             noise=plan.noise,
             noise_unit=plan.noise_unit,
         )
-        manifest = made.testset.manifest
-        return Step(what, "done", f"{len(manifest.images)} images", manifest.sha256)
+        return done(made.testset)
 
-    if planned.name in prepared_testsets(request.here):
-        manifest = _open(request, planned).manifest
-        return Step(what, "done", f"{len(manifest.images)} images", manifest.sha256)
+    if testset is not None:
+        return done(testset)
     if planned.source is None:
         option = f"--source {planned.plan.recipe}=DIR"
         return Step(what, "missing", f"give its images with {option}; origin: {planned.origin}")
@@ -104,24 +106,21 @@ def _on_testsets(
     request: Request, what: str, make: Callable[[Request, Planned, TestSet, str], Step]
 ) -> Iterator[Step]:
     """Yield a step per test set; it is to do until the test set is prepared."""
-    there = prepared_testsets(request.here)
-    for planned in request.testsets():
+    for planned, testset in _opened(request):
         name = f"{what} {planned.name}"
-        if planned.name in there:
-            yield make(request, planned, _open(request, planned), name)
-        else:
-            yield Step(name, "to do", "after the test set is prepared")
+        yield make(request, planned, testset, name) if testset else _unprepared(name)
 
 
-def _open(request: Request, planned: Planned) -> TestSet:
-    return open_testset(request.here.testsets / planned.name)
+def _unprepared(what: str) -> Step:
+    return Step(what, "to do", "after the test set is prepared")
 
 
-def _prepared(request: Request) -> Iterator[tuple[Planned, TestSet]]:
+def _opened(request: Request) -> Iterator[tuple[Planned, TestSet | None]]:
+    """Yield the test sets of the suite; None for one that is not prepared yet."""
     there = prepared_testsets(request.here)
     for planned in request.testsets():
-        if planned.name in there:
-            yield planned, _open(request, planned)
+        folder = request.here.testsets / planned.name
+        yield planned, open_testset(folder) if planned.name in there else None
 
 
 def reference_sets(request: Request) -> Iterator[Step]:
@@ -142,15 +141,10 @@ def reference_sets(request: Request) -> Iterator[Step]:
 
 def runs(request: Request) -> Iterator[Step]:
     """Yield a step for each method on each test set."""
-    there = prepared_testsets(request.here)
-    for planned in request.testsets():
-        testset = _open(request, planned) if planned.name in there else None
+    for planned, testset in _opened(request):
         for run in request.runs(planned):
             what = f"{run.label} on {planned.name}"
-            if testset is None:
-                yield Step(what, "to do", "after the test set is prepared")
-            else:
-                yield _run(request, planned, testset, run, what)
+            yield _run(request, planned, testset, run, what) if testset else _unprepared(what)
 
 
 def _run(request: Request, planned: Planned, testset: TestSet, run: PlannedRun, what: str) -> Step:
@@ -232,11 +226,7 @@ def scores(request: Request) -> Iterator[Step]:
 
 def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
     columns = _columns(request, testset)
-    absent = {
-        measure.title: reason
-        for measure in columns
-        if (reason := measure.unavailable()) is not None
-    }
+    absent = {m.title: why for m in columns if (why := m.unavailable()) is not None}
     keys = {measure.key for measure in columns if measure.title not in absent}
     note = "; ".join(f"without {title}: {reason}" for title, reason in absent.items())
 
@@ -260,8 +250,8 @@ def result_tables(request: Request) -> list[Table]:
     """
     return [
         _table(request, testset, _complete_runs(request, planned, testset))
-        for planned, testset in _prepared(request)
-        if _makes_table(request)
+        for planned, testset in _opened(request)
+        if testset and _makes_table(request)
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli.options import changed_settings, chosen_experiment
+from bench.cli.options import ExperimentOptions, changed_settings
 from bench.core.config import Config, Workspace
 from bench.core.errors import WrongUsage
 from bench.engine.experiment import Experiment
@@ -36,7 +36,7 @@ def test_set_overrides_bench_toml_and_the_last_one_wins(tmp_path: Path) -> None:
     settings: dict[str, dict[str, Any]] = {"dpi": {"steps": 50, "s": 1.0}, "ilvr": {"steps": 50}}
     here = Workspace(tmp_path, Config(settings=settings), None)
     changes = ["dpi.steps=20", "ddnm.eta=0.5", "dpi.steps=10"]
-    experiment = chosen_experiment(here, small_testset(tmp_path, count=1), changes=changes)
+    experiment = ExperimentOptions(changes).on(here, small_testset(tmp_path, count=1))
     assert experiment.settings == {
         "dpi": {"steps": 10, "s": 1.0},
         "ilvr": {"steps": 50},
@@ -56,12 +56,10 @@ def test_options_go_over_bench_toml(tmp_path: Path) -> None:
     weights = {"prior": "a", "sr3": "b"}
     config = Config(seed=3, batch=4, precision="float16", weights=weights, settings=settings)
     here, testset = Workspace(tmp_path, config, None), small_testset(tmp_path, count=1)
-    assert chosen_experiment(here, testset) == Experiment(
+    assert ExperimentOptions().on(here, testset) == Experiment(
         testset, here.results, settings, weights, seed=3, precision="float16", batch=4
     )
-    assert chosen_experiment(
-        here,
-        testset,
+    options = ExperimentOptions(
         changes=["dpi.steps=5"],
         seed=0,
         batch=2,
@@ -69,9 +67,8 @@ def test_options_go_over_bench_toml(tmp_path: Path) -> None:
         corrector="d",
         weights=["sr3=e"],
         repeat=2,
-        precision="float32",
-        compiled=True,
-    ) == Experiment(
+    )
+    assert options.on(here, testset, precision="float32", compiled=True) == Experiment(
         testset,
         here.results,
         {"dpi": {"steps": 5}},

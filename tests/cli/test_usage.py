@@ -12,7 +12,7 @@ import pytest
 import typer.main
 
 from bench.cli import app
-from bench.cli.options import chosen_experiment
+from bench.cli.options import ExperimentOptions, WorkerOptions
 from tests.command import bench, good
 from tests.small import photos
 
@@ -75,9 +75,9 @@ def test_no_help_is_empty() -> None:
 
 
 def test_what_is_planned_or_swept_has_the_options_of_what_is_run() -> None:
-    given = inspect.signature(chosen_experiment).parameters.values()
-    shared = {parameter.name for parameter in given if parameter.kind is parameter.KEYWORD_ONLY}
-    cluster = {"place", "workers", "cpus_per_worker", "gpus_per_worker"}
+    shared = {*inspect.signature(ExperimentOptions).parameters, "precision", "compiled"}
+    cluster = {*inspect.signature(WorkerOptions).parameters}
+    assert cluster == {"place", "workers", "cpus_per_worker", "gpus_per_worker"}
     has = {words: {parameter.name for parameter in COMMANDS[words,].params} for words in RUNNING}
     assert has["plan"] == {"methods", "every", "testset_name", *shared}
     assert has["run"] == {*has["plan"], "strict", "protocol", *cluster}
@@ -89,7 +89,7 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = f"""
 import sys
 from bench.cli import app
-from bench.cli.options import chosen_experiment
+from bench.cli.options import ExperimentOptions
 try:
     app({words!r})
 except SystemExit as stop:

@@ -13,6 +13,7 @@ from bench.diffusion.corrector import Corrector
 from bench.diffusion.sr3 import SR3UNet
 from bench.diffusion.unet import UNet
 from bench.engine import forecast
+from bench.engine.executors import work
 from bench.engine.experiment import Experiment
 from bench.engine.forecast import Forecast, forecast_suite
 from bench.images import resize_bicubic_batch
@@ -148,7 +149,7 @@ def test_the_time_is_that_of_all_calls_though_few_are_computed(
     counted = bench.engine.models.CountedNetwork(network, torch.device("cpu"))
     models = bench.methods.Models(networks={"swinir": counted})
     loaded = bench.engine.models.LoadedModels(models, {}, (counted,))
-    monkeypatch.setattr(forecast, "load_models", lambda *given: loaded)
+    monkeypatch.setattr(work, "load_models", lambda *given: loaded)
     (found,) = forecast_suite(["sleepy"], Experiment(testset, testset.folder, batch=5))
     assert found.calls == 5 * 40
     assert network.calls == forecast.COMPUTED

@@ -16,8 +16,7 @@ from bench.networks.checkpoints import read_checkpoint
 from bench.networks.registry import hashes
 from bench.networks.registry.hashes import changed_weights
 from bench.networks.registry.obtain import get_weights
-from bench.networks.registry.places import find_public
-from bench.networks.registry.records import find_record, records
+from bench.networks.registry.records import find_public, find_record, records
 from tests.command import bench, good
 from tests.registered import Register, table
 

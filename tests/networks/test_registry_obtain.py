@@ -11,8 +11,7 @@ from bench.core.errors import BenchError
 from bench.networks.download.connection import OFFLINE
 from bench.networks.registry import hashes
 from bench.networks.registry.obtain import add_weights, get_weights
-from bench.networks.registry.places import find_public
-from bench.networks.registry.records import find_record
+from bench.networks.registry.records import find_public, find_record
 from tests.command import bench, good
 from tests.registered import Register, table
 from tests.serving import Site, saying, whole

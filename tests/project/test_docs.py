@@ -27,7 +27,6 @@ from bench.images import encode_png, read_image, to_model
 from bench.methods import Models, Problem, find_method
 from bench.networks.checkpoints import PUBLIC_HEAD_CHANNELS, Card, write_checkpoint
 from bench.networks.registry import obtain
-from bench.networks.registry.places import place
 from bench.networks.registry.records import find_record
 from bench.testsets.recipe import find_recipe
 from bench.training import architectures
@@ -208,8 +207,8 @@ def write_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(prior.state_dict(), folder / "FILE")
     record = dataclasses.replace(find_record("prior-256"), sha256=sha256_file(folder / "FILE"))
     monkeypatch.setattr(obtain, "find_record", {"prior-256": record}.get)
-    place(record).parent.mkdir()
-    shutil.copy(folder / "FILE", place(record))
+    record.path.parent.mkdir()
+    shutil.copy(folder / "FILE", record.path)
     monkeypatch.setattr(architectures, "PRIOR_64", TINY)
     monkeypatch.setattr(architectures, "CORRECTOR_64", crt)
     monkeypatch.setattr(architectures, "CORRECTOR_256", crt)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from bench.cluster import Cluster, Unusable
-from bench.cluster.code import programs
+from bench.cluster.worker import programs
 from bench.core.errors import BenchError
 from bench.core.files import sha256, sha256_json, write_bytes
 from bench.core.paths import cache_folder

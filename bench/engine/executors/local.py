@@ -15,7 +15,6 @@ from torch import Tensor
 
 from bench.core.errors import BenchError
 from bench.core.memory import free_device_memory, keep_freed_memory, lacks_memory
-from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.engine.executors.work import (
     Assignment,
     Outcome,
@@ -25,10 +24,10 @@ from bench.engine.executors.work import (
     Workers,
     no_watch,
 )
-from bench.engine.models import choose_device, load_models
+from bench.engine.models import choose_device
 from bench.engine.provenance import provenance
-from bench.images import Pixels, to_model, to_pixels
-from bench.methods import Incomplete, Problem
+from bench.images import Pixels, to_pixels
+from bench.methods import Incomplete
 
 COMPILERS = ("torch._dynamo", "torch._inductor")
 """Modules that define compilation errors; importing them takes seconds."""
@@ -86,14 +85,7 @@ class Worker:
         keep_freed_memory()
         self._assignment, self._device = assignment, device
         self._configured = assignment.configured()
-        self._loaded = load_models(
-            self._configured,
-            assignment.size,
-            assignment.weights,
-            device,
-            assignment.precision,
-            assignment.compiled,
-        )
+        self._loaded = assignment.load(device)
         there = {**self._loaded.sha256, **self._configured.fingerprint(assignment.size)}
         differing = sorted(name for name, _ in there.items() ^ assignment.hashes.items())
         if differing:
@@ -127,7 +119,8 @@ class Worker:
             if lost and attempt.divisible and len(part) > 1:
                 half = len(part) // 2
                 if attempt.memory:
-                    self._make_room(half)
+                    self._largest = half
+                    free_device_memory()
                 waiting.extendleft(reversed(part.split(half)))
             else:
                 failed |= dict.fromkeys(lost, attempt.reason)
@@ -177,23 +170,11 @@ class Worker:
         return _Attempt(Restored(pictures, seconds, evaluations), reason, divisible, memory)
 
     def _pictures(self, unit: Unit) -> dict[str, Pixels]:
-        of = self._assignment
-        problem = Problem(
-            lr=to_model(unit.lr).to(self._device),
-            scale=of.scale,
-            noise=KeyedNoise([StreamKey(of.seed, image, of.repetition) for image in unit.images]),
-            models=self._loaded.models,
-            images=unit.images,
-            sigma=of.sigma,
-        )
+        problem = self._assignment.problem(unit, self._loaded, self._device)
         with torch.no_grad():
             restored = self._configured.restore(problem)
-        _check(of.method, restored, (len(unit), 3, problem.size, problem.size))
+        _check(self._assignment.method, restored, (len(unit), 3, problem.size, problem.size))
         return dict(zip(unit.images, to_pixels(restored), strict=True))
-
-    def _make_room(self, batch: int) -> None:
-        self._largest = batch
-        free_device_memory()
 
     def _peak_memory(self) -> int:
         """Return the peak memory of the GPU, this process, or an external program, in bytes."""

@@ -9,9 +9,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
+
 from bench.core.config import Precision
-from bench.images import Measurement, Pixels
-from bench.methods import Configured, configure
+from bench.diffusion.noise import KeyedNoise, StreamKey
+from bench.engine.models import LoadedModels, load_models
+from bench.images import Measurement, Pixels, to_model
+from bench.methods import Configured, Problem, configure
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,22 @@ class Assignment:
     def configured(self) -> Configured:
         """Return the method with its settings, found by name in this process."""
         return configure(self.method, self.scale, self.size, self.settings)
+
+    def load(self, device: torch.device) -> LoadedModels:
+        """Load the method's networks; see `load_models`."""
+        made, precision = self.configured(), self.precision
+        return load_models(made, self.size, self.weights, device, precision, self.compiled)
+
+    def problem(self, unit: "Unit", loaded: LoadedModels, device: torch.device) -> Problem:
+        """Return the problem of a unit, with the noise of its images."""
+        return Problem(
+            lr=to_model(unit.lr).to(device),
+            scale=self.scale,
+            noise=KeyedNoise([StreamKey(self.seed, i, self.repetition) for i in unit.images]),
+            models=loaded.models,
+            images=unit.images,
+            sigma=self.sigma,
+        )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Conformance checks of a method, on small images with stand-in networks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -106,21 +106,15 @@ STAND_INS = Models(Prior(_NETWORKS["prior"], Schedule.linear()), _NETWORKS["corr
 
 def quick(method: Method[Any], size: int, scale: int, steps: int = QUICK_STEPS) -> Configured:
     """Configure a method with its published settings, but at most `steps` steps if possible."""
-    overrides = few_steps(method.settings(scale), steps)
+    overrides = {
+        name: min(value, steps)
+        for name, value in asdict(method.settings(scale)).items()
+        if name.split("_")[-1] == "steps" and isinstance(value, int)  # such as ode_steps
+    }
     try:
         return configure(method, scale, size, {method.name: overrides})
     except WrongUsage:  # as ILVR, which refines down to one of its steps
         return configure(method, scale, size, {})
-
-
-def few_steps(settings: Any, count: int) -> dict[str, int]:
-    """Return overrides that limit every number of steps (`steps`, `ode_steps`) to `count`."""
-    values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    return {
-        name: min(value, count)
-        for name, value in values.items()
-        if name.split("_")[-1] == "steps" and isinstance(value, int)
-    }
 
 
 def _of_tensor(restored: Any, shape: tuple[int, ...]) -> list[str]:

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, chdir, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,14 @@ def witness(findings: list[str], seed: int) -> Iterator[None]:
         here.mkdir()
         temporary.mkdir()
         stack.enter_context(chdir(here))
-        stack.enter_context(_temporary_folder(temporary))
-        stack.enter_context(_random_states(seed))
+        stack.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
+        tempfile.tempdir = str(temporary)
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(np.random.set_state, np.random.get_state())  # noqa: NPY002 - it is looked at
+        stack.enter_context(torch.random.fork_rng())
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
         before = {what: state() for what, state in STATES.items()}
         with _listening(changed):
             yield
@@ -67,41 +74,18 @@ def witness(findings: list[str], seed: int) -> Iterator[None]:
     findings += [sentence for sentence in dict.fromkeys(found) if sentence not in findings]
 
 
-@contextmanager
-def _temporary_folder(folder: Path) -> Iterator[None]:
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
-
-
-@contextmanager
-def _random_states(seed: int) -> Iterator[None]:
-    """Set all global random states to a seed, and restore them afterwards."""
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - it is looked at
-    with torch.random.fork_rng():
-        random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
-        torch.manual_seed(seed)
-        try:
-            yield
-        finally:
-            random.setstate(python)
-            np.random.set_state(numpy)  # noqa: NPY002
-
-
 _listeners: list[list[str]] = []
 """Receiver of written paths; an audit hook cannot be removed."""
 
-_hooked: list[bool] = []
+
+@cache
+def _listen() -> None:
+    sys.addaudithook(_hear)
 
 
 @contextmanager
 def _listening(changed: list[str]) -> Iterator[None]:
-    if not _hooked:
-        sys.addaudithook(_hear)
-        _hooked.append(True)
+    _listen()
     _listeners.append(changed)
     try:
         yield

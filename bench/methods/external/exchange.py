@@ -32,14 +32,17 @@ def run_program(
     size = program.result_size(scale * low, scale)
     installation = Installation(program)
     installation.fingerprint()  # hashed now, so that exactly the named files are run
-    with _temporary_folder() as name:
-        given, taken = name / "input", name / "output"
-        _write_inputs(program, pictures, size, given, taken)
+    with _told_of_no_room():
+        folder = tempfile.TemporaryDirectory(prefix="bench-")
+    with folder as name:
+        given, taken, log = (Path(name, part) for part in ("input", "output", "log.txt"))
+        with _told_of_no_room():
+            _write_inputs(program, pictures, size, given, taken)
         places = {"input": given, "output": taken, "scale": scale, "size": size}
         limits = program.description.limits
         seconds = limits.start + limits.image * len(pictures)
         bounds = process.Bounds(seconds, limits.memory, taken, limits.output)
-        _call(installation, {**asdict(settings), **places}, name / "log.txt", bounds)
+        _call(installation, {**asdict(settings), **places}, log, bounds)
         results, delivery = _collect(program, taken, list(pictures), size)
     if size != scale * low:
         results = {image: resize_bicubic(p, scale * low) for image, p in results.items()}
@@ -47,41 +50,29 @@ def run_program(
 
 
 @contextmanager
-def _temporary_folder() -> Iterator[Path]:
+def _told_of_no_room() -> Iterator[None]:
+    """Explain how to get room where the temporary folder can't be written."""
     try:
-        folder = tempfile.TemporaryDirectory(prefix="bench-")
+        yield
     except OSError as error:
-        raise _no_room(error) from None
-    with folder as name:
-        yield Path(name)
+        folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
+        raise BenchError(
+            f"The temporary folder {folder} can't be written ({error.strerror}): set TMPDIR to a "
+            "folder with room."
+        ) from None
 
 
 def _write_inputs(
     program: Program, pictures: Mapping[str, Pixels], size: int, given: Path, taken: Path
 ) -> None:
-    """Write the program's inputs, read-only.
-
-    Raises:
-        BenchError: the temporary folder has no room.
-    """
-    try:
-        taken.mkdir()
-        for below, form in program.description.inputs.items():
-            for image, picture in pictures.items():
-                prepared = resize_bicubic(picture, size) if form == "enlarged" else picture
-                write_bytes(given / below / f"{image}.png", encode_png(prepared))
-        for path in (given, *given.rglob("*")):
-            path.chmod(0o555 if path.is_dir() else 0o444)
-    except OSError as error:
-        raise _no_room(error) from None
-
-
-def _no_room(error: OSError) -> BenchError:
-    folder = os.environ.get("TMPDIR") or tempfile.gettempdir()
-    return BenchError(
-        f"The temporary folder {folder} can't be written ({error.strerror}): set TMPDIR to a "
-        "folder with room."
-    )
+    """Write the program's inputs, read-only."""
+    taken.mkdir()
+    for below, form in program.description.inputs.items():
+        for image, picture in pictures.items():
+            prepared = resize_bicubic(picture, size) if form == "enlarged" else picture
+            write_bytes(given / below / f"{image}.png", encode_png(prepared))
+    for path in (given, *given.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
 
 
 def _call(

@@ -70,11 +70,7 @@ class Installation:
                 f"{self.repository} has changed since installation: {remedy} again, which "
                 "discards the changes."
             )
-        return {
-            "commit": str(record["commit"]),
-            "program": self.program.sha256,
-            **self._weights(),
-        }
+        return {"commit": str(record["commit"]), "program": self.program.sha256, **self._weights()}
 
     def _weights(self) -> dict[str, str]:
         found = {}
@@ -100,28 +96,24 @@ class Installation:
         Raises:
             BenchError: a step failed, such as without a network.
         """
-        with locked(self.folder, say):
-            self._set_up(say)
-
-    def _set_up(self, say: Callable[[str], None]) -> None:
         environment = self.program.description.environment
-        interpreter = find_interpreter(environment.python)
-        self._record.unlink(missing_ok=True)
-        say(f"Repository: {self.program.description.repository}")
-        commit = self._clone()
-        say(f"Environment: {interpreter}")
-        venv = [interpreter, "-m", "venv", "--clear"]
-        pip = [] if environment.install else ["--without-pip"]
-        self._step(
-            "The environment could not be created.", [*venv, *pip, str(self.python.parents[1])]
-        )
-        for arguments in environment.install:
-            say(f"Installing {' '.join(arguments)}")
-            self._step(
-                f"{' '.join(arguments)} could not be installed: check the network connection.",
-                [str(self.python), "-m", "pip", "install", "--no-input", *arguments],
-            )
-        write_json(self._record, {"wanted": self._wanted, "commit": commit})
+        with locked(self.folder, say):
+            interpreter = find_interpreter(environment.python)
+            self._record.unlink(missing_ok=True)
+            say(f"Repository: {self.program.description.repository}")
+            commit = self._clone()
+            say(f"Environment: {interpreter}")
+            venv = [interpreter, "-m", "venv", "--clear", str(self.python.parents[1])]
+            pip = [] if environment.install else ["--without-pip"]
+            self._step("The environment could not be created.", [*venv, *pip])
+            for arguments in environment.install:
+                what = " ".join(arguments)
+                say(f"Installing {what}")
+                self._step(
+                    f"{what} could not be installed: check the network connection.",
+                    [str(self.python), "-m", "pip", "install", "--no-input", *arguments],
+                )
+            write_json(self._record, {"wanted": self._wanted, "commit": commit})
 
     def _clone(self) -> str:
         """Check out the commit and return it; untracked files stay."""

@@ -15,6 +15,8 @@ from bench.core.validation import Positive, build, override
 PLACES = ("python", "repository", "input", "output", "scale", "size")
 """Placeholders of a command besides the settings."""
 
+PLACEHOLDER = r"\{(\w+)\}"
+
 
 @dataclass(frozen=True)
 class Environment:
@@ -110,7 +112,8 @@ class Program:
 
     def command(self, values: Mapping[str, Any]) -> list[str]:
         """Return the command with the fields in braces filled in."""
-        return [_fill(word, values) for word in self.description.command]
+        command = self.description.command
+        return [re.sub(PLACEHOLDER, lambda found: str(values[found[1]]), w) for w in command]
 
     def result_size(self, size: int, scale: int) -> int:
         """Return height and width of the program's results for a test set.
@@ -154,7 +157,7 @@ def read_program(file: Path) -> Program:
             raise WrongUsage(f"{file}.settings.{key} can't be a setting's name.")
     known = {*PLACES, *description.settings}
     for word in description.command:
-        for name in re.findall(r"\{(\w+)\}", word):
+        for name in re.findall(PLACEHOLDER, word):
             if name not in known:
                 raise WrongUsage(
                     f"{file}.command has the unknown placeholder {{{name}}}: known are "
@@ -179,7 +182,3 @@ def read_program(file: Path) -> Program:
             raise WrongUsage(f"{file}.at.{scale} is not a scale.")
         program.settings(int(scale))
     return program
-
-
-def _fill(word: str, values: Mapping[str, Any]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda found: str(values[found[1]]), word)

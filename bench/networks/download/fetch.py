@@ -8,8 +8,7 @@ interrupted transfer resumes, now or in the next process, if the server still ha
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -45,12 +44,7 @@ class DownloadLimits:
 
 @dataclass(frozen=True)
 class ExpectedFile:
-    """Expected hash and size of a file; None if unknown.
-
-    Attributes:
-        sha256: hexadecimal.
-        size: bytes.
-    """
+    """Expected hexadecimal hash, and size in bytes, of a file; None if unknown."""
 
     sha256: str | None = None
     size: int | None = None
@@ -73,7 +67,9 @@ def download(
             BENCH_OFFLINE is set.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(target):
+    # A kernel lock, which ends with the process.
+    with target.with_name(f".{target.name}.lock").open("a") as lock:
+        hold(lock.fileno(), target, notice)
         if target.is_file():
             digest = sha256_file(target)
             if wanted.sha256 in (None, digest):
@@ -93,14 +89,6 @@ def is_web_page(path: Path) -> bool:
     """Return True if a file begins like HTML or XML."""
     with path.open("rb") as file:
         return file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
-
-
-@contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Hold a kernel lock, which ends with the process."""
-    with target.with_name(f".{target.name}.lock").open("a") as file:
-        hold(file.fileno(), target, notice)
-        yield
 
 
 def _from(source: str, partial: Partial, wanted: ExpectedFile, limits: DownloadLimits) -> str:

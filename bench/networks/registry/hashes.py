@@ -11,7 +11,6 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file, write_bytes
 from bench.core.paths import checkpoints
-from bench.networks.registry.places import place, remedy
 from bench.networks.registry.records import PublicCheckpoint, records
 
 _EMBEDDED = Path(__file__).with_name("embedded.sha256")
@@ -31,8 +30,7 @@ def expected(record: PublicCheckpoint) -> str | None:
 
 def first_use(record: PublicCheckpoint) -> Path:
     """Return the path of the recorded first-use hash of a file."""
-    path = place(record)
-    return path.with_name(f"{path.name}.sha256")
+    return record.path.with_name(f"{record.file}.sha256")
 
 
 def remember(record: PublicCheckpoint, digest: str) -> None:
@@ -48,7 +46,7 @@ def changed_weights() -> tuple[int, list[str]]:
         The number of hashed files, and a sentence for each mismatch.
     """
     found = [*_embedded_differences(), *_public_differences()]
-    hashed = [path for path in map(place, records().values()) if path.is_file()]
+    hashed = [record for record in records().values() if record.path.is_file()]
     return len(hashed) + len(_read(_EMBEDDED)), found
 
 
@@ -66,15 +64,15 @@ def _embedded_differences() -> Iterator[str]:
 
 def _public_differences() -> Iterator[str]:
     for record in records().values():
-        if not (path := place(record)).is_file():
+        if not (path := record.path).is_file():
             continue
         digest, wanted = sha256_file(path), expected(record)
         if wanted is None:
-            yield (f"{path} has no recorded hash: remove it and run `{remedy(record)}`.")
+            yield f"{path} has no recorded hash: remove it and run `{record.remedy}`."
         elif digest != wanted:
             yield (
                 f"{path} has the sha256 {digest}, not {wanted}: remove it and run "
-                f"`{remedy(record)}`."
+                f"`{record.remedy}`."
             )
 
 

@@ -7,13 +7,12 @@ from pathlib import Path
 from bench.core.errors import BenchError
 from bench.core.files import Journal, replacing, sha256_file
 from bench.core.paths import cache_folder, cache_unusable
-from bench.networks.download.fetch import DownloadLimits, ExpectedFile, download, is_web_page
+from bench.networks.download.fetch import ExpectedFile, download, is_web_page
 from bench.networks.registry.hashes import expected, first_use, remember
-from bench.networks.registry.places import place
 from bench.networks.registry.records import PublicCheckpoint, find_record
 
 
-def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
+def get_weights(name: str) -> Path:
     """Download a checkpoint unless it is intact; see `bench.networks.download.fetch`.
 
     Raises:
@@ -21,7 +20,6 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
             failed download.
     """
     record = find_record(name)
-    path = place(record)
     if not record.sources:
         raise BenchError(
             f"{record.file} has no direct download: get it from {record.by_hand} and run "
@@ -36,7 +34,7 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
         raise BenchError(reason)
     wanted = expected(record)
     try:
-        digest = download(record.sources, path, ExpectedFile(wanted, record.size), limits)
+        digest = download(record.sources, record.path, ExpectedFile(wanted, record.size))
     except BenchError as error:
         ways_out = []
         if wanted != record.sha256 and str(wanted) in str(error):
@@ -51,7 +49,7 @@ def get_weights(name: str, limits: DownloadLimits | None = None) -> Path:
             )
         raise BenchError(" ".join([str(error), *ways_out])) from None
     remember(record, digest)
-    return path
+    return record.path
 
 
 def add_weights(name: str, file: Path) -> Path:
@@ -70,10 +68,10 @@ def add_weights(name: str, file: Path) -> Path:
         raise BenchError(f"{file} is a web page, not {record.file}: download the file itself.")
     if reason := cache_unusable():
         raise BenchError(reason)
-    with replacing(place(record)) as temporary:
+    with replacing(record.path) as temporary:
         shutil.copyfile(file, temporary)
     remember(record, digest)
-    return place(record)
+    return record.path
 
 
 def accepted(record: PublicCheckpoint) -> bool:

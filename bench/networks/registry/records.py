@@ -7,9 +7,10 @@ from functools import cache
 from pathlib import Path
 
 from bench.core.config import read_toml
-from bench.core.errors import WrongUsage
+from bench.core.errors import BenchError, WrongUsage
+from bench.core.paths import cache_folder
 from bench.core.suggest import look_up
-from bench.core.validation import build
+from bench.core.validation import Positive, build
 
 _FILE = Path(__file__).with_name("records.toml")
 
@@ -42,7 +43,7 @@ class PublicCheckpoint:
     by_hand: str = ""
     trained_on: Mapping[str, str] = field(default_factory=dict)
     sha256: str | None = None
-    size: int | None = None
+    size: Positive | None = None
 
     def __post_init__(self) -> None:
         where = f"the record {self.name!r}"
@@ -50,13 +51,23 @@ class PublicCheckpoint:
             raise WrongUsage(f"{where}: {self.file!r} is not a plain file name.")
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise WrongUsage(f"{where}: sha256 must be 64 lowercase hexadecimal digits.")
-        if self.size is not None and self.size < 1:
-            raise WrongUsage(f"{where}: size is {self.size}, but must be at least 1.")
         if not self.sources and not self.by_hand:
             raise WrongUsage(f"{where} has neither `sources` nor `by_hand`.")
         for source in self.sources:
             if not source.startswith(("https://", "http://") if self.sha256 else "https://"):
                 raise WrongUsage(f"{where}: {source} must begin with https, or have a known hash.")
+
+    @property
+    def path(self) -> Path:
+        """Path in the cache folder, which may not exist."""
+        return cache_folder() / self.file
+
+    @property
+    def remedy(self) -> str:
+        """Command that gets the file."""
+        if self.sources:
+            return f"bench weights get {self.name}"
+        return f"bench weights add {self.name} FILE"
 
 
 @cache
@@ -84,3 +95,17 @@ def find_record(name: str) -> PublicCheckpoint:
         WrongUsage: no such record; the message suggests close names.
     """
     return look_up(name, records(), "Unknown weights", "`bench weights list` lists all.")
+
+
+def find_public(name: str) -> Path:
+    """Return the cached file of a public checkpoint.
+
+    Raises:
+        WrongUsage: no such record.
+        BenchError: the file is missing, with the command that gets it.
+    """
+    record = find_record(name)
+    if record.path.is_file():
+        return record.path
+    where = "" if record.sources else f" download it from {record.by_hand} and"
+    raise BenchError(f"{record.file} is missing:{where} run `{record.remedy}`.")
