@@ -9,9 +9,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from bench.report.page.content import json_number
 from bench.report.renderers.escape import markdown_text, one_line
-from bench.report.renderers.plain import markdown_row
+from bench.report.renderers.plain import json_number, markdown_row
 from bench.report.renderers.terminal import draw_grid
 from bench.report.tables.layout import ABSENT, MINUS, header, number
 from bench.sharing.compare import Comparison, Measurement, difference

@@ -104,7 +104,9 @@ def test_images_without_a_face_are_left_out_and_named(tmp_path: Path) -> None:
         ["face-01", "face-03"],
         ("noise",),
     )
-    assert selection_notes(RECIPE, manifest) == ["No face was found in 1 images, which were skipped: noise"]
+    assert selection_notes(RECIPE, manifest) == [
+        "No face was found in 1 images, which were skipped: noise"
+    ]
     assert prepared(plan, tmp_path / "photos", tmp_path / "set").was_there
     with pytest.raises(BenchError, match="holds a test set made from other images or settings"):
         prepared(plan_testset("tiny", RECIPE, 4, 64), tmp_path / "photos", tmp_path / "set")

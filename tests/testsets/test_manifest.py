@@ -70,7 +70,9 @@ def test_a_path_out_of_the_folder_is_refused(folder: Path, field: str, name: str
         value["images"][0][field] = name
 
     edit(folder, change)
-    reason = "whose name contains a path separator" if field == "id" else "which lies outside its folder"
+    reason = (
+        "whose name contains a path separator" if field == "id" else "which lies outside its folder"
+    )
     with pytest.raises(BenchError, match=f"names {name!r}, {reason}"):
         read_manifest(folder)
 

@@ -12,9 +12,9 @@ from baselines import ddnm, ddrm, diffpir
 from bench.core.errors import BenchError, WrongUsage
 from bench.diffusion.noise import KeyedNoise, StreamKey
 from bench.diffusion.operators import bicubic
-from bench.engine.experiment import Experiment
 from bench.engine.executors.local import Worker
 from bench.engine.executors.work import Unit
+from bench.engine.experiment import Experiment
 from bench.images import to_model
 from bench.methods import Configured, Models, Problem
 from bench.store.run import list_runs
@@ -92,7 +92,18 @@ def test_a_noisy_test_set_is_prepared_verified_and_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bench.toml").write_text('size = 64\nmetrics = ["psnr"]\n')
-    prepare = "prepare sample --count 2 --scale 8 --noise 0.05 --noise-unit unit".split()
+    prepare = [
+        "prepare",
+        "sample",
+        "--count",
+        "2",
+        "--scale",
+        "8",
+        "--noise",
+        "0.05",
+        "--noise-unit",
+        "unit",
+    ]
     assert "with noise of 0.1 in [-1, 1]" in good(*prepare).out
     folder = tmp_path / "testsets" / "sample-64-x8-noise0.05unit"
     testset = open_testset(folder)
@@ -108,7 +119,7 @@ def test_a_noisy_test_set_is_prepared_verified_and_run(
     stored = json.loads((folder / "manifest.json").read_text())
     assert (stored["plan"]["noise"], stored["plan"]["noise_unit"]) == (0.05, "unit")
 
-    clean = "prepare sample --count 2 --scale 8 --name clean".split()
+    clean = ["prepare", "sample", "--count", "2", "--scale", "8", "--name", "clean"]
     good(*clean)
     assert read_manifest(tmp_path / "testsets" / "clean").sha256 != testset.manifest.sha256
     (folder / "measured" / f"{first}.npy").write_bytes(b"other")
@@ -134,10 +145,25 @@ def test_methods_take_the_noise_of_the_test_set(method: object, unit: float) -> 
     assert not torch.equal(told, restore(problem(0.0), settings))
 
 
-def test_the_engine_tells_methods_the_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_tells_methods_the_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bench.toml").write_text("size = 64\n")
-    good(*"prepare sample --count 1 --scale 8 --noise 0.1 --noise-unit signed".split())
+    good(
+        *[
+            "prepare",
+            "sample",
+            "--count",
+            "1",
+            "--scale",
+            "8",
+            "--noise",
+            "0.1",
+            "--noise-unit",
+            "signed",
+        ]
+    )
     testset = open_testset(tmp_path / "testsets" / "sample-64-x8-noise0.1")
     assignment = Experiment(testset, tmp_path / "results").resolve("bicubic").assignment()
     assert assignment.sigma == pytest.approx(0.1)

@@ -98,7 +98,9 @@ def test_a_crop_of_exactly_the_size_is_not_too_small() -> None:
     # 0.82 * 300 - 0.18 * 300 is 191.99999999999997 in floating point.
     crop = (0.18, 0.264, 0.82, 0.904)
     assert framed(gradient(300, 300), 192, crop, "x").shape == (192, 192, 3)
-    with pytest.raises(BenchError, match="x has 191 usable pixels in an image of 299 x 299, less than"):
+    with pytest.raises(
+        BenchError, match="x has 191 usable pixels in an image of 299 x 299, less than"
+    ):
         framed(gradient(299, 299), 192, crop, "x")
 
 
@@ -119,14 +121,18 @@ def test_every_recipe_can_be_read_and_its_source_is_there() -> None:
 def test_a_recipe_is_found_by_its_name_and_a_wrong_box_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(WrongUsage, match=r"no dataset 'celebb': did you mean 'celeba' or 'celebchild'\?"):
+    with pytest.raises(
+        WrongUsage, match=r"no dataset 'celebb': did you mean 'celeba' or 'celebchild'\?"
+    ):
         find_recipe("celebb", NOWHERE)
     fields = ["title", "origin", "licence", "alignment", "selection"]
     text = "\n".join(f'{field} = "x"' for field in fields) + "\n[framing]\n64 = "
     monkeypatch.setattr(bench.testsets.recipe, "resource", lambda name: tmp_path)
     for box in ([0.5, 0, 0.5, 1], [0, 0, 1.1, 1], [-0.1, 0, 1, 1], [0, 0.9, 1, 0.1]):
         (tmp_path / "bad.toml").write_text(f"{text}{box}")
-        with pytest.raises(BenchError, match=r"bad\.toml: framing\.64 is not a box inside the image"):
+        with pytest.raises(
+            BenchError, match=r"bad\.toml: framing\.64 is not a box inside the image"
+        ):
             find_recipe("bad", NOWHERE)
 
 

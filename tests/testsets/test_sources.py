@@ -87,7 +87,9 @@ def test_a_test_set_is_the_same_from_an_archive(tmp_path: Path, make: Maker) -> 
 @pytest.mark.parametrize("make", [folder, zipped, tarred])
 def test_two_files_of_one_id_are_refused(tmp_path: Path, make: Maker) -> None:
     source = open_source(str(make(tmp_path, {"a.png": b"1", "a.jpg": b"2"})))
-    with pytest.raises(BenchError, match=r"a\.jpg and (\./)?a\.png would get the same name: rename one"):
+    with pytest.raises(
+        BenchError, match=r"a\.jpg and (\./)?a\.png would get the same name: rename one"
+    ):
         source.ids(None)
 
 
