@@ -252,8 +252,10 @@ def test_another_set_in_the_folder_is_refused_and_left_alone(tmp_path: Path) -> 
         (
             {"a.png": encode_png(picture(0, 15, width=40))},
             None,
-            r"a\.png has 15 usable pixels in an image of 40 x 15, less than the 16 px of the "
-            "test set",
+            (
+                r"a\.png has 15 usable pixels in an image of 40 x 15, less than the 16 px of the "
+                "test set"
+            ),
         ),
         ({"a.txt": b""}, None, r"photos holds no images \(\.bmp, .*\.png"),
         ({}, None, r"photos does not exist: give --source a folder, a zip, tar or"),
