@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 QUALITY := $(VENV)/.quality
 SYSTEM := $(VENV)/.system-packages
 
-.PHONY: gpu install demo test slow lint fuzz mutations storm rehearsal perf docs clean
+.PHONY: gpu install demo test slow lint fuzz mutations storm rehearsal perf models docs clean
 
 install: $(INSTALLED)
 
@@ -82,6 +82,12 @@ GPU_PYTHON ?= $(if $(wildcard $(RUN)python),$(RUN)python,python3)
 OUT ?= results/gpu
 gpu:
 	$(GPU_PYTHON) -m perf.gpu $(OUT) $(if $(DATA),--data $(DATA))
+
+# The embedded networks but the prior, from the cards in their headers: make models DATA=faces.zip
+MODELS := sr3-64-x8 corrector-64-x8 corrector-64-x4 corrector-64-x16 corrector-64-x1
+models: install
+	set -e; for name in $(MODELS); do $(RUN)bench train again bench/checkpoints/$$name.safetensors \
+		--data $(DATA) --out results/models/$$name; done
 
 docs: install
 	$(RUN)python -m tools.generate

@@ -32,3 +32,8 @@ def network_hashes() -> list[str]:
     paths = sorted(checkpoints().glob("*.safetensors"))
     rows = [f"| `{path.stem}` | `{sha256_file(path)[:16]}` |" for path in paths]
     return ["| network | sha256 |", "| --- | --- |", *rows]
+
+
+def without_precision(text: str) -> str:
+    """Drop what all rows of a page share: that networks ran in bfloat16."""
+    return text.replace(", precision bfloat16", "").replace(" (precision bfloat16)", "")

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tools.measuring import bench, gather_faces, network_hashes
+from tools.measuring import bench, gather_faces, network_hashes, without_precision
 
 DOCS = Path(__file__).parents[1] / "docs"
 FACES = 100
@@ -85,7 +85,7 @@ def measure_costs(work: Path) -> list[str]:
     rows = []
     for row in table["methods"]:
         seconds, nfe = (row["scores"][name]["value"] for name in ("seconds", "evaluations"))
-        rows.append((nfe, f"| {row['title']} | {nfe:.0f} | {seconds:.2f} |"))
+        rows.append((nfe, f"| {without_precision(row['title'])} | {nfe:.0f} | {seconds:.2f} |"))
     return [
         "## Cost",
         "",
@@ -107,9 +107,8 @@ def quality(work: Path, scale: int) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """Drop what all rows share, the precision, and the notes that name images without a face."""
-    text = text.replace(" (precision bfloat16)", "")
-    paragraphs = text.split("\n\n")
+    """Drop the precision, and the notes that name images without a face."""
+    paragraphs = without_precision(text).split("\n\n")
     return "\n\n".join(
         p for p in paragraphs if not re.match(r"CS \(dlib\), .* of [^:]+: no face", p)
     )
