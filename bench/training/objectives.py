@@ -78,10 +78,9 @@ def even_weight(schedule: Schedule, power: float = 1 / 3) -> Table:
 def velocity_weight(schedule: Schedule) -> Table:
     """Return the weight 2 sqrt(alpha_bar (1 - alpha_bar)) of the v error per index, at most 1.
 
-    It equals sech(log SNR / 2). On faces the v error is largest at the first and at the last steps,
-    a tenth of it remains at SNR = 1, and this weight makes all steps contribute alike. Unweighted,
-    the ends dominate, and the steps with an SNR of 0.5 to 10, which determine detail, are learned
-    last.
+    It equals sech(log SNR / 2). On faces the v error at the first and last steps is five to ten
+    times that at SNR = 1; with this weight, all steps contribute about equally. Without it, the
+    ends dominate, and the steps with an SNR of 0.5 to 10, which determine detail, are learned last.
     """
     return 2.0 * np.sqrt(schedule.alpha_bar * (1.0 - schedule.alpha_bar))
 
