@@ -86,6 +86,7 @@ gpu:
 # The embedded networks but the prior, from the cards in their headers: make models DATA=faces.zip
 MODELS := sr3-64-x8 corrector-64-x8 corrector-64-x4 corrector-64-x16 corrector-64-x1
 models: install
+	@[ -n "$(DATA)" ] || { echo "Give the images: make models DATA=faces.zip"; exit 2; }
 	set -e; for name in $(MODELS); do $(RUN)bench train again bench/checkpoints/$$name.safetensors \
 		--data $(DATA) --out results/models/$$name; done
 
