@@ -72,9 +72,9 @@ class Board:
 
 def code() -> str:
     """Return the hash of bench's code and methods, independent of where they are installed."""
-    rooms = (Path(__file__).parents[1], resource("baselines"))
+    folders = (Path(__file__).parents[1], resource("baselines"))
     return sha256_json(
-        [{name: sha256(text) for name, text in programs(room).items()} for room in rooms]
+        [{name: sha256(text) for name, text in programs(folder).items()} for folder in folders]
     )
 
 

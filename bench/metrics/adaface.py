@@ -98,7 +98,7 @@ def _network(device: str) -> "nn.Module":
     from bench.networks.pickles import read_pickle
 
     path = checkpoint_path(RECORD)
-    # The released file holds the head of the training beside the network.
+    # The released file also holds the classification head of the training.
     state = {
         name.removeprefix("model."): tensor
         for name, tensor in read_pickle(path).items()

@@ -3,17 +3,49 @@
 from bench.diffusion.sr3 import SR3Config
 from bench.diffusion.unet import UNetConfig
 
-# Of each: channels, their multiples, blocks per level, attention factors, channels per head.
 # Attention only at 8 px: at 16 px it costs a sixth of the training speed on a CPU.
-PRIOR_64 = UNetConfig(32, (1, 2, 4, 4), 1, (8,), 32, group_channels=4)
-PRIOR_128 = UNetConfig(64, (1, 1, 2, 3, 4), 1, (8, 16), 64, group_channels=4)
+PRIOR_64 = UNetConfig(
+    channels=32,
+    channel_mult=(1, 2, 4, 4),
+    res_blocks=1,
+    attention_factors=(8,),
+    head_channels=32,
+    group_channels=4,
+)
+PRIOR_128 = UNetConfig(
+    channels=64,
+    channel_mult=(1, 1, 2, 3, 4),
+    res_blocks=1,
+    attention_factors=(8, 16),
+    head_channels=64,
+    group_channels=4,
+)
 # ffhq_10m.pt's.
-PRIOR_256 = UNetConfig(128, (1, 1, 2, 2, 4, 4), 1, (16,), 64)
-# Attention in the middle block alone, at 8 px: 3 MB on disk.
-CORRECTOR_64 = UNetConfig(32, (1, 1, 2, 2), 1, (), 16, out_channels=3)
+PRIOR_256 = UNetConfig(
+    channels=128,
+    channel_mult=(1, 1, 2, 2, 4, 4),
+    res_blocks=1,
+    attention_factors=(16,),
+    head_channels=64,
+)
+CORRECTOR_64 = UNetConfig(
+    channels=32,
+    channel_mult=(1, 1, 2, 2),
+    res_blocks=1,
+    attention_factors=(),  # in the middle block alone, at 8 px: 3 MB on disk
+    head_channels=16,
+    out_channels=3,
+)
 # As released: 5,867,427 parameters mean attention at 8 px (factor 32 of 256 px),
 # not at factor 8, which would have 5,718,819.
-CORRECTOR_256 = UNetConfig(32, (1, 1, 2, 2, 4, 4), 1, (32,), 16, out_channels=3)
+CORRECTOR_256 = UNetConfig(
+    channels=32,
+    channel_mult=(1, 1, 2, 2, 4, 4),
+    res_blocks=1,
+    attention_factors=(32,),
+    head_channels=16,
+    out_channels=3,
+)
 # Groups of at least four channels; see `group_channels` of the other networks.
 SR3_64 = SR3Config(
     channels=32, channel_mult=(1, 2, 4, 4), res_blocks=1, attention_factors=(), norm_groups=8
