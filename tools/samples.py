@@ -36,6 +36,7 @@ def distance_table(work: Path, faces: Path, priors: Sequence[Path]) -> list[str]
         draw(path, names, folder)
         bench(work, "import", title, str(folder), "--testset", TESTSET)
     wanted = [word for metric in METRICS for word in ("--metric", metric)]
+    bench(work, "evaluate", "--testset", TESTSET, *wanted)
     table = json.loads(bench(work, "report", "--testset", TESTSET, "--json", *wanted))
     lines = [
         "## Unconditional samples",
