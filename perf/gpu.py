@@ -86,7 +86,7 @@ def agreement(device: Any) -> dict[str, Any]:
     from bench.diffusion.operators import bicubic
     from bench.engine.models import load_models
     from bench.methods import Problem, configure
-    from bench.metrics.devices import exact_float32
+    from bench.metrics.scoring.devices import exact_float32
 
     found = {}
     for method in ("ddnm", "ddrm", "dpi"):
@@ -107,8 +107,8 @@ def memory(device: Any) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from bench.metrics.compute import halved
     from bench.metrics.inputs import UNIT, batch
+    from bench.metrics.scoring.compute import halved
 
     seen: list[int] = []
     if device.type == "cuda":

@@ -34,14 +34,14 @@ from bench.core.files import sha256_file, write_bytes
 from bench.core.memory import keep_freed_memory
 from bench.images import Pixels, encode_png, read_image, resize_bicubic
 from bench.metrics import find_measure
-from bench.metrics.backbones import load_backbone
-from bench.metrics.batching import Wanted, evaluate
-from bench.metrics.compute import Picture, Task
-from bench.metrics.devices import find_devices
-from bench.metrics.distributions import fitted, frechet_distance
-from bench.metrics.features import FeatureCache, FeatureTable
-from bench.metrics.inception import Legacy
+from bench.metrics.features.backbones import load_backbone
+from bench.metrics.features.cache import FeatureCache, FeatureTable
+from bench.metrics.features.inception import Legacy
+from bench.metrics.scoring.batching import Wanted, evaluate
+from bench.metrics.scoring.compute import Picture, Task
+from bench.metrics.scoring.devices import find_devices
 from bench.metrics.set_distances import Frechet, Kernel, Score
+from bench.metrics.sets.distributions import fitted, frechet_distance
 from bench.networks.torchvision_guard import import_torchvision
 
 SIZE, SCALE = 256, 8

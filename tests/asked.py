@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from bench.metrics.batching import Rows, Wanted
-from bench.metrics.compute import Task
+from bench.metrics.scoring.batching import Rows, Wanted
+from bench.metrics.scoring.compute import Task
 
 
 def asked(

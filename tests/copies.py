@@ -222,8 +222,8 @@ def stop_the_clock() -> None:
     import bench.engine.import_results
     import bench.engine.run
     import bench.metrics
-    import bench.metrics.evaluate
     import bench.metrics.recognition
+    import bench.metrics.scoring.evaluate
     import bench.report.page
     import bench.testsets.prepare
     import bench.training.tasks

@@ -26,7 +26,7 @@ import pytest
 import torch
 
 from bench.diffusion.unet import UNet, UNetConfig
-from bench.metrics.backbones import BACKBONES, backbone_path
+from bench.metrics.features.backbones import BACKBONES, backbone_path
 from bench.networks.kinds import KINDS
 from bench.networks.registry import records
 from bench.networks.restorers import Restorer

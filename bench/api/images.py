@@ -15,7 +15,7 @@ from bench.engine.models import choose_device, load_models
 from bench.images import Pixels, read_image, to_model, to_pixels
 from bench.methods import Problem, configure
 from bench.metrics import find
-from bench.metrics.devices import exact_float32, find_devices
+from bench.metrics.scoring.devices import exact_float32, find_devices
 from bench.networks.kinds import check_kinds
 
 Image = str | Path | Pixels | Tensor

@@ -9,10 +9,15 @@ from bench.core.config import Workspace
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.names import invalid_filename_reason
 from bench.images import Pixels, decode, resize_bicubic
-from bench.metrics.add_reference import WantedReference, compute, import_statistics
-from bench.metrics.devices import find_devices
-from bench.metrics.reference_set import ReferenceSet, find_or_missing, find_reference, references
+from bench.metrics.scoring.devices import find_devices
 from bench.metrics.set_distances import extractors
+from bench.metrics.sets.add_reference import WantedReference, compute, import_statistics
+from bench.metrics.sets.reference_set import (
+    ReferenceSet,
+    find_or_missing,
+    find_reference,
+    references,
+)
 from bench.testsets.manifest import TestSet, open_testset
 from bench.testsets.recipe import find_recipe, recipe_files
 from bench.testsets.sources import open_source

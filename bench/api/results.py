@@ -14,9 +14,9 @@ from bench.core.errors import BenchError
 from bench.engine.experiment import Experiment
 from bench.engine.run import describe, run_suite
 from bench.metrics import Measure, find_measure
-from bench.metrics.evaluate import as_measured, score_runs
 from bench.metrics.protocol import protocols
 from bench.metrics.recognition import configured
+from bench.metrics.scoring.evaluate import as_measured, score_runs
 from bench.networks.kinds import check_kinds
 from bench.report.published.tables import read_published
 from bench.report.renderers.latex import to_latex

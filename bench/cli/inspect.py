@@ -22,7 +22,7 @@ def doctor() -> None:
     from bench.api.testsets import prepared_testsets
     from bench.core.paths import DISTRIBUTION, checkpoints
     from bench.methods import program_names
-    from bench.metrics.backbones import BACKBONES
+    from bench.metrics.features.backbones import BACKBONES
     from bench.networks.registry.records import records
 
     def line(name: str, state: str, remedy: str = "") -> None:

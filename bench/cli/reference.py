@@ -70,7 +70,7 @@ def add(
 
 def show() -> None:
     """List the reference sets."""
-    from bench.metrics.reference_set import find_reference, references
+    from bench.metrics.sets.reference_set import find_reference, references
 
     for name in references():
         reference = find_reference(name)

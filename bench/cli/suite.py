@@ -244,8 +244,8 @@ def score(
 ) -> None:
     """Score all runs on a test set and print which metrics cannot be computed."""
     from bench.api.references import reference_of
-    from bench.metrics.evaluate import score_runs
     from bench.metrics.protocol import protocols
+    from bench.metrics.scoring.evaluate import score_runs
 
     chosen = protocols(protocol, testset.manifest.plan.recipe)
     compared = reference_of(here, testset, reference)

@@ -20,7 +20,7 @@ def show(
 ) -> None:
     """List embedded networks, and public ones with their availability."""
     from bench.core.paths import HUB, checkpoints
-    from bench.metrics.backbones import BACKBONES, LPIPS, missing_backbones
+    from bench.metrics.features.backbones import BACKBONES, LPIPS, missing_backbones
     from bench.networks.hub import KNOWN, hub_file
     from bench.networks.registry.records import find_record, records
 
@@ -70,7 +70,7 @@ def get(
     ] = False,
 ) -> None:
     """Download weights and verify their hash. Interrupted downloads resume."""
-    from bench.metrics.backbones import LPIPS, fetch_backbones
+    from bench.metrics.features.backbones import LPIPS, fetch_backbones
 
     if name == LPIPS:
         for path in fetch_backbones():
@@ -164,7 +164,7 @@ def _tell_first_use(record: PublicCheckpoint) -> None:
 
 def verify() -> None:
     """Verify the hashes of embedded and cached weights."""
-    from bench.metrics.backbones import BACKBONES, damaged_backbones, missing_backbones
+    from bench.metrics.features.backbones import BACKBONES, damaged_backbones, missing_backbones
     from bench.networks.registry.hashes import changed_weights
 
     hashed, found = changed_weights()

@@ -15,9 +15,10 @@ from typing import ClassVar, Literal, Self
 
 from bench.core.errors import BenchError
 from bench.images import Pixels
-from bench.metrics.features import Extractor, Features, FeatureTable
+from bench.metrics.features.cache import FeatureTable
+from bench.metrics.features.extractor import Extractor, Features
 from bench.metrics.protocol import Protocol, jpeg_identity
-from bench.metrics.reference_set import ReferenceSet
+from bench.metrics.sets.reference_set import ReferenceSet
 
 _DEVICE_PIXELS = 64 * 512 * 512
 """Largest batch on a GPU; larger ones are not faster."""

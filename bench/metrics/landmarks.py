@@ -17,7 +17,7 @@ from bench.core.paths import dlib_models, missing_packages
 from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Measure, no_face, package_version
 from bench.metrics.checkpoints import file_sha256
-from bench.metrics.features import Extractor, Features, in_processes
+from bench.metrics.features.extractor import Extractor, Features, in_processes
 from bench.testsets.align import landmarks_68
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"

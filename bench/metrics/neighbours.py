@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.metrics.base import Measure
-from bench.metrics.distributions import Array, Pieces
-from bench.metrics.features import FeatureTable
-from bench.metrics.inception import LEGACY
+from bench.metrics.features.cache import FeatureTable
+from bench.metrics.features.inception import LEGACY
+from bench.metrics.features.vgg import VGG16
 from bench.metrics.set_distances import Distribution
-from bench.metrics.vgg import VGG16
+from bench.metrics.sets.distributions import Array, Pieces
 
 NEIGHBOURS = 3
 

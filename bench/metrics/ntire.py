@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-from bench.metrics.adaface import ADAFACE
 from bench.metrics.base import FeatureMetric, Measure, Reference, no_face
-from bench.metrics.features import Features
-from bench.metrics.inception import PYTORCH_FID
+from bench.metrics.features.adaface import ADAFACE
+from bench.metrics.features.extractor import Features
+from bench.metrics.features.inception import PYTORCH_FID
 from bench.metrics.protocol import Protocol
 from bench.metrics.pyiqa_any import Pyiqa, PyiqaAlone
 from bench.metrics.quality import METRICS as QUALITY
-from bench.metrics.reference_set import ReferenceSet
 from bench.metrics.set_distances import Frechet
+from bench.metrics.sets.reference_set import ReferenceSet
 
 THRESHOLDS: Mapping[str, Mapping[str, float]] = {
     "2025": {"wider": 0.3, "webphoto": 0.3, "lfw": 0.6, "celebchild": 0.6, "celeba": 0.5},

@@ -2,7 +2,7 @@
 
 Zhang, Isola, Efros, Shechtman, Wang: The Unreasonable Effectiveness of Deep Features as a
 Perceptual Metric (2018). The `lpips` package has the layers and the linear heads, the backbones
-come from `bench.metrics.backbones`. The distance is computed here, because the package's own
+come from `bench.metrics.features.backbones`. The distance is computed here: the package's own
 forward would run the network on an original again for each of its results. Nothing is downloaded
 here.
 """
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from bench.core.errors import BenchError
 from bench.core.files import sha256_file
 from bench.images import Pixels
-from bench.metrics.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.base import Metric, batches, package_version
+from bench.metrics.features.backbones import BACKBONES, GET, LPIPS, backbone_path, load_backbone
 from bench.metrics.inputs import SIGNED, TO_509, UNIT
 from bench.metrics.inputs import batch as input_batch
 from bench.metrics.protocol import Protocol

@@ -23,7 +23,7 @@ from bench.core.validation import build
 from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Measure, Reference, no_face, package_version
 from bench.metrics.checkpoints import checkpoint_missing, checkpoint_path, file_sha256
-from bench.metrics.features import Extractor, Features, in_processes
+from bench.metrics.features.extractor import Extractor, Features, in_processes
 from bench.metrics.protocol import Protocol
 
 _MODULES = ("deepface", "onnxruntime", "werkzeug", "cv2")

@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 from bench.core.errors import BenchError
-from bench.metrics import distributions, resampling
 from bench.metrics.base import Measure, SetMetric
-from bench.metrics.features import Extractor, FeatureTable
-from bench.metrics.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
+from bench.metrics.features.cache import FeatureTable
+from bench.metrics.features.extractor import Extractor
+from bench.metrics.features.inception import CLEAN, LEGACY, PYTORCH_FID, NetworkExtractor
+from bench.metrics.features.transformers import CLIP, DINOV2
+from bench.metrics.features.vgg import VGG16
 from bench.metrics.protocol import Protocol
-from bench.metrics.resampling import RESAMPLES
-from bench.metrics.transformers import CLIP, DINOV2
-from bench.metrics.vgg import VGG16
+from bench.metrics.sets import distributions, resampling
+from bench.metrics.sets.resampling import RESAMPLES
 
 _SPLITS = 10
 _SIGMA = 10.0  # of CMMD's kernel

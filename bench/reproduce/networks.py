@@ -8,7 +8,7 @@ from bench.core.errors import BenchError
 from bench.core.files import sha256_unchanged
 from bench.engine.models import choose_device
 from bench.methods import Configured, configure
-from bench.metrics.backbones import LPIPS, fetch_backbones, missing_backbones
+from bench.metrics.features.backbones import LPIPS, fetch_backbones, missing_backbones
 from bench.metrics.protocol import protocols
 from bench.networks.find import find_network
 from bench.networks.kinds import find_kind

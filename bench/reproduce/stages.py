@@ -15,9 +15,9 @@ from bench.engine.run import describe, run_suite
 from bench.images import read_image
 from bench.methods import configure
 from bench.metrics import Measure
-from bench.metrics.evaluate import score_runs
 from bench.metrics.protocol import protocols
-from bench.metrics.reference_set import references
+from bench.metrics.scoring.evaluate import score_runs
+from bench.metrics.sets.reference_set import references
 from bench.report.tables.collect import table_of
 from bench.report.tables.paper import paper_table
 from bench.report.tables.table import Table

@@ -16,7 +16,7 @@ import torch
 
 from bench.core.errors import BenchError
 from bench.core.files import write_bytes
-from bench.metrics.features import FeatureCache
+from bench.metrics.features.cache import FeatureCache
 from bench.networks.checkpoints import read_checkpoint
 from bench.networks.kinds import KINDS
 from bench.networks.pickles import read_pickle

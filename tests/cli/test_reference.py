@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.metrics.backbones import backbone_path
+from bench.metrics.features.backbones import backbone_path
 from tests.command import bench as command
 from tests.command import good
 from tests.small import photos

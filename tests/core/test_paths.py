@@ -8,7 +8,7 @@ from bench.core import paths
 from bench.core.errors import BenchError
 from bench.core.paths import missing_packages
 from bench.metrics import find_measure
-from bench.metrics.backbones import fetch_backbones
+from bench.metrics.features.backbones import fetch_backbones
 from bench.training.settings import SMALL
 from bench.training.tasks import prior_task, run_task
 

@@ -25,9 +25,9 @@ from bench.engine.executors.cluster import ENDED_WORKERS, OnCluster
 from bench.engine.experiment import Experiment
 from bench.engine.run import Finished
 from bench.metrics import find_measure
-from bench.metrics.batching import evaluate
-from bench.metrics.compute import Picture, Task
-from bench.metrics.features import FeatureCache
+from bench.metrics.features.cache import FeatureCache
+from bench.metrics.scoring.batching import evaluate
+from bench.metrics.scoring.compute import Picture, Task
 from bench.networks.checkpoints import Card, write_checkpoint
 from bench.store.run import list_runs
 from bench.testsets.manifest import TestSet

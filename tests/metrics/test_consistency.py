@@ -12,8 +12,8 @@ from bench.core.errors import BenchError
 from bench.images import resize_bicubic
 from bench.metrics import find
 from bench.metrics.consistency import Diversity, LrConsistency
-from bench.metrics.evaluate import score_runs
 from bench.metrics.perceptual import Lpips
+from bench.metrics.scoring.evaluate import score_runs
 from bench.store.run import Run
 from bench.store.schema import RunSpec
 from tests.small import picture, small_testset

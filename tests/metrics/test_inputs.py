@@ -11,7 +11,8 @@ import torch
 
 from bench.core.files import write_bytes
 from bench.images import encode_png, read_image, resize_bicubic
-from bench.metrics import find_measure, inception, recognition
+from bench.metrics import find_measure, recognition
+from bench.metrics.features import inception
 from bench.metrics.inputs import SIGNED, TO_509, UNIT, batch
 from bench.networks.torchvision_guard import import_torchvision
 

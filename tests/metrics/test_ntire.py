@@ -11,9 +11,10 @@ import torch
 
 from bench.core.errors import BenchError
 from bench.images import Pixels, read_image, resize_bicubic
-from bench.metrics import adaface, find_measure, landmarks, ntire, recognition
+from bench.metrics import find_measure, landmarks, ntire, recognition
 from bench.metrics.base import FeatureMetric
-from bench.metrics.features import Features
+from bench.metrics.features import adaface
+from bench.metrics.features.extractor import Features
 from bench.metrics.presets import PRESETS
 from bench.metrics.protocol import Protocol
 from bench.testsets.align import five_points

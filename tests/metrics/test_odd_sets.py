@@ -9,11 +9,11 @@ import pytest
 
 from bench.images import Pixels, read_image, resize_bicubic
 from bench.metrics import find, find_measure
-from bench.metrics.backbones import backbone_path
 from bench.metrics.base import SetMetric
-from bench.metrics.features import FeatureCache, FeatureTable
+from bench.metrics.features.backbones import backbone_path
+from bench.metrics.features.cache import FeatureCache, FeatureTable
+from bench.metrics.features.vgg import VGG16
 from bench.metrics.perceptual import Lpips
-from bench.metrics.vgg import VGG16
 
 SAMPLE = sorted((Path(__file__).parents[2] / "datasets" / "sample" / "images").glob("*.png"))
 
@@ -90,7 +90,7 @@ def test_scores_do_not_depend_on_the_batch(
 def test_features_do_not_depend_on_the_batch(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = faces(64)
     alone = [VGG16.extract([picture])[0]["pooled"] for picture in pictures[:4]]
-    monkeypatch.setattr("bench.metrics.vgg._BATCH_PIXELS", batch * 64 * 64)
+    monkeypatch.setattr("bench.metrics.features.vgg._BATCH_PIXELS", batch * 64 * 64)
     together = VGG16.extract(pictures)
     for expected, found in zip(alone, together[:4], strict=True):
         np.testing.assert_allclose(found["pooled"], expected, rtol=1e-4, atol=1e-5)

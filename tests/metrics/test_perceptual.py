@@ -18,8 +18,14 @@ from safetensors.numpy import save_file
 from bench.core.errors import BenchError
 from bench.images import Pixels, read_image, resize_bicubic
 from bench.metrics import find, perceptual
-from bench.metrics.backbones import BACKBONES, Tensors, backbone_path, digest, load_backbone
 from bench.metrics.base import batches
+from bench.metrics.features.backbones import (
+    BACKBONES,
+    Tensors,
+    backbone_path,
+    digest,
+    load_backbone,
+)
 from bench.metrics.perceptual import Lpips
 from bench.metrics.protocol import Protocol
 from bench.networks.torchvision_guard import import_torchvision

@@ -17,8 +17,8 @@ from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import write_bytes
 from bench.images import Pixels, encode_png, read_image, resize_bicubic
 from bench.metrics import find_measure, recognition
-from bench.metrics.evaluate import score_runs
-from bench.metrics.features import FeatureCache, Features
+from bench.metrics.features.cache import FeatureCache
+from bench.metrics.features.extractor import Features
 from bench.metrics.protocol import STRICT, Protocol
 from bench.metrics.recognition import (
     PAPER,
@@ -31,6 +31,7 @@ from bench.metrics.recognition import (
     Verified,
     configured,
 )
+from bench.metrics.scoring.evaluate import score_runs
 from bench.store.run import Run
 from bench.store.schema import RunSpec
 from bench.testsets.recipe import plan_testset
@@ -129,8 +130,8 @@ def test_several_processes_embed_as_one_does(monkeypatch: pytest.MonkeyPatch) ->
 
     one, other = faces(2)
     pictures = [one, np.full((256, 256, 3), 128, np.uint8), other]
-    monkeypatch.setattr("bench.metrics.features.pooled_map", counted)
-    monkeypatch.setattr("bench.metrics.features._WORTH_PROCESSES", 1)
+    monkeypatch.setattr("bench.metrics.features.extractor.pooled_map", counted)
+    monkeypatch.setattr("bench.metrics.features.extractor._WORTH_PROCESSES", 1)
     found = {}
     for count in ("1", "2"):
         monkeypatch.setenv("OMP_NUM_THREADS", count)

@@ -12,9 +12,10 @@ import pytest
 from bench.core.errors import BenchError
 from bench.images import Pixels
 from bench.metrics.base import FeatureMetric, Metric, Reference, SetMetric
-from bench.metrics.evaluate import score_runs
-from bench.metrics.features import Extractor, FeatureCache, Features, FeatureTable, kept_as
+from bench.metrics.features.cache import FeatureCache, FeatureTable, kept_as
+from bench.metrics.features.extractor import Extractor, Features
 from bench.metrics.protocol import STRICT, Protocol, through_jpeg
+from bench.metrics.scoring.evaluate import score_runs
 from bench.store.run import Run
 from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet

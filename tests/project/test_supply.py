@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.metrics.backbones import BACKBONES
+from bench.metrics.features.backbones import BACKBONES
 from bench.networks.registry.records import find_record, records
 from tools import licences, requirements
 
@@ -123,7 +123,7 @@ from tests.command import good
 from tests.small import TINY_PRIOR
 
 for module in pkgutil.walk_packages(bench.__path__, "bench."):
-    if module.name not in {"bench.__main__", "bench.metrics.lpips_jax"}:
+    if module.name not in {"bench.__main__", "bench.metrics.features.lpips_jax"}:
         importlib.import_module(module.name)
 for line in sys.stdin:
     good(*shlex.split(line))

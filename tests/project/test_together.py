@@ -12,8 +12,8 @@ from torch import Tensor
 
 import bench.core.tables
 import bench.methods.catalogue
-import bench.metrics.batching
-import bench.metrics.evaluate
+import bench.metrics.scoring.batching
+import bench.metrics.scoring.evaluate
 import bench.store.run
 from bench import metrics
 from bench.core.errors import BenchError
@@ -23,7 +23,7 @@ from bench.engine.experiment import Experiment
 from bench.engine.run import Finished
 from bench.images import resize_bicubic_batch
 from bench.methods import Method, Problem
-from bench.metrics.evaluate import score_runs
+from bench.metrics.scoring.evaluate import score_runs
 from bench.sharing.audit import differences_of
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
@@ -60,7 +60,7 @@ def waits(monkeypatch: pytest.MonkeyPatch, said: list[str]) -> threading.Event:
         said.append(text)
         event.set()
 
-    for room in (bench.store.run, bench.metrics.evaluate):
+    for room in (bench.store.run, bench.metrics.scoring.evaluate):
         monkeypatch.setattr(room, "notice", notice)
     return event
 
@@ -130,9 +130,9 @@ def test_of_two_evaluations_neither_loses_the_scores_of_the_other(
         if not begun.is_set():
             begun.set()
             waits.wait(HELD_UP)
-        return bench.metrics.batching.evaluate(*arguments)
+        return bench.metrics.scoring.batching.evaluate(*arguments)
 
-    monkeypatch.setattr(bench.metrics.evaluate, "evaluate", slow)
+    monkeypatch.setattr(bench.metrics.scoring.evaluate, "evaluate", slow)
 
     def second() -> None:
         begun.wait(HELD_UP)

@@ -1,0 +1,1 @@
+"""Extractors of image features, and their cache on disk."""

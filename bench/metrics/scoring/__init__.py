@@ -1,0 +1,1 @@
+"""Scoring of runs: what is computed when, in which batches, and on which devices."""
