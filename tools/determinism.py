@@ -34,10 +34,10 @@ HEAD = """\
 # Are results the same everywhere?
 
 **On one machine with one number of threads: yes, byte for byte.** All noise comes from streams that
-belong to an image, and nothing else is drawn; [a test](../../tests/engine/test_determinism.py) runs
-methods twice, in two processes, and compares the files. run.json records what breaks the promise
-as `not_promised`, and `bench run` prints it: nondeterministic GPU kernels, TF32, and external
-programs that may draw noise of their own.
+belong to an image, and there is no other randomness;
+[a test](../../tests/engine/test_determinism.py) runs methods twice, in two processes, and compares
+the files. run.json records what breaks the promise as `not_promised`, and `bench run` prints it:
+nondeterministic GPU kernels, TF32, and external programs that may draw noise of their own.
 
 **Between batch sizes, numbers of threads, and machines: nearly.** Sums are accumulated in a
 different order, and a value that lies between two levels may be rounded the other way. A method
@@ -50,8 +50,8 @@ TABLE = """\
 
 Written by `python -m tools.determinism`: {faces} sample faces, {size} px, x{scale}, the embedded
 networks, at most {steps} steps where a method lets one choose; PyTorch {torch} on {machine}. Each
-cell compares the pictures with those of the same faces in one batch of {faces} by one thread: PSNR
-of the picture that differs most, the largest difference of a value in levels of 255, and how many
+cell compares the images with those of the same faces in one batch of {faces} by one thread: PSNR
+of the image that differs most, the largest difference of a value in levels of 255, and how many
 of the {values:,} values differ. "equal" is equal bytes.
 """
 

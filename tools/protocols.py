@@ -66,7 +66,7 @@ def truncated(lr: Pixels) -> Pixels:
 
 WAYS: tuple[tuple[str, Enlarge, Protocol], ...] = (
     ("strict", rounded, STRICT),
-    ("strict, but cut to 8 bits", truncated, STRICT),
+    ("strict, truncated instead of rounded", truncated, STRICT),
     ("paper, PNG", rounded, Protocol("paper")),
     ("paper, JPEG", rounded, Protocol("paper", jpeg=True)),
 )

@@ -24,8 +24,8 @@ HEAD = """\
 #     pip install --require-hashes --no-deps -r requirements.txt
 #     pip install --no-deps .
 #
-# torch and torchvision stand apart, for they come as other files from each package index: one for
-# CPUs, one for each CUDA, under one version. Take them from an index that you trust, with
+# torch and torchvision are left out: under one version number each package index serves other
+# builds, for the CPU or one for each CUDA. Take them from an index that you trust, with
 # `--require-hashes` and the hashes that it states.
 """
 

@@ -199,7 +199,7 @@ def columns_of(
     protocol: str,
     reference: str | None = None,
 ) -> list[Measure]:
-    """Return the metrics as configured by a protocol ("strict", "paper" or "both").
+    """Return the metrics as configured by a protocol, or by "both".
 
     `reference` is what set metrics compare with, see `bench.api.references.reference_of`.
     """

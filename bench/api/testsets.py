@@ -40,7 +40,8 @@ def prepare(
         scale: downsampling factor (default: 8).
         size: height and width of the HR images in pixels (default: bench.toml's or the recipe's).
         count: number of images, the first by name (default: the recipe's, or all).
-        degradation: "bicubic", "blind" or "severe" (default: the recipe's).
+        degradation: "bicubic", "blind" or "severe" (default: "bicubic", or none if the recipe has
+            no ground truth).
         align: bring photographs to FFHQ alignment first.
         name: name of the test set (default: made of dataset, size and scale).
         noise: standard deviation of white noise that is added to the LR images, which are then

@@ -9,7 +9,7 @@ from bench.methods.catalogue import SHIPPED, look_in
 def workspace(folder: Path | None = None) -> Workspace:
     """Open the workspace around a folder (default: the current one).
 
-    From now on the methods in its `baselines/` are found too, and those of no other workspace.
+    Set the search path of methods to the shipped `baselines/` and this workspace's.
 
     Raises:
         BenchError: its bench.toml is wrong.

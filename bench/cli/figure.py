@@ -236,7 +236,7 @@ def _zoom(text: str) -> Zoom:
     """Parse --zoom.
 
     Raises:
-        WrongUsage: nothing.
+        WrongUsage: it is not different, none, or LEFT,TOP,SIDE.
     """
     from bench.report.figures.pictures import Part
 

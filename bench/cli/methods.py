@@ -152,9 +152,9 @@ def oracle(
 ) -> None:
     """Calibrate a sampler on an exactly known posterior.
 
-    Restore Gaussian images and print five ratios to an exact posterior sampler: distance of the
-    mean from the prior's, variance, coverage of 90% intervals, error of one sample, and
-    measurement consistency. All are 1 for an exact sampler; methods that do not target the
+    Restore Gaussian images and print five ratios to an exact posterior sampler: closeness of the
+    sample mean to the posterior mean, variance, coverage of 90% intervals, error of one sample,
+    and measurement consistency. All are 1 for an exact sampler; methods that do not target the
     posterior deviate.
     """
     from bench.methods import configure

@@ -188,10 +188,10 @@ class ClusterOptions:
     ] = None
 
     def opened(self) -> AbstractContextManager[Cluster | None]:
-        """Open the cluster, or return None to run in this process.
+        """Return a context manager of the cluster, or of None to run in this process.
 
         Raises:
-            WrongUsage: an address that is none, or options of workers without a cluster.
+            WrongUsage: an invalid address, or options of workers without --on.
             BenchError: Ray is not installed.
         """
         options = asdict(self)

@@ -63,7 +63,9 @@ def report(
     ] = False,
     html: Annotated[
         Path | None,
-        typer.Option(help="Also write an HTML page into this folder (default: all test sets)."),
+        typer.Option(
+            help="Also write an HTML page into this folder (of all test sets unless one is named)."
+        ),
     ] = None,
     show: Annotated[
         bool, flag("--open", "Open the page in a browser (default folder: results/page).")
@@ -73,7 +75,7 @@ def report(
         bool, flag("--beside", "Show published values, differences and verdicts.")
     ] = False,
     check: Annotated[
-        bool, flag("--check", "Exit with 3 if a comparable value differs from the published one.")
+        bool, flag("--check", "Exit with 3 if a comparable value is off the published one.")
     ] = False,
 ) -> None:
     """Print the results of a test set as a table.

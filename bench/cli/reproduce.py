@@ -70,7 +70,7 @@ def reproduce(
         forecast=dry_run,
     )
     request = Request(name, find_suite(name), workspace(), options)
-    say(f"{request.suite.title}{', in small' if embedded else ''}")
+    say(f"{request.suite.title}{', reduced' if embedded else ''}")
     states: Counter[str] = Counter()
     for step in carry_out(request, dry_run):
         states[step.state] += 1

@@ -27,7 +27,7 @@ def flag(name: str, meaning: str) -> Any:
 
 
 def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
-    """Print a text that may contain foreign names, with control characters escaped."""
+    """Print a string that may contain foreign names, with control characters escaped."""
     from bench.report.renderers.escape import visible
 
     stream = sys.stderr if err else sys.stdout
@@ -36,7 +36,7 @@ def say(text: str, *, err: bool = False, fg: str | None = None) -> None:
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
-    """Print a text in the terminal's encoding; typer.echo would force UTF-8."""
+    """Print a string in the terminal's encoding; typer.echo would force UTF-8."""
     print(text, end="\n" if nl else "", file=sys.stderr if err else sys.stdout, flush=True)
 
 

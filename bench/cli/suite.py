@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bench.cli.options import (
-    ClusterOptions,
     CompiledOption,
     ExperimentOptions,
     PrecisionOption,
@@ -19,7 +19,7 @@ from bench.cli.options import (
 )
 from bench.cli.reference import DeviceOption, ReferenceOption
 from bench.cli.shared import TestsetOption, echo, flag, open_testset_named, say, workspace
-from bench.core.errors import BenchError
+from bench.core.errors import BenchError, WrongUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,11 +199,13 @@ def evaluate(
         bool, flag("--require-all", "Fail if a metric cannot be computed.")
     ] = False,
     device: DeviceOption = "auto",
-    machines: ClusterOptions,
+    machines: WorkerOptions,
 ) -> None:
     """Compute missing metrics for all results on a test set."""
     from bench.api.results import chosen_metrics
 
+    if machines.place is not None and device not in ("auto", "cpu"):
+        raise WrongUsage(f"--device {device} is of this machine: with --on give auto or cpu.")
     opened = machines.opened()
     here = workspace()
     metrics = chosen_metrics(here, named_metrics(names, preset))
@@ -211,7 +213,8 @@ def evaluate(
     if require_all and (reasons := _reasons(here, testset, metrics, protocol, reference)):
         raise BenchError(" ".join(reasons))
     with opened as cluster:
-        spread = cluster.map if cluster else None
+        gpus = cluster.gpus if cluster and device == "auto" else 0
+        spread = partial(cluster.map, gpus=gpus) if cluster else None
         score(here, testset, metrics, protocol, spread, reference, device)
 
 

@@ -18,8 +18,10 @@ Size = Annotated[int, typer.Option(help="Image size in pixels.")]
 Start = Annotated[
     Path | None, typer.Option("--start-from", help="Initial weights, of the same architecture.")
 ]
-Every = Annotated[int, typer.Option(help="Steps between checkpoints.", min=1)]
-Changed = Annotated[bool, flag("--changed-data", "Resume even if the images have changed.")]
+Every = Annotated[int, typer.Option(help="Steps between saved training states.", min=1)]
+Changed = Annotated[
+    bool, flag("--changed-data", "Accept images that differ from the recorded ones.")
+]
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class TrainingOptions:
 
         if self.dataset is not None:
             find_recipe(self.dataset, workspace().datasets)
-            task = task.trained_on(self.dataset)
+            task = task.with_dataset(self.dataset)
         settings = preset(
             self.configuration,
             steps=self.steps,

@@ -128,13 +128,15 @@ class Cluster:
         finally:
             crew.dismiss()
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Map over items on the cluster's CPUs, in order, taking items as needed.
+    def map(
+        self, function: Callable[[Item], Result], items: Iterable[Item], gpus: float = 0
+    ) -> Iterator[Result]:
+        """Map over items in order, taking items as needed. A worker sees `gpus` GPUs, or none.
 
         Raises:
             BenchError: the function raised one, or two workers died on the same item.
         """
-        with self.crew(partial(_just, function), {}, gpus=0) as crew:
+        with self.crew(partial(_just, function, gpus), {}, gpus) as crew:
             yield from results_in_order(crew, items)
 
     def _resources(self, gpus: float) -> dict[str, float]:
@@ -251,7 +253,12 @@ def _own_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _just(function: Callable[[Item], Result], files: object) -> Callable[[Item], Result]:
+def _just(
+    function: Callable[[Item], Result], gpus: float, files: object
+) -> Callable[[Item], Result]:
+    """Return the function, in a worker."""
+    if not gpus:  # Ray shows all GPUs of the machine to a worker without one
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     return function
 
 

@@ -9,7 +9,7 @@ class BenchError(Exception):
 
 
 class Refused(BenchError):
-    """An unusable external file, for which the work on all files is discarded."""
+    """An unusable external file: the folder that was made for it is removed with its contents."""
 
 
 class WrongUsage(BenchError):

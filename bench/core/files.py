@@ -248,7 +248,7 @@ def seal(data: bytes) -> bytes:
     return _with_seal(data, sha256(data))
 
 
-def is_sealed(data: bytes) -> bool | None:
+def seal_matches(data: bytes) -> bool | None:
     """Return True if the seal matches the bytes; None without a seal."""
     found = _SEALED.search(data)
     return found and found[1].decode() == sha256(_with_seal(data, BLANK))
@@ -258,7 +258,7 @@ def broken_seals(*paths: Path) -> list[str]:
     """Return a line for each file that has changed since it was sealed."""
     lines = []
     for path in paths:
-        sealed = is_sealed(path.read_bytes())
+        sealed = seal_matches(path.read_bytes())
         if sealed is None:
             lines.append(f"{path} has no seal: it has changed, or an earlier version wrote it.")
         elif not sealed:
@@ -283,7 +283,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_unchanged(path: Path) -> str:
+def sha256_cached(path: Path) -> str:
     """Return a file's hash, cached by size and modification time."""
     status = path.stat()
     return _hash_once(path, status.st_ino, status.st_size, status.st_mtime_ns)

@@ -13,7 +13,8 @@ from pathlib import Path
 from bench.core.errors import BenchError
 
 Say = Callable[[str], None]
-"""Called once before a wait with a sentence on the lock's holder; an exception ends the wait."""
+"""Receives a sentence: on the lock's holder before a wait, which an exception ends, or a warning
+that the file system has no locks."""
 
 _HELD = Path("/proc/locks")
 

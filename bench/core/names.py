@@ -7,7 +7,7 @@ LONGEST = 251
 
 
 def invalid_filename_reason(name: str) -> str | None:
-    """Return why a text cannot be a file name, to follow "whose name"; None if it can.
+    """Return why a string cannot be a file name, to follow "whose name"; None if it can.
 
     Blanks, quotes, accents and emoji are fine.
     """

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.core.errors import BenchError, Refused
-from bench.core.files import BLANK, SEAL, is_sealed, seal, write_bytes
+from bench.core.files import BLANK, SEAL, seal, seal_matches, write_bytes
 
 MAX_RATIO = 100
 """Largest ratio of decoded to stored bytes; scores of many images reach about 20."""
@@ -52,7 +52,7 @@ def parse_table(data: bytes, where: str) -> pd.DataFrame:
         Refused: the table would take far more memory than its size explains.
     """
     try:
-        if is_sealed(data) is False:
+        if seal_matches(data) is False:
             raise ValueError("it has changed since it was written")
         return _decoded(data)
     except _Bomb:

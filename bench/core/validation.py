@@ -39,8 +39,8 @@ _LIMITS = {"gt": "above", "ge": "at least", "le": "at most", "lt": "below"}
 _WANTED = {
     "int": "a whole number",
     "float": "a number",
-    "str": "a text",
-    "string": "a text",
+    "str": "a string",
+    "string": "a string",
     "bool": "true or false",
     "dict": "a table",
     "dataclass": "a table",

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from bench.core.config import Precision
-from bench.core.files import sha256_unchanged
+from bench.core.files import sha256_cached
 from bench.engine.executors.work import Assignment
 from bench.engine.models import default_batch, find_checkpoints
 from bench.methods import Configured, configure
@@ -66,7 +66,7 @@ class Experiment:
         configured = self.configured(method) if isinstance(method, str) else method
         paths = find_checkpoints(configured, self.plan.size, self.weights)
         outside = configured.fingerprint(self.plan.size)
-        files = {need: sha256_unchanged(path) for need, path in paths.items()}
+        files = {need: sha256_cached(path) for need, path in paths.items()}
         return ResolvedMethod(self, configured, paths, {**files, **outside}, bool(outside))
 
 

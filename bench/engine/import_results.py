@@ -86,7 +86,7 @@ def import_pictures(
     )
     started = datetime.now(UTC).isoformat(timespec="seconds")
     facts = {"started": started, ORIGIN: str(folder.resolve())}
-    with Run.of(results, testset.name, spec).alone():
+    with Run.of(results, testset.name, spec).exclusive():
         run = Run.open(results, testset.name, title, spec, facts)
         return Finished(run, _write(run, wanted, images, size, how.resize))
 

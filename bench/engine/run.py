@@ -71,7 +71,7 @@ def run_resolved(
         KeyboardInterrupt: stopped; finished work is kept.
     """
     spec = method.spec(repetition)
-    with method.run(spec).alone():
+    with method.run(spec).exclusive():
         return _run(method, spec, executor or this_machine(), strict)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.core.files import sha256_unchanged
+from bench.core.files import sha256_cached
 from bench.networks.registry.hashes import expected
 from bench.networks.registry.records import find_public, find_record
 
@@ -20,7 +20,7 @@ def checkpoint_sha256(name: str) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return the hash of a file, computed once; "absent" if it is missing."""
-    return sha256_unchanged(path) if path.is_file() else "absent"
+    return sha256_cached(path) if path.is_file() else "absent"
 
 
 def checkpoint_missing(name: str) -> str | None:

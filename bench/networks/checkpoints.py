@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from bench.core.errors import BenchError, WrongUsage
-from bench.core.files import sha256_unchanged, write_bytes
+from bench.core.files import sha256_cached, write_bytes
 from bench.core.validation import read_back
 from bench.diffusion.prior import Parametrisation
 from bench.diffusion.sr3 import SR3Config, infer_sr3_config
@@ -191,7 +191,7 @@ def read_checkpoint(path: Path, kind: str) -> Checkpoint:
             raise BenchError(f"{path}: {error}") from None
     if card.kind != kind:
         raise BenchError(f"{path} holds a {card.kind}, but a {kind} is needed.")
-    return Checkpoint(path, sha256_unchanged(path), card, state)
+    return Checkpoint(path, sha256_cached(path), card, state)
 
 
 def _released_prior(state: Mapping[str, Tensor]) -> Card:

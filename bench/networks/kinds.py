@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.core.files import sha256_unchanged
+from bench.core.files import sha256_cached
 from bench.core.suggest import look_up
 from bench.diffusion.corrector import Corrector
 from bench.diffusion.sr3 import SR3UNet
@@ -74,7 +74,7 @@ class NetworkKind:
             BenchError: the file is missing, damaged or of another kind, or a package is missing.
         """
         if isinstance(self.architecture, Restorer):
-            return LoadedNetwork(self.architecture.load(path), sha256_unchanged(path))
+            return LoadedNetwork(self.architecture.load(path), sha256_cached(path))
         checkpoint = read_checkpoint(path, self.name)
         network = checkpoint.build(self.architecture)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

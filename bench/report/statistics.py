@@ -34,7 +34,7 @@ class Interval:
 class Standing:
     """Comparison of one method with the best one.
 
-    The 95 % intervals under resampling of the images: `interval` covers the value, `behind` the
+    The 95 % intervals under resampling of the images: `interval` covers the value, `gap` the
     margin of the best method on the same images. `p_value` tests whether the two are alike
     (Wilcoxon's signed-rank test on images, a z-test on set metrics), corrected by Holm for all
     pairs of methods. `effect` is the matched-pairs rank-biserial correlation: 1 if the best method
@@ -43,7 +43,7 @@ class Standing:
     """
 
     interval: Interval | None = None
-    behind: Interval | None = None
+    gap: Interval | None = None
     p_value: float | None = None
     effect: float | None = None
 
@@ -96,8 +96,8 @@ def standings(scores: Array, higher_is_better: bool) -> list[Standing]:
             continue
         pair = min(best, method), max(best, method)
         effect = found[pair][1] * sign * (1 if pair[0] == best else -1)
-        behind = _percentiles(sign * (means[:, best] - means[:, method]))
-        made.append(Standing(interval, behind, corrected[pair], effect))
+        gap = _percentiles(sign * (means[:, best] - means[:, method]))
+        made.append(Standing(interval, gap, corrected[pair], effect))
     return made
 
 
@@ -122,8 +122,8 @@ def standings_by_error(
         if i == best:
             made.append(Standing(interval))
             continue
-        behind = around(sign * (values[best] - value), math.hypot(error, errors[best]))
-        made.append(Standing(interval, behind, corrected[min(best, i), max(best, i)]))
+        gap = around(sign * (values[best] - value), math.hypot(error, errors[best]))
+        made.append(Standing(interval, gap, corrected[min(best, i), max(best, i)]))
     return made
 
 

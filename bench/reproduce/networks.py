@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.api.results import chosen_metrics
 from bench.core.errors import BenchError
-from bench.core.files import sha256_unchanged
+from bench.core.files import sha256_cached
 from bench.engine.models import choose_device
 from bench.methods import Configured, configure
 from bench.metrics.features.backbones import LPIPS, fetch_backbones, missing_backbones
@@ -44,10 +44,10 @@ def _public(name: str, embedded: bool) -> Step:
 
     def fetch() -> Step:
         got = get_weights(name)
-        return Step(what, "done", digest=sha256_unchanged(got))
+        return Step(what, "done", digest=sha256_cached(got))
 
     if record.path.is_file():
-        return Step(what, "done", digest=sha256_unchanged(record.path))
+        return Step(what, "done", digest=sha256_cached(record.path))
     if embedded:
         return Step(what, "left out", "it is not shipped with bench")
     size = f"{record.size / 1e6:.0f} MB, {record.licence}" if record.size else record.licence
@@ -93,7 +93,7 @@ def training(request: Request) -> Iterator[Step]:
             else:
                 yield Step(what, "missing", str(error))
             continue
-        yield Step(what, "done", str(path), sha256_unchanged(path))
+        yield Step(what, "done", str(path), sha256_cached(path))
 
 
 def _corrector(request: Request, what: str, scale: int, k: int) -> Step:
@@ -111,7 +111,7 @@ def _corrector(request: Request, what: str, scale: int, k: int) -> Step:
         task = corrector_task(request.size, scale, k, "paper", degradation)
         path = _trained(request, scale, k)
         run_task(task, images, settings, path.parent)
-        return Step(what, "done", str(path), sha256_unchanged(path))
+        return Step(what, "done", str(path), sha256_cached(path))
 
     return Step(what, "to do", cost, perform=train)
 

@@ -39,7 +39,7 @@ class Options:
     """Options of a reproduction.
 
     Attributes:
-        embedded: in small, with the networks that ship.
+        embedded: reduced version, with the networks that ship.
         count: images per test set (default: all of the recipe).
         scales: scales of the suite to take (default: all).
         sources: recipe -> where its images are; "" for every recipe.
@@ -185,7 +185,7 @@ class Request:
     def _run(
         self, label: str, method: str, known: Mapping[str, Any], row: Mapping[str, Any]
     ) -> PlannedRun:
-        """Return a run with settings from bench.toml, the paper, the user and the row, in turn.
+        """Return a run with settings of the preset, the paper, `--set` and the row; later ones win.
 
         Rows of an ablation differ by their own settings, which must come last.
         """

@@ -61,7 +61,7 @@ class Suite:
         paper: paper that printed the table.
         runs: runs, if there is no published table.
         metrics: metrics, if there is no published table.
-        settings: published row, or method -> settings that the table does not print.
+        settings: key of a published row, or method -> settings that the table omits.
         output: what a suite of `runs` makes: a grid of faces, or a table of its metrics.
         faces: number of faces in a grid.
         size: size of the results in pixels.

@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from bench.core.files import broken_seals, is_sealed, sha256_file
+from bench.core.files import broken_seals, seal_matches, sha256_file
 from bench.store.run import Run
 from bench.store.schema import RunSpec
-from bench.testsets.manifest import FILE_NAME, differences, read_manifest, strangers
+from bench.testsets.manifest import FILE_NAME, differences, read_manifest, unlisted_files
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def differences_of(run: Run) -> list[str]:
     lines = broken_seals(run.folder / "run.json", *tables)
     if run.description.get("identity") != run.spec.identity:
         lines.append(f"{run.folder}/run.json does not match its identity.")
-    if any(is_sealed(path.read_bytes()) is False for path in tables):
+    if any(seal_matches(path.read_bytes()) is False for path in tables):
         return lines  # their statements about pictures can't be trusted
     written, there = run.written(), run.records()
     for image in written:
@@ -96,7 +96,7 @@ def audit_testset(folder: Path) -> list[str]:
     """
     manifest = read_manifest(folder)
     sealed = broken_seals(folder / FILE_NAME)
-    return [*sealed, *differences(folder, manifest), *strangers(folder, manifest)]
+    return [*sealed, *differences(folder, manifest), *unlisted_files(folder, manifest)]
 
 
 def _testset_part(run: Run, folder: Path) -> str:

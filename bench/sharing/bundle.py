@@ -18,9 +18,9 @@ from typing import IO
 from bench.core.errors import BenchError, Refused
 from bench.core.files import (
     SEAL,
-    is_sealed,
     parse_json,
     replacing,
+    seal_matches,
     sealed_json,
     sha256,
     sha256_file,
@@ -160,7 +160,7 @@ def open_bundle(path: Path) -> Bundle:
         raise Refused(
             f"{path} is not an archive written by `bench export`, or its header has changed."
         )
-    if not is_sealed(data) or any(padding):
+    if not seal_matches(data) or any(padding):
         raise Refused(f"{path}: {MANIFEST} has changed: download the archive again.")
     value = parse_json(data, f"{path}: {MANIFEST}", "what is in the archive")
     if not isinstance(value, dict) or value.pop("format", None) != FORMAT:

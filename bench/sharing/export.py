@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.core.files import SEAL, is_sealed, parse_json
+from bench.core.files import SEAL, parse_json, seal_matches
 from bench.core.tables import parse_table
 from bench.core.validation import read_back
 from bench.report.renderers.escape import one_line
@@ -173,4 +173,4 @@ def _differing_pictures(bundle: Bundle, inside: str, written: Mapping[str, str])
 
 
 def _unsealed(data: bytes, where: str) -> list[str]:
-    return [] if is_sealed(data) else [f"{where} has changed since it was written ({SEAL})."]
+    return [] if seal_matches(data) else [f"{where} has changed since it was written ({SEAL})."]

@@ -91,7 +91,7 @@ class Run:
             run._journal.remove()  # noqa: SLF001 - a kill between the two leaves both
         return run
 
-    def alone(self) -> AbstractContextManager[None]:
+    def exclusive(self) -> AbstractContextManager[None]:
         """Lock the folder against other writers; see `bench.core.locks`.
 
         Raises:

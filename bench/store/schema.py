@@ -21,7 +21,7 @@ from bench.core.validation import read_back
 FORMAT = 1
 
 TEXTS = ("image", "identity", "sr_sha256", "reference_sha256", "note")
-"""Columns of the scores' table besides the value."""
+"""Required text columns of the score table."""
 
 
 @dataclass(frozen=True)

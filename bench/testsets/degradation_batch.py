@@ -31,8 +31,8 @@ def degrade_batch(x: Tensor, parameters: Sequence[Parameters]) -> Tensor:
     """Apply Eq. 19 to images [B, 3, H, H] in [-1, 1], each with its own parameters.
 
     Results agree with `degradation.degrade` to one 8-bit level before JPEG, because this is float32
-    and that is float64. JPEG is Pillow's, on the CPU. Results are 8-bit levels, like the images of
-    a test set, and carry no gradient.
+    and that is float64. JPEG is Pillow's, on the CPU. Results are in [-1, 1], quantised to 8
+    bits like the images of a test set, and carry no gradient.
     """
     with torch.no_grad():
         return torch.stack([_degrade(x[i], p) for i, p in enumerate(parameters)])

@@ -183,7 +183,7 @@ class TestSet:
 
 
 def _stated(part: Plan | Entry) -> dict[str, Any]:
-    """Return the fields without defaults, so that fields can be added to the format."""
+    """Return the fields that are not None: adding an optional field then keeps old hashes."""
     return {name: value for name, value in asdict(part).items() if value is not None}
 
 
@@ -285,7 +285,7 @@ def differences(folder: Path, manifest: Manifest) -> list[str]:
         return [line for lines in found for line in lines]
 
 
-def strangers(folder: Path, manifest: Manifest) -> list[str]:
+def unlisted_files(folder: Path, manifest: Manifest) -> list[str]:
     """Return one line per file in the folder that the manifest does not name."""
     named = {folder / name for entry in manifest.images for name in entry.files}
     there = {path for path in folder.rglob("*") if path.is_file()}

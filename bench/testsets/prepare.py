@@ -42,10 +42,10 @@ from bench.testsets.manifest import (
 from bench.testsets.photographs import Photograph, Source
 from bench.testsets.recipe import Recipe
 
-WORTH_A_PROCESS = 128
+IMAGES_PER_PROCESS = 128
 """Images per process that justify starting it."""
 
-FLUSHED = 16
+FLUSH_EVERY = 16
 """Images between journal writes; a kill repeats at most this many."""
 
 
@@ -92,7 +92,7 @@ class _Work:
             write_bytes(self.folder / name, data)
         self.done[entry.id] = entry
         self._lines.append({"plan": self.key, "entry": asdict(entry)})
-        if len(self._lines) >= FLUSHED:
+        if len(self._lines) >= FLUSH_EVERY:
             self.flush()
 
     def flush(self) -> None:
@@ -175,7 +175,7 @@ def _build_all(
     require_space(works[0].folder, remaining * (3 * pixels + noisy + 2048 * len(works)))
     with progress("preparing", len(ids)) as advance:
         jobs = _jobs(works, source, set(ids), advance)
-        workers = workers or min(processors(), 1 + remaining // WORTH_A_PROCESS)
+        workers = workers or min(processors(), 1 + remaining // IMAGES_PER_PROCESS)
         spread = spread or partial(parallel_map, workers=workers)
         try:
             for built in spread(build_images, jobs):

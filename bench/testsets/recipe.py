@@ -27,11 +27,11 @@ Box = tuple[float, float, float, float]
 class Recipe:
     """Recipe of a dataset: origin, licence, and framing of HR images.
 
-    The first `count` images by name are used; `size` is the paper's. `framing` maps a size to a
-    crop box that gives images the framing of the prior for that size. `source` is the location of
-    the images, if known: a path relative to the recipe, or a dataset on the hub. Without
-    `ground_truth`, the images are inputs themselves. `fid_reference` names the reference set for
-    set metrics, used instead of the originals.
+    The first `count` images by name are used; `size` is the default HR size in pixels. `framing`
+    maps a size to a crop box that gives images the framing of the prior for that size. `source` is
+    the location of the images, if known: a path relative to the recipe, or a dataset on the hub.
+    Without `ground_truth`, the images are inputs themselves. `fid_reference` names the reference
+    set for set metrics, used instead of the originals.
 
     `names_sha256` is the hash of the image ids, one per line, and `files_sha256` the hash of lines
     with an id and the hash of its file. Both cover all `count` images.
@@ -91,7 +91,7 @@ def plan_testset(
         )
     if noise is not None and (degradation != "bicubic" or not 0 < noise < 10):
         raise WrongUsage(
-            "--noise is a deviation above 0 that is added to the LR images of "
+            "--noise must be a standard deviation above 0 and below 10, and needs "
             "--degradation bicubic."
         )
     if degradation == "bicubic":

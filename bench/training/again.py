@@ -33,7 +33,7 @@ def train_again(
         changed_data: accept other images.
 
     Returns:
-        The new checkpoint; None in helper processes.
+        The new checkpoint; None on ranks other than 0.
 
     Raises:
         BenchError: the card does not state how it was trained, its initial checkpoint is missing,
@@ -49,7 +49,7 @@ def train_again(
     begin = _start(path, training, start)
     task = _task(path, card)
     if "dataset" in training:
-        task = task.trained_on(training["dataset"])
+        task = task.with_dataset(training["dataset"])
     wanted = None if changed_data else training.get("data_sha256")
     return run_task(task, data, settings, out, begin, every, changed_data, wanted)
 

@@ -50,7 +50,7 @@ def train(
     every: int = 500,
     changed_data: bool = False,
 ) -> Trained | None:
-    """Train or resume; return None in helper processes.
+    """Train or resume; return None on ranks other than 0.
 
     Images, flips, timesteps and noise of a step depend only on (seed, step) and the position in the
     batch, so that a resumed run continues as if it had not been stopped, on a CPU bit for bit.
@@ -138,7 +138,7 @@ class TrainingRun:
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         self._plain, self._optimizer = network, optimizer
-        self._network, self._steps = accelerator.prepare(network, optimizer)
+        self._network, self._prepared_optimizer = accelerator.prepare(network, optimizer)
         self._objective, self._images = objective, images
         self._settings, self._accelerator, self._parts = settings, accelerator, parts
         self.step = 0
@@ -185,8 +185,8 @@ class TrainingRun:
                 self._accelerator.backward(value)
                 if self._accelerator.sync_gradients:
                     self._accelerator.clip_grad_norm_(self._network.parameters(), 1.0)
-                self._steps.step()
-                self._steps.zero_grad(set_to_none=True)
+                self._prepared_optimizer.step()
+                self._prepared_optimizer.zero_grad(set_to_none=True)
             total += value.detach() / self._settings.accumulate
             self.curve.add(losses.t, losses.error)
         loss = float(self._accelerator.reduce(total, "mean"))
@@ -194,12 +194,12 @@ class TrainingRun:
             raise BenchError(
                 f"The loss is {loss} at step {self.step}: lower the learning rate and start again."
             )
-        self._follow(1 - self._settings.average_decay_at(self.step))
+        self._update_ema(1 - self._settings.ema_decay_at(self.step))
         self.losses.append(loss)
         self.step += 1
 
     @torch.no_grad()
-    def _follow(self, share: float) -> None:
+    def _update_ema(self, share: float) -> None:
         """Move the EMA towards the weights by this fraction."""
         torch._foreach_lerp_(  # used by torch.optim; has no public name
             list(self.average.parameters()), list(self._plain.parameters()), share

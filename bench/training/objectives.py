@@ -88,10 +88,11 @@ def velocity_weight(schedule: Schedule) -> Table:
 def variance_weight(schedule: Schedule) -> Table:
     """Return the weight of the variational term per index.
 
-    The term scales with the square of the log range that v spans, which falls from 0.6 at the first
-    step to 1e-5 at the last. With a constant weight, as in the paper, a short training learns v
-    only at the first few steps; on a respaced schedule, where the range is wide again, samples then
-    stay grainy. Below a range of 0.01, float32 does not resolve the term.
+    The term scales with the square of the range of the log variance, between beta_tilde and beta,
+    which falls from 0.6 at the first step to 1e-5 at the last. With a constant weight, as in the
+    paper, a short training learns the variance only at the first few steps;
+    on a respaced schedule, where the range is wide again, samples then stay grainy. Below a range
+    of 0.01, float32 does not resolve the term.
     """
     log_range = np.log(schedule.betas) - schedule.posterior_log_variance
     return np.square(0.1 / np.maximum(log_range, 0.01))
@@ -196,8 +197,8 @@ def corrector_answers(
 ) -> Tensor:
     """Return a Corrector's results on noised conditions as previews [5 N, 3, H / k, W / k].
 
-    Rows of N images on the grid: the base condition, the answers to the posterior samples of
-    the ground truth where the noise is strong, middling and weak, and the ground truth itself.
+    Rows of N images on the grid: the base condition, the Corrector's outputs for posterior samples
+    of the ground truth at high, medium and low noise, and the ground truth itself.
     """
     k = x0.shape[-1] // base.shape[-1]
     m_f = fixed_mask(x0.shape[-1], k).to(x0)

@@ -59,7 +59,7 @@ def accelerated(settings: TrainingSettings) -> Iterator["Accelerator"]:
             GradientState._reset_state()  # noqa: SLF001
 
 
-def alone(folder: Path) -> AbstractContextManager[None]:
+def exclusive(folder: Path) -> AbstractContextManager[None]:
     """Lock a training folder against other runs; see `bench.core.locks`.
 
     Of several processes that train together, only the first takes the lock, and it fails instead of

@@ -34,7 +34,7 @@ class TrainingSettings:
         remaining = (self.steps - step) / max(1.0, self.decay_share * self.steps)
         return self.learning_rate * min(1.0, (step + 1) / self.warmup, remaining)
 
-    def average_decay_at(self, step: int) -> float:
+    def ema_decay_at(self, step: int) -> float:
         """Return the EMA decay at a step, smaller early on."""
         return min(self.ema, (1 + step) / (10 + step))
 

@@ -46,7 +46,7 @@ from bench.training.objectives import (
     sr3_loss,
     velocity_weight,
 )
-from bench.training.processes import alone
+from bench.training.processes import exclusive
 from bench.training.settings import TrainingSettings
 
 SCHEDULE = Schedule.linear()
@@ -73,8 +73,8 @@ class TrainingTask:
         """Return the stem of the output file."""
         return find_kind(self.card.kind).file_stem(self.card.size, self.card.scale)
 
-    def trained_on(self, dataset: str) -> Self:
-        """Return the task with the recipe of its images, which the card then states."""
+    def with_dataset(self, dataset: str) -> Self:
+        """Return a copy that records the dataset in the checkpoint's card."""
         return replace(self, facts={**self.facts, "dataset": dataset})
 
 
@@ -237,7 +237,7 @@ def run_task(
     if missing := missing_packages("train", "accelerate", "tensorboard", "matplotlib"):
         raise BenchError(f"Training needs packages: {missing}.")
     keep_freed_memory()
-    with alone(out / "log" / task.name):
+    with exclusive(out / "log" / task.name):
         torch.manual_seed(settings.seed)  # initial weights have no generator of their own
         network = task.network(task.card.unet)
         facts = dict(task.facts)
@@ -276,7 +276,9 @@ def run_task(
 def _check_divisors(size: int, **divisors: int) -> None:
     for name, value in divisors.items():
         if value < 2 or size % value:
-            raise WrongUsage(f"{name} {value} does not divide the size {size}: choose another.")
+            raise WrongUsage(
+                f"{name} {value} is not a divisor of the size {size} above 1: choose one."
+            )
 
 
 def _checked(task: TrainingTask) -> TrainingTask:

@@ -146,7 +146,7 @@ REFUSED = {
         "train prior --data photos --out y --size 32", "face-0.png is 16 x 16", "smaller size"
     ),
     "train: a scale that does not divide": typed(
-        "train crt --data photos --out y --scale 7", "scale 7 does not divide the size 64"
+        "train crt --data photos --out y --scale 7", "scale 7 is not a divisor of the size 64"
     ),
     "train: a rate below zero": typed(
         "train prior --data photos --out y --learning-rate -1", *OPTION, "'--learning-rate'"

@@ -149,8 +149,8 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
         ("weights add prior-256 x.pt", 1, "There is no file x.pt."),
         ("train prior --data x --out y --size 9", 2, "Size 9 does not fit the network"),
         ("train prior --data x --out y", 1, "x is neither a folder nor a zip"),
-        ("train crt --data x --out y --scale 7", 2, "scale 7 does not divide the size 64"),
-        ("train sr3 --data x --out y --scale 7", 2, "scale 7 does not divide the size 64"),
+        ("train crt --data x --out y --scale 7", 2, "scale 7 is not a divisor of the size 64"),
+        ("train sr3 --data x --out y --scale 7", 2, "scale 7 is not a divisor of the size 64"),
     ],
 )
 def test_errors_are_one_sentence_and_an_exit_code(

@@ -88,7 +88,7 @@ def test_everything_it_may_say(tmp_path: Path) -> None:
         ("batch = -2", "FILE.batch is -2, but must be at least 1."),
         ("settings = 3", "FILE.settings is 3, but must be a table."),
         ("[settings]\ndpi = 3", "FILE.settings.dpi is 3, but must be a table."),
-        ("methods = 'dpi'", "FILE.methods is 'dpi', but must be a list of values, each a text."),
+        ("methods = 'dpi'", "FILE.methods is 'dpi', but must be a list of values, each a string."),
     ],
 )
 def test_what_cannot_be_meant_is_wrong_usage(tmp_path: Path, text: str, message: str) -> None:

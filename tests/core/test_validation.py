@@ -75,7 +75,7 @@ def test_values_of_the_right_type_are_taken(key: str, value: object, kept: objec
         ("count", None, "x.count is None, but must be a whole number."),
         ("rate", True, "x.rate is True, but must be a number."),
         ("rate", "1", "x.rate is '1', but must be a number."),
-        ("text", 1, "x.text is 1, but must be a text."),
+        ("text", 1, "x.text is 1, but must be a string."),
         ("on", 1, "x.on is 1, but must be true or false."),
         ("mode", "c", "x.mode is 'c': choose 'a' or 'b'."),
         ("several", 1, "x.several is 1, but must be a list of values, each a whole number."),

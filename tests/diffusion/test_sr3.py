@@ -193,5 +193,5 @@ def test_the_small_network_normalises_over_four_channels_or_more() -> None:
 
 @pytest.mark.parametrize(("size", "scale"), [(16, 3), (16, 1)])
 def test_a_scale_that_does_not_divide_the_size_is_refused(size: int, scale: int) -> None:
-    with pytest.raises(WrongUsage, match=f"scale {scale} does not divide the size {size}"):
+    with pytest.raises(WrongUsage, match=f"scale {scale} is not a divisor of the size {size}"):
         sr3_task(size, scale, "l1")

@@ -27,7 +27,7 @@ from bench.metrics.scoring.evaluate import score_runs
 from bench.sharing.audit import differences_of
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
-from bench.training.processes import alone
+from bench.training.processes import exclusive
 from tests.running import run_method
 from tests.small import small_testset
 
@@ -221,9 +221,9 @@ def test_trainings_that_share_their_work_do_not_wait_for_another(
     with locked(tmp_path / "log", pytest.fail):
         with (
             pytest.raises(BenchError, match=r"is working in .*: give another --out"),
-            alone(tmp_path / "log"),
+            exclusive(tmp_path / "log"),
         ):
             pass
         monkeypatch.setenv("RANK", "1")  # the first of them holds it for all
-        with alone(tmp_path / "log"):
+        with exclusive(tmp_path / "log"):
             pass

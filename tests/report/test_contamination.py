@@ -44,7 +44,7 @@ def test_every_network_that_may_have_seen_the_images_is_named_once(tmp_path: Pat
 
 def test_a_network_of_ones_own_states_its_dataset(tmp_path: Path) -> None:
     file = tmp_path / "prior-16.safetensors"
-    task = prior_task(16).trained_on("ffhq")
+    task = prior_task(16).with_dataset("ffhq")
     card = replace(task.card, training=dict(task.facts))
     write_checkpoint(file, task.network(card.unet), card)
     digest = sha256_file(file)

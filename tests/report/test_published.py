@@ -192,7 +192,7 @@ def test_a_file_is_read_to_the_digit(tmp_path: Path) -> None:
         ("[source]", "[sources]", r"has no 'sources': did you mean 'source'\?"),
         ("caption =", "captoin =", r"has no 'captoin': did you mean 'caption'\?"),
         ('venue = "AAAI-25"', "", "lacks 'venue'"),
-        ('venue = "AAAI-25"', "venue = 25", "source.venue is 25, but must be a text"),
+        ('venue = "AAAI-25"', "venue = 25", "source.venue is 25, but must be a string"),
         (
             'caption = "A caption"',
             'caption = "C"\nnotes = "one"',

@@ -87,10 +87,10 @@ def test_methods_are_resampled_together() -> None:
     """How hard images are takes no part in a difference, though it does in each mean."""
     first, second = standings(scores(2, 200), higher_is_better=True)
     assert first.interval is not None
-    assert second.behind is not None
+    assert second.gap is not None
     assert first.interval.high - first.interval.low > 20
-    assert second.behind.high - second.behind.low < 1
-    assert second.behind.low < 1 < second.behind.high
+    assert second.gap.high - second.gap.low < 1
+    assert second.gap.low < 1 < second.gap.high
     means = resampled_means(scores(2, 200))
     one, other = means.T
     assert float(np.asarray(np.corrcoef(one, other))[0, 1]) > 0.999
@@ -105,7 +105,7 @@ def test_direction_and_order_decide_nothing_but_the_sign() -> None:
     higher, lower = standings(made, higher_is_better=True), standings(-made, higher_is_better=False)
     for one, other in zip(higher, lower, strict=True):
         assert (one.p_value, one.effect) == (other.p_value, other.effect)
-        assert one.behind == other.behind
+        assert one.gap == other.gap
     backwards = standings(made[::-1], higher_is_better=True)[::-1]
     assert [s.effect for s in backwards] == [s.effect for s in higher]
     assert higher[0].p_value is None

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.core.errors import BenchError
-from bench.core.files import BLANK, SEAL, broken_seals, is_sealed, seal, sha256, sha256_file
+from bench.core.files import BLANK, SEAL, broken_seals, seal, seal_matches, sha256, sha256_file
 from bench.diffusion.unet import UNet
 from bench.networks.checkpoints import Card, write_checkpoint
 from bench.sharing.audit import audit_runs, audit_testset
@@ -153,10 +153,10 @@ def test_a_seal_is_the_hash_of_the_bytes_around_it(tmp_path: Path) -> None:
     blank = f'{{"{SEAL}": "{BLANK}", "x": 1}}'.encode()
     sealed = seal(blank)
     assert sealed == blank.replace(BLANK.encode(), sha256(blank).encode())
-    assert is_sealed(sealed) is True
-    assert is_sealed(sealed + b" ") is False
-    assert is_sealed(blank) is False
-    assert is_sealed(b'{"x": 1}') is None
+    assert seal_matches(sealed) is True
+    assert seal_matches(sealed + b" ") is False
+    assert seal_matches(blank) is False
+    assert seal_matches(b'{"x": 1}') is None
     file = tmp_path / "old.json"
     file.write_bytes(b"{}")
     (line,) = broken_seals(file)

@@ -78,7 +78,7 @@ def test_noise_is_part_of_the_name_and_of_the_identity() -> None:
     [
         ({"noise": 0.1}, "--noise needs its --noise-unit"),
         ({"noise_unit": "unit"}, "--noise needs its --noise-unit"),
-        ({"noise": 0.0, "noise_unit": "unit"}, "a deviation above 0"),
+        ({"noise": 0.0, "noise_unit": "unit"}, "a standard deviation above 0"),
         ({"noise": 0.1, "noise_unit": "unit", "degradation": "blind"}, "--degradation bicubic"),
     ],
 )

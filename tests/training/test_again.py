@@ -26,7 +26,7 @@ def tasks() -> dict[str, TrainingTask]:
         "a Corrector": corrector_task(16, 4, 2, "paper"),
         "a blind Corrector": corrector_task(16, 1, 2, "released", "blind"),
         "SR3": sr3_task(16, 4, "l2"),
-        "a prior of a known dataset": prior_task(16).trained_on("ffhq"),
+        "a prior of a known dataset": prior_task(16).with_dataset("ffhq"),
     }
 
 

@@ -279,11 +279,11 @@ def test_two_processes_train_what_one_trains_in_two_passes(data: Path, tmp_path:
 @pytest.mark.parametrize(
     ("size", "scale", "k", "message"),
     [
-        (16, 3, 2, "scale 3 does not divide the size 16: choose another"),
-        (16, 1, 2, "scale 1 does not divide the size 16"),
-        (16, 0, 2, "scale 0 does not divide the size 16"),
-        (16, 4, 3, "k 3 does not divide the size 16"),
-        (16, 4, 0, "k 0 does not divide the size 16"),
+        (16, 3, 2, "scale 3 is not a divisor of the size 16 above 1: choose one"),
+        (16, 1, 2, "scale 1 is not a divisor of the size 16"),
+        (16, 0, 2, "scale 0 is not a divisor of the size 16"),
+        (16, 4, 3, "k 3 is not a divisor of the size 16"),
+        (16, 4, 0, "k 0 is not a divisor of the size 16"),
         (9, 3, 3, "Size 9 does not fit the network: choose a multiple of 2"),
     ],
 )

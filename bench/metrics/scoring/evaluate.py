@@ -41,8 +41,8 @@ def score_runs(
 
     Scores by metrics that aren't asked for, or can't be computed today, stay as they are. Metrics
     of a whole set are computed where a run has every image of the test set. `spread` maps the
-    work over a cluster; `reference` is as in `as_measured`; `device` is "auto", "cpu", "cuda" or
-    "cuda:N". GPUs are noted in run.json.
+    work over a cluster, whose workers use the GPUs that they see; without it, `device` is "auto",
+    "cpu", "cuda" or "cuda:N", and GPUs are noted in run.json. `reference` is as in `as_measured`.
 
     Raises:
         WrongUsage: an unknown device.
@@ -54,7 +54,7 @@ def score_runs(
     from bench.store.run import list_runs
 
     keep_freed_memory()
-    devices = find_devices(device)
+    devices = () if spread else find_devices(device)
     adapted = as_measured(metrics, testset, protocols, reference)
     with locked(results / testset.name, notice):  # two evaluations would overwrite each other
         measures = {
@@ -78,7 +78,7 @@ def score_runs(
             for run, records in runs
         ]
         found = evaluate(tables, features, spread, devices)
-        gpus = [] if spread else described(devices)
+        gpus = described(devices)
         for (run, records), scores in zip(runs, found, strict=True):
             run.note_scored_on(gpus)
             if (known := run.scores()) is not None:

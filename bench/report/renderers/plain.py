@@ -48,8 +48,8 @@ _CSV: Mapping[str, Callable[[_Place], object]] = {
     "tied": lambda at: at.cell.tied,
     "p_value": lambda at: at.cell.p_value,
     "effect": lambda at: at.cell.effect,
-    "behind_low": lambda at: at.cell.behind and at.cell.behind.low,
-    "behind_high": lambda at: at.cell.behind and at.cell.behind.high,
+    "behind_low": lambda at: at.cell.gap and at.cell.gap.low,
+    "behind_high": lambda at: at.cell.gap and at.cell.gap.high,
     "published": lambda at: at.cell.published and at.cell.published.printed,
     "source": lambda at: at.cell.published and csv_text(at.cell.published.source),
     "difference": lambda at: at.cell.difference,
@@ -174,7 +174,7 @@ def _json_cell(cell: Cell) -> dict[str, Any]:
         "tied": cell.tied,
         "p_value": cell.p_value,
         "effect": cell.effect,
-        "behind": cell.behind and [cell.behind.low, cell.behind.high],
+        "behind": cell.gap and [cell.gap.low, cell.gap.high],
         "published": cell.published
         and {
             "printed": cell.published.printed,

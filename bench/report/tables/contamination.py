@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.core.errors import BenchError
-from bench.core.files import sha256_file, sha256_unchanged
+from bench.core.files import sha256_cached, sha256_file
 from bench.core.paths import checkpoints
 from bench.networks.registry.hashes import expected
 from bench.networks.registry.records import PublicCheckpoint, records
@@ -48,7 +48,7 @@ def _trained_on(sha256: str, file: Path | None) -> Mapping[str, str]:
         return EMBEDDED
     if record := _public(sha256):
         return record.trained_on
-    if file is None or not file.is_file() or sha256_unchanged(file) != sha256:
+    if file is None or not file.is_file() or sha256_cached(file) != sha256:
         return {}
     dataset = _dataset_of(file)
     return {dataset: f"trained on {dataset}, as its card states"} if dataset else {}

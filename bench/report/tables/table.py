@@ -133,7 +133,7 @@ class Cell:
     reason: str = ""
     tied: bool = False
     interval: Interval | None = None
-    behind: Interval | None = None
+    gap: Interval | None = None
     p_value: float | None = None
     effect: float | None = None
     spread: float | None = None
