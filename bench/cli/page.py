@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bench.cli.shared import say
+from bench.core.errors import BenchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,15 +55,24 @@ def save_page(
 
 
 def _with_results(here: Workspace, methods: Sequence[str]) -> list[str]:
-    """Return the test sets on which all given methods (default: any) have results."""
+    """Return the test sets on which all given methods (default: any) have results.
+
+    Raises:
+        BenchError: no such test set.
+    """
     from bench.api.testsets import prepared_testsets
+    from bench.report.tables.runs import runs_called
     from bench.store.run import list_runs
 
-    there = {
-        name: {run.spec.method for run in list_runs(here.results, name)}
-        for name in prepared_testsets(here)
-    }
-    return [name for name, found in there.items() if found and found.issuperset(methods)]
+    names = []
+    for name in prepared_testsets(here):
+        runs = list_runs(here.results, name)
+        if runs and all(runs_called(method, runs) for method in methods):
+            names.append(name)
+    if not names:
+        what = f" of {', '.join(methods)}" if methods else ""
+        raise BenchError(f"No test set has results{what} for a page: `bench run` first.")
+    return names
 
 
 def _section(

@@ -64,7 +64,7 @@ def folder_result(run: Run, testsets: Path) -> Result:
     Raises:
         BenchError: the run can't be read.
     """
-    own = run.folder.resolve().parents[2] / "testsets"
+    own = run.folder.resolve().parent.parent.parent / "testsets"
     return _result(run, run.folder, (testsets, own), run.records)
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,22 @@ def test_a_table_that_the_paper_lacks_is_wrong_usage() -> None:
     outcome = command("report", "--table", 7)
     assert outcome.code == 2
     assert "There is no published Table 7: known are Table 1." in outcome.err
+
+
+def test_a_page_of_a_run_by_its_folder_shows_the_run(home: Path) -> None:
+    (run,) = (home / "results" / "celeba-16-x4").glob("bicubic-*")
+    good("report", run.name[:12], "--testset", "celeba-16-x4")
+    (home / "bench.toml").write_text(CONFIG)  # no test set is named: the page looks for one
+    good("report", run.name[:12], "--html", "page")
+    assert "Bicubic" in (home / "page" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_page_without_results_is_refused(home: Path) -> None:
+    shutil.rmtree(home / "results")
+    outcome = command("report", "--table", 1, "--html", "page")
+    assert outcome.code == 1
+    assert "No test set has results for a page: `bench run` first." in outcome.err
+    assert not (home / "page").exists()
 
 
 def test_a_test_set_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

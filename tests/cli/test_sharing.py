@@ -5,6 +5,7 @@ import shutil
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -199,6 +200,14 @@ def test_results_are_compared_wherever_they_lie(home: Path) -> None:
             assert made["metrics"][0]["b"] == "Infinity"  # they are the originals
             assert made["metrics"][0]["better_images"] == 2
             assert (made["images"], made["identical_pictures"]) == (2, 0)
+
+
+def test_a_run_below_the_root_of_the_file_system_is_compared(home: Path) -> None:
+    """It has no folders above it that could be a workspace."""
+    with TemporaryDirectory() as made:
+        shutil.copytree(run_of(home, "bicubic"), made, dirs_exist_ok=True)
+        out = good("compare", made, "bicubic").out
+    assert "2 of 2 images are byte-identical." in out
 
 
 def test_an_archive_without_results_is_said_to_be_one(home: Path) -> None:

@@ -167,6 +167,13 @@ def test_each_condition_that_differs_is_a_sentence(
         assert (cell.verdict, why(cell)) == (Verdict.NOT_COMPARABLE, [sentence])
 
 
+def test_noise_forbids_to_compare(testset: TestSet, store: Store, tmp_path: Path) -> None:
+    plan = replace(testset.manifest.plan, noise=0.05, noise_unit="signed")
+    noisy = TestSet(testset.folder, replace(testset.manifest, plan=plan))
+    psnr, _ = first_row(beside(noisy, [ilvr(Store(noisy, store.results))], published(tmp_path)))
+    assert why(psnr) == ["Noise: 0.05, signed (published: none)."]
+
+
 def test_other_faces_are_shown_beside_and_not_compared(
     testset: TestSet, store: Store, tmp_path: Path
 ) -> None:
@@ -311,6 +318,8 @@ def test_test_sets_of_the_paper_s_come_before_others_of_its_scales(tmp_path: Pat
     plans = {"b": PLAN, "a": replace(PLAN, size=8), "x8": replace(PLAN, scale=8), "o": other}
     assert choose_testsets(printed, plans) == ["a", "b"]
     assert choose_testsets(printed, {"o": other, "x8": replace(other, scale=8)}) == ["o"]
+    noisy = replace(PLAN, noise=0.05, noise_unit="unit")
+    assert choose_testsets(printed, {"b": PLAN, "noisy": noisy}) == ["b"]
     blind = replace(PLAN, degradation="blind", scale=1)
     with pytest.raises(WrongUsage, match=r"is prepared: `bench prepare tiny --scale 4` makes it"):
         choose_testsets(printed, {"blind": blind})

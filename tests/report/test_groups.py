@@ -37,6 +37,12 @@ def test_a_group_has_the_mean_of_its_images() -> None:
     assert "not per group" in old.cells[0][1].reason
 
 
+def test_the_images_that_are_done_are_counted_per_group() -> None:
+    old, young, _ = group_tables(table(row("x", 20, 22), row("y", 1, 1, 1, 1)), GROUPS)
+    assert [row.images_done for row in old.rows] == [2, 2]
+    assert [row.images_done for row in young.rows] == [0, 2]
+
+
 def test_the_gap_is_the_largest_difference_with_its_error() -> None:
     gaps = group_tables(table(row("x", 20, 22, 30, 31, 32), row("y", 25, 25, 25, 25, 25)), GROUPS)[
         -1

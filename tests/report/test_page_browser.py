@@ -117,6 +117,9 @@ def test_filters_narrow_the_whole_page(tab: Page) -> None:
     tab.click("#filters input[value=dpi]")
     assert len(texts(tab, METHODS)) == 1
     assert not texts(tab, "#sweeps h3")
+    lanes = tab.locator("g[data-method=dpi]")
+    assert lanes.count() > 0
+    assert lanes.filter(visible=True).count() == 0
 
 
 def test_details_come_on_hover_and_to_the_keyboard(tab: Page) -> None:

@@ -260,6 +260,12 @@ def test_latex_shows_the_printed_numbers_and_marks() -> None:
     assert "It needs weights." in text
 
 
+def test_latex_labels_differ_where_names_do() -> None:
+    names = ("tiny, 男", "tiny, 女", "tiny")
+    texts = [to_latex(replace(TABLE, test_set=name)) for name in names]
+    assert len({re.findall(r"label\{.*\}", text)[0] for text in texts}) == 3
+
+
 def test_latex_sets_negative_numbers_with_a_minus() -> None:
     row = Row("a", "A", {"psnr": {"1": -1.5}, "lpips": {"1": -math.inf}}, images_done=1)
     text = to_latex(Table("set", None, 1, 0, (PSNR, LPIPS), (row,)))

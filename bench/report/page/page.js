@@ -15,10 +15,11 @@ function applyFilters() {
   const differs = (value, wanted) => value !== undefined && wanted !== "" && value !== wanted;
   for (const part of all("[data-testset], [data-method]")) {
     const { testset, protocol, method } = part.dataset;
-    part.hidden =
+    const hidden =
       differs(testset, chosen.get("testset")) ||
       differs(protocol, chosen.get("protocol")) ||
       (method !== undefined && !methods.has(method));
+    part.toggleAttribute("hidden", hidden); // SVG elements have no property of that name
   }
 }
 

@@ -127,6 +127,8 @@ class _Place:
             yield Departure(f"Test set: {plan.recipe} (published: {theirs}).")
         if conditions.size not in (None, plan.size):
             yield Departure(f"Resolution: {plan.size} px (published: {conditions.size} px).")
+        if plan.noise is not None:
+            yield Departure(f"Noise: {plan.noise:g}, {plan.noise_unit} (published: none).")
         if conditions.images not in (None, images):
             yield Departure(
                 f"Images: {images} (published: {conditions.images}).",

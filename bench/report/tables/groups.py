@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import variance
+from typing import TypeVar
 
 from bench.core.errors import BenchError, WrongUsage
 from bench.report.tables.table import Column, Row, Table, common_images, mean
+
+T = TypeVar("T")
 
 FIELDS = ("image", "group")
 
@@ -76,18 +79,13 @@ def _of_group(table: Table, name: str, members: Sequence[str]) -> Table:
 def _narrowed(row: Row, columns: Sequence[Column], members: set[str]) -> Row:
     """Return a row restricted to some images, without published values."""
     of_sets = {column.name: _SET for column in columns if column.per == "set"}
-    undefined = {
-        metric: {image: why for image, why in of.items() if image in members}
-        for metric, of in row.undefined.items()
-    }
+    scores, undefined = _of_images(row.scores, members), _of_images(row.undefined, members)
+    done = set[str]().union(*scores.values(), *undefined.values())
     return replace(
         row,
-        scores={
-            metric: {image: value for image, value in of.items() if image in members}
-            for metric, of in row.scores.items()
-        },
+        scores=scores,
         undefined={metric: of for metric, of in undefined.items() if of},
-        images_done=min(row.images_done, len(members)),
+        images_done=len(done),
         missing={**row.missing, **of_sets},
         whole={name: value for name, value in row.whole.items() if name not in of_sets},
         errors={},
@@ -95,6 +93,14 @@ def _narrowed(row: Row, columns: Sequence[Column], members: set[str]) -> Row:
         departures={},
         repetitions=tuple(_narrowed(one, columns, members) for one in row.repetitions),
     )
+
+
+def _of_images(table: Mapping[str, Mapping[str, T]], images: set[str]) -> dict[str, dict[str, T]]:
+    """Return metric -> image -> value, restricted to some images."""
+    return {
+        metric: {image: value for image, value in of.items() if image in images}
+        for metric, of in table.items()
+    }
 
 
 def _gaps(table: Table, groups: Groups) -> Table:

@@ -37,11 +37,12 @@ def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[
     """Choose the prepared test sets, name -> plan, that a table covers.
 
     Prefer test sets of the table's own families; without any, take those of its scales, which have
-    other faces.
+    other faces. Test sets with noise are of no published table.
 
     Raises:
         WrongUsage: no prepared test set fits.
     """
+    plans = {name: plan for name, plan in plans.items() if plan.noise is None}
     places = list(dict.fromkeys((v.family, scale_name(v.scale)) for v in printed.values))
     scales = [scale for _, scale in places]
     exact = {

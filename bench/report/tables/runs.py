@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.core.errors import BenchError
 from bench.report.tables.table import grouped
@@ -13,6 +13,8 @@ from bench.store.reading import Reading
 from bench.store.run import Run, list_runs
 from bench.store.schema import RunSpec
 from bench.testsets.manifest import TestSet
+
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 
 def runs_on(testset: TestSet, results: Path) -> list[Reading]:
@@ -46,25 +48,24 @@ def find_runs(
         BenchError: no such runs.
     """
     runs = runs_on(testset, results)
-    there = {run.spec.method for run in runs}
-
-    def is_called(run: Run, name: str) -> bool:
-        method = run.spec.method
-        if name in there:
-            return name == method
-        return name.startswith(f"{method}-") and run.folder.name.startswith(name)
-
-    absent = [name for name in methods if not any(is_called(run, name) for run in runs)]
+    absent = [name for name in methods if not runs_called(name, runs)]
     if absent or not runs:
         what = f" of {', '.join(absent)}" if absent else ""
         raise BenchError(f"There are no results{what} on {testset.name}: `bench run` first.")
-    names = methods or order
+    groups = [runs_called(name, runs) for name in methods or order]
+    if not methods:
+        groups.append(runs)
+    return list({run.folder: run for group in groups for run in group}.values())
 
-    def rank(run: Run) -> int:
-        return next((i for i, name in enumerate(names) if is_called(run, name)), len(names))
 
-    # Sorting is stable: within a rank the order stays.
-    return sorted((run for run in runs if not methods or rank(run) < len(names)), key=rank)
+def runs_called(name: str, runs: Sequence[AnyRun]) -> list[AnyRun]:
+    """Return the runs of a method or, without any, those whose folder name starts with `name`."""
+    of_method = [run for run in runs if run.spec.method == name]
+    return of_method or [
+        run
+        for run in runs
+        if name.startswith(f"{run.spec.method}-") and run.folder.name.startswith(name)
+    ]
 
 
 def _by_size(settings: Mapping[str, Any]) -> list[tuple[str, float, str]]:
