@@ -66,8 +66,9 @@ class SmallCluster:
         self.address = str(self._ray.address)
         assert self.address.startswith("127.0.0.1:")
 
-    def add_node(self, cpus: int = 1) -> Any:
-        return self._ray.add_node(**NODE, num_cpus=cpus)
+    def add_node(self, cpus: int = 1, gpus: int = 0) -> Any:
+        """Add a node; Ray takes our word for its GPUs."""
+        return self._ray.add_node(**NODE, num_cpus=cpus, num_gpus=gpus)
 
     def kill(self, node: Any) -> None:
         """Kill a node with everything on it, as in a power failure."""

@@ -280,6 +280,18 @@ def test_pictures_are_scored_there_as_here(connected: Cluster, tmp_path: Path) -
     assert there.equals(here)
 
 
+def test_a_worker_sees_the_gpus_that_it_was_given(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with small_cluster(tmp_path_factory.mktemp("cache")) as ray_cluster:
+        ray_cluster.add_node(gpus=1)
+        with Cluster(ray_cluster.address, workers=1) as cluster:
+            assert cluster.gpus == 1
+            for gpus, seen in ((0, ""), (1, "0")):
+                found = cluster.map(os.getenv, ["CUDA_VISIBLE_DEVICES"], gpus=gpus)
+                assert list(found) == [seen]
+
+
 def test_parts_of_items_under_way_reach_the_watch(connected: Cluster) -> None:
     def make(files: Any) -> Any:
         def slow(item: int, tell: Any) -> int:
