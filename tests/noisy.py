@@ -55,7 +55,7 @@ class Bench:
         batch: int = 2,
         seed: int = 0,
         strength: float = 0.1,
-        strict: bool = False,
+        fail_fast: bool = False,
         **facts: Any,
     ) -> Finished:
         method = noisy.method(**facts)
@@ -67,7 +67,7 @@ class Bench:
             seed=seed,
             batch=batch,
         )
-        return run_method("noisy", experiment, strict=strict)
+        return run_method("noisy", experiment, fail_fast=fail_fast)
 
 
 def pictures(folder: Path) -> dict[str, bytes]:

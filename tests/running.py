@@ -10,7 +10,7 @@ def run_method(
     experiment: Experiment,
     repetition: int = 0,
     executor: Executor | None = None,
-    strict: bool = False,
+    fail_fast: bool = False,
 ) -> Finished:
     """Resolve a method and run it once."""
-    return run_resolved(experiment.resolve(name), repetition, executor, strict)
+    return run_resolved(experiment.resolve(name), repetition, executor, fail_fast)

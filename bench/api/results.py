@@ -23,8 +23,9 @@ from bench.report.renderers.latex import to_latex
 from bench.report.renderers.plain import to_csv, to_json, to_markdown
 from bench.report.tables.beside import with_published
 from bench.report.tables.collect import table_of
-from bench.report.tables.runs import find_runs, repeated
+from bench.report.tables.runs import find_runs, first_repetitions
 from bench.report.tables.table import Table
+from bench.store.reading import Reading
 from bench.store.run import Run
 from bench.testsets.manifest import TestSet
 
@@ -241,26 +242,25 @@ def table(
     """
     here = workspace()
     chosen = chosen_metrics(here, metrics)
-    made = collected(here, testset, methods, chosen, protocol, costs, reference)
-    return ResultTable(made, intervals)
+    columns = columns_of(here, testset, chosen, protocol, reference)
+    runs = find_runs(testset, here.results, methods, here.config.methods)
+    return ResultTable(collected(testset, runs, columns, protocol, costs), intervals)
 
 
 def collected(
-    here: Workspace,
     testset: TestSet,
-    methods: Sequence[str],
-    metrics: Sequence[Measure],
+    runs: Sequence[Reading],
+    columns: Sequence[Measure],
     protocol: str,
-    costs: bool,
-    reference: str | None = None,
+    costs: bool = False,
 ) -> Table:
-    """Return the table of these methods (default: all), with published values where available."""
-    runs = find_runs(testset, here.results, methods, here.config.methods)
-    columns = columns_of(here, testset, metrics, protocol, reference)
+    """Return the table of these runs, with published values where available.
+
+    `columns` are the metrics under `protocol`, see `columns_of`.
+    """
     made = table_of(testset, runs, columns, protocol, costs)
-    first = [group[0] for group in repeated(runs)]
     published = read_published(paths.resource("results/published"))
-    return with_published(made, testset, first, published)
+    return with_published(made, testset, first_repetitions(runs), published)
 
 
 @dataclass(frozen=True, repr=False)

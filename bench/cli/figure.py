@@ -62,10 +62,9 @@ def grid(
 
     Columns are the input, the methods and the original.
     """
-    from bench.report.figures.gather import first_repetitions
     from bench.report.figures.pictures import picture_grid
     from bench.report.tables.collect import picture_columns
-    from bench.report.tables.runs import find_runs
+    from bench.report.tables.runs import find_runs, first_repetitions
 
     part = _zoom(zoom)
     here, testset = _ready(out, testset_name)

@@ -40,7 +40,7 @@ PrecisionOption = Annotated[
 CompiledOption = Annotated[
     bool, flag("--compile", "Compile the networks; takes about a minute once.")
 ]
-StrictOption = Annotated[bool, flag("--strict", "Stop at the first image that fails.")]
+FailFastOption = Annotated[bool, flag("--fail-fast", "Stop at the first image that fails.")]
 
 
 def option_groups(command: Callable[..., None]) -> Callable[..., None]:

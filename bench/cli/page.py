@@ -83,28 +83,20 @@ def _section(
     reference: str | None,
 ) -> Section:
     """Return a test set with its runs and one table per measured protocol."""
-    from bench.api.results import columns_of
-    from bench.core.paths import resource
+    from bench.api.results import collected, columns_of
     from bench.metrics.protocol import protocols
     from bench.report.page import Section
-    from bench.report.published.tables import read_published
-    from bench.report.tables.beside import with_published
-    from bench.report.tables.collect import table_of
     from bench.report.tables.runs import find_runs, repeated
 
     runs = find_runs(testset, here.results, methods, here.config.methods)
-    groups = repeated(runs)
-    first = [group[0] for group in groups]
-    printed = read_published(resource("results/published"))
     tables = []
     for protocol in protocols("both", testset.manifest.plan.recipe):
         columns = columns_of(here, testset, metrics, protocol.name, reference)
-        table = table_of(testset, runs, columns, protocol.name, costs=True)
-        tables.append(with_published(table, testset, first, printed))
+        tables.append(collected(testset, runs, columns, protocol.name, costs=True))
     names = {metric.name for metric in metrics}
     measured = [
         table
         for table in tables
         if any(names & (row.scores.keys() | row.whole.keys()) for row in table.rows)
     ]
-    return Section(testset, groups, measured or tables[:1])
+    return Section(testset, repeated(runs), measured or tables[:1])

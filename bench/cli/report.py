@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from bench.core.config import Workspace
     from bench.report.tables.table import Table
+    from bench.store.reading import Reading
     from bench.testsets.manifest import TestSet
 
 Shown = Literal["strict", "paper", "daps", "pnp-dm"]
@@ -88,13 +89,16 @@ def report(
     chosen = [kind for kind, wanted in flags.items() if wanted]
     if len(chosen) > 1:
         raise WrongUsage(f"--{chosen[0]} and --{chosen[1]} exclude each other: choose one.")
-    from bench.api.results import chosen_metrics, collected
+    from bench.api.results import chosen_metrics, collected, columns_of
+    from bench.report.tables.runs import find_runs
 
     testset = None
+    runs: list[Reading] = []
     if number is None:
         testset = open_testset_named(here, testset_name)
-        metrics = chosen_metrics(here, names)
-        tables = [collected(here, testset, methods or (), metrics, protocol, costs, reference)]
+        columns = columns_of(here, testset, chosen_metrics(here, names), protocol, reference)
+        runs = find_runs(testset, here.results, methods or (), here.config.methods)
+        tables = [collected(testset, runs, columns, protocol, costs)]
         if groups:
             from bench.report.tables.groups import group_tables, read_groups
 
@@ -108,7 +112,7 @@ def report(
     many = number is not None or groups is not None
     print_tables(tables if many else tables[0], chosen[0] if chosen else None, intervals, beside)
     if strip and testset:
-        _save_strip(here, testset, methods or (), strip, faces)
+        _save_strip(testset, runs, strip, faces)
     if html or show:
         metrics = chosen_metrics(here, names)
         folder = html or here.results / "page"
@@ -139,16 +143,12 @@ def _paper_tables(
     return tables
 
 
-def _save_strip(
-    here: Workspace, testset: TestSet, methods: Sequence[str], file: Path, faces: int
-) -> None:
+def _save_strip(testset: TestSet, runs: Sequence[Reading], file: Path, faces: int) -> None:
     from bench.core.files import write_bytes
     from bench.images import encode_png
-    from bench.report.tables import collect
-    from bench.report.tables.runs import find_runs
+    from bench.report.tables.collect import strip_of
 
-    runs = find_runs(testset, here.results, methods, here.config.methods)
-    write_bytes(file, encode_png(collect.strip_of(testset, runs, faces)))
+    write_bytes(file, encode_png(strip_of(testset, runs, faces)))
     say(f"Saved {file}", err=True)
 
 

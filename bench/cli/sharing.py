@@ -28,7 +28,7 @@ def export(
 
     It holds the table, scores, provenance and hashes, but not the images of the test set.
     """
-    from bench.api.results import chosen_metrics, collected
+    from bench.api.results import chosen_metrics, collected, columns_of
     from bench.report.renderers.plain import to_csv, to_json, to_markdown
     from bench.report.tables.runs import find_runs
     from bench.sharing.bundle import write_bundle
@@ -39,8 +39,8 @@ def export(
     here = workspace()
     testset = open_testset_named(here, testset_name)
     runs = find_runs(testset, here.results, methods or (), here.config.methods)
-    metrics = chosen_metrics(here)
-    table = collected(here, testset, methods or (), metrics, "strict", costs=True)
+    columns = columns_of(here, testset, chosen_metrics(here), "strict")
+    table = collected(testset, runs, columns, "strict", costs=True)
     texts = [to_json(table), to_csv(table), to_markdown(table, intervals=True)]
     files = export_files(testset, runs, texts, pictures)
     write_bundle(out, files)

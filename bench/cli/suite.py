@@ -10,8 +10,8 @@ import typer
 from bench.cli.options import (
     CompiledOption,
     ExperimentOptions,
+    FailFastOption,
     PrecisionOption,
-    StrictOption,
     SuiteOptions,
     WorkerOptions,
     executor_on,
@@ -143,7 +143,7 @@ def run(
     protocol: ProtocolOption = "strict",
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
-    strict: StrictOption = False,
+    fail_fast: FailFastOption = False,
     machines: WorkerOptions,
 ) -> None:
     """Run methods on a test set and score the results. Finished work is kept.
@@ -161,7 +161,7 @@ def run(
     experiment = options.on(here, testset, precision, compiled)
     names = chosen.names(here, experiment)
     with opened as cluster:
-        finished = run_suite(names, experiment, executor_on(cluster), strict)
+        finished = run_suite(names, experiment, executor_on(cluster), fail_fast)
     for item in finished:
         done = f"{item.restored} images restored" if item.restored else "was done already"
         if item.failed:

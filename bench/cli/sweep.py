@@ -11,8 +11,8 @@ from typer.core import TyperCommand
 from bench.cli.options import (
     CompiledOption,
     ExperimentOptions,
+    FailFastOption,
     PrecisionOption,
-    StrictOption,
     WorkerOptions,
     executor_on,
     option_groups,
@@ -67,7 +67,7 @@ def sweep(
     protocol: ProtocolOption = "strict",
     precision: PrecisionOption = None,
     compiled: CompiledOption = False,
-    strict: StrictOption = False,
+    fail_fast: FailFastOption = False,
     machines: WorkerOptions,
 ) -> None:
     """Run a method with many settings and score the results.
@@ -96,7 +96,7 @@ def sweep(
         )
     experiment = options.on(here, testset, precision, compiled)
     with opened as cluster:
-        finished = run_sweep(method, points, experiment, executor_on(cluster), strict)
+        finished = run_sweep(method, points, experiment, executor_on(cluster), fail_fast)
     restored = sum(item.restored for item in finished)
     say(f"{method}: {len(finished)} runs, {restored} images restored")
     score(here, testset, metrics, protocol)

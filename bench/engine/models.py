@@ -160,7 +160,7 @@ def _map_tensors(change: Callable[[Tensor], Tensor], output: Any) -> Any:
 
 def _check_fit(path: Path, card: Card, size: int, configured: Configured) -> None:
     """Check a checkpoint against the test set, and a Corrector's grid against the settings."""
-    if path.suffix != ".safetensors" and card.size != size:
+    if card.kind == "prior" and path.suffix != ".safetensors" and card.size != size:
         raise BenchError(
             f"{path} is a prior for {card.size} px, but the test set has {size} px: if it "
             f"was trained for {size} px, run `bench weights convert {path} --size {size} "

@@ -37,7 +37,7 @@ def run_suite(
     names: Sequence[str],
     experiment: Experiment,
     executor: Executor | None = None,
-    strict: bool = False,
+    fail_fast: bool = False,
 ) -> list[Finished]:
     """Run several methods after checking all prerequisites.
 
@@ -50,7 +50,7 @@ def run_suite(
     resolved = [experiment.resolve(configured[name]) for name in names]
     executor = executor or this_machine()
     return [
-        run_resolved(method, repetition, executor, strict)
+        run_resolved(method, repetition, executor, fail_fast)
         for method in resolved
         for repetition in range(experiment.repetitions)
     ]
@@ -60,22 +60,22 @@ def run_resolved(
     method: ResolvedMethod,
     repetition: int = 0,
     executor: Executor | None = None,
-    strict: bool = False,
+    fail_fast: bool = False,
 ) -> Finished:
     """Restore all missing images of a run and retry failed ones, holding the run's lock.
 
-    Failures are recorded with their reason, and the run continues; with `strict` it stops.
+    Failures are recorded with their reason, and the run continues; with `fail_fast` it stops.
 
     Raises:
-        BenchError: missing weights, or a failure with `strict`.
+        BenchError: missing weights, or a failure with `fail_fast`.
         KeyboardInterrupt: stopped; finished work is kept.
     """
     spec = method.spec(repetition)
     with method.run(spec).exclusive():
-        return _run(method, spec, executor or this_machine(), strict)
+        return _run(method, spec, executor or this_machine(), fail_fast)
 
 
-def _run(method: ResolvedMethod, spec: RunSpec, executor: Executor, strict: bool) -> Finished:
+def _run(method: ResolvedMethod, spec: RunSpec, executor: Executor, fail_fast: bool) -> Finished:
     testset, title = method.experiment.testset, method.configured.method.title
     assignment = method.assignment(spec.repetition)
     images = list(testset.entries)
@@ -106,7 +106,7 @@ def _run(method: ResolvedMethod, spec: RunSpec, executor: Executor, strict: bool
                 failed |= outcome.failed
                 peak_memory = max(peak_memory, outcome.peak_memory)
                 write(_keep, run, outcome, advance, f"{len(failed)} failed" if failed else "")
-                if failed and strict:
+                if failed and fail_fast:
                     raise BenchError(f"{describe(spec.method, failed)} Restored images are kept.")
     run.finish(images, {"peak_memory_bytes": peak_memory} if peak_memory else {})
     return Finished(run, len(pending) - len(failed), failed)

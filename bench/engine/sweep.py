@@ -51,7 +51,7 @@ def run_sweep(
     points: Sequence[Point],
     experiment: Experiment,
     executor: Executor | None = None,
-    strict: bool = False,
+    fail_fast: bool = False,
 ) -> list[Finished]:
     """Run a method at each point; points with equal settings share a run.
 
@@ -73,7 +73,7 @@ def run_sweep(
     finished: list[Finished] = []
     for number, words in enumerate(possible, start=1):
         notice(f"{number} of {len(possible)}: {words}")
-        finished += run_suite((name,), planned[words], executor, strict)
+        finished += run_suite((name,), planned[words], executor, fail_fast)
     return finished
 
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
+from uuid import uuid4
 
 import numpy as np
 
@@ -145,8 +146,9 @@ def deepface(weights: Path | None) -> Any:
         link = home / ".deepface" / "weights" / weights.name
         if link.resolve() != weights.resolve():
             link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(weights.resolve())
+            made = link.with_name(f".{uuid4().hex}")  # other processes make one, too
+            made.symlink_to(weights.resolve())
+            made.replace(link)
     return importlib.import_module("deepface.DeepFace")
 
 

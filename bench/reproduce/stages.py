@@ -227,7 +227,8 @@ def scores(request: Request) -> Iterator[Step]:
 def _scores(request: Request, planned: Planned, testset: TestSet, what: str) -> Step:
     columns = _columns(request, testset)
     absent = {m.title: why for m in columns if (why := m.unavailable()) is not None}
-    keys = {measure.key for measure in columns if measure.title not in absent}
+    usable = [measure for measure in columns if measure.title not in absent]
+    keys = {part.key for measure in usable for part in measure.computed}
     note = "; ".join(f"without {title}: {reason}" for title, reason in absent.items())
 
     def measure() -> Step:

@@ -179,7 +179,7 @@ class Request:
             if conditions and not self.options.embedded:
                 known = conditions.settings_of(selection.method, testset.kind)
             row = {**selection.settings, **self.suite.settings.get(name, {})}
-            runs.append(self._run(table.methods[name], selection.method, known, row))
+            runs.append(self._run(selection.label, selection.method, known, row))
         return runs
 
     def _run(

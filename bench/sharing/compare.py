@@ -67,6 +67,11 @@ class Measurement:
         return self.identities[0] == self.identities[1]
 
     @property
+    def difference(self) -> float:
+        """Return the second minus the first: the mean over the images, or of the two values."""
+        return self.change.difference if self.change else difference((self.one, self.other))
+
+    @property
     def better(self) -> int:
         """Return the number of images on which the second is better."""
         sign = 1 if self.column.higher_is_better else -1
@@ -118,10 +123,11 @@ def compare(one: Result, other: Result, metrics: Sequence[Measure]) -> Compariso
         for metric in metrics
         if metric.reference != "repetitions" and (made := _measure(metric, one, other, images))
     ]
-    tested = [made for made in measurements if made.change and made.change.p_value is not None]
-    corrected = iter(holm([made.change.p_value or 0.0 for made in tested if made.change]))
+    p_values = [made.change.p_value if made.change else None for made in measurements]
+    corrected = iter(holm([p for p in p_values if p is not None]))
     measurements = [
-        replace(made, p_value=next(corrected)) if made in tested else made for made in measurements
+        made if p is None else replace(made, p_value=next(corrected))
+        for made, p in zip(measurements, p_values, strict=True)
     ]
     identical = sum(
         one.records[mine].sha256 == other.records[theirs].sha256 for mine, theirs in images.items()

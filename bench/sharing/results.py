@@ -100,16 +100,16 @@ def _manifest(folder: Path, sha256: str) -> Manifest | None:
 def _result(
     run: Run, place: Path, testsets: Sequence[Path], records: Callable[[], dict[str, Record]]
 ) -> Result:
-    description, testset = run.description, run.folder.resolve().parent.name
+    testset = run.folder.resolve().parent.name
     manifests = (_manifest(folder / testset, run.spec.testset) for folder in testsets)
     return Result(
         name=run.folder.name,
         place=place,
-        title=" ".join(filter(None, [description["title"], ", ".join(run.variants)])),
+        title=run.full_title,
         spec=run.spec,
         testset=testset,
         manifest=next(filter(None, manifests), None),
-        provenance=description["provenance"],
+        provenance=run.description["provenance"],
         memory=run.memory,
         records=records(),
         table=run.scores(),

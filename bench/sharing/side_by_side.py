@@ -10,10 +10,10 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from bench.report.renderers.escape import markdown_text, one_line
-from bench.report.renderers.plain import json_number, markdown_row
+from bench.report.renderers.plain import better, json_number, markdown_grid
 from bench.report.renderers.terminal import draw_grid
 from bench.report.tables.layout import ABSENT, MINUS, header, number
-from bench.sharing.compare import Comparison, Measurement, difference
+from bench.sharing.compare import Comparison, Measurement
 from bench.sharing.results import Result
 
 LARGEST = 3  # images named of each metric
@@ -65,7 +65,8 @@ def comparisons_to_markdown(comparisons: Sequence[Comparison], alone: Sequence[R
         written += [markdown_text(side) for side in words.sides]
         for grid in (words.differences, words.measurements):
             if grid[0][1]:
-                written.append("\n".join(_markdown_grid(grid)))
+                escaped = [(name, [*map(markdown_text, texts)]) for name, texts in grid]
+                written.append("\n".join(markdown_grid(escaped)))
         written += [markdown_text(note) for note in words.notes]
     written += [markdown_text(line) for line in _alone(alone)]
     return "\n\n".join(written) + "\n"
@@ -119,14 +120,13 @@ def _measurements(comparison: Comparison) -> Grid:
     for made in comparison.measurements:
         change, column = made.change, made.column
         interval = change and change.interval
-        value = change.difference if change else difference((made.one, made.other))
         counts = [made.better, made.worse, made.equal] if made.images else [""] * 3
         rows.append(
             [
                 header(column),
                 number(made.one, column),
                 number(made.other, column),
-                _signed(value, made),
+                _signed(made.difference, made),
                 f"{_signed(interval.low, made)} to {_signed(interval.high, made)}"
                 if interval
                 else "",
@@ -153,17 +153,6 @@ def _alone(alone: Sequence[Result]) -> list[str]:
         return []
     names = ", ".join(f"{result.name} of {result.place}" for result in alone)
     return [f"Without a counterpart: {names}."]
-
-
-def _markdown_grid(grid: Grid) -> list[str]:
-    return [
-        markdown_row([markdown_text(name) for name, _ in grid]),
-        markdown_row([":---", *("---:" for _ in grid[1:])]),
-        *(
-            markdown_row([markdown_text(text) for text in line])
-            for line in zip(*(texts for _, texts in grid), strict=True)
-        ),
-    ]
 
 
 def _json_comparison(comparison: Comparison) -> dict[str, Any]:
@@ -203,13 +192,11 @@ def _json_measurement(made: Measurement) -> dict[str, Any]:
     interval = change and change.interval
     return {
         "name": made.column.name,
-        "better": "higher" if made.column.higher_is_better else "lower",
+        "better": better(made.column),
         "unit": made.column.unit,
         "a": json_number(made.one),
         "b": json_number(made.other),
-        "difference": json_number(
-            change.difference if change else difference((made.one, made.other))
-        ),
+        "difference": json_number(made.difference),
         "interval": interval and [interval.low, interval.high],
         "p_value": made.p_value,
         "effect": change and change.effect,

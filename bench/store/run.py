@@ -115,6 +115,16 @@ class Run:
         return read_back(RunSpec, self.description.get("spec"), f"{self.folder}/run.json")
 
     @property
+    def title(self) -> str:
+        """Return the method's title."""
+        return str(self.description["title"])
+
+    @property
+    def full_title(self) -> str:
+        """Return the method's title with the names of its variants, such as "DPI w/o CRT"."""
+        return " ".join(filter(None, [self.title, ", ".join(self.variants)]))
+
+    @property
     def weights_files(self) -> dict[str, Path]:
         """Return the checkpoint files recorded when the run began, by kind."""
         files = self.description["provenance"].get("weights", {})

@@ -87,9 +87,14 @@ class Plan:
     noise_unit: NoiseUnit | None = None
 
     @property
+    def kind(self) -> str:
+        """Return the scale or the degradation, such as "x8", "blind" or "real"."""
+        return f"x{self.scale}" if self.degradation == "bicubic" else self.degradation
+
+    @property
     def name(self) -> str:
         """Return the folder name, such as celeba-256-x16 or celeba-256-blind."""
-        kind = f"x{self.scale}" if self.degradation == "bicubic" else self.degradation
+        kind = self.kind
         if self.noise is not None:
             kind += f"-noise{self.noise:g}{'' if self.noise_unit == 'signed' else self.noise_unit}"
         return f"{self.recipe}-{self.size}-{kind}"

@@ -198,9 +198,9 @@ def test_a_stop_keeps_what_is_done_and_the_same_command_goes_on(
     assert "bicubic: 2 images restored" in good("run").out
 
 
-@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("fail_fast", [False, True])
 def test_an_image_that_fails_is_told_by_every_command(
-    home: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, strict: bool
+    home: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, fail_fast: bool
 ) -> None:
     def blind_to_one(problem: Problem, settings: NoSettings) -> Tensor:
         if "face-1" in problem.images:
@@ -209,13 +209,13 @@ def test_an_image_that_fails_is_told_by_every_command(
 
     with monkeypatch.context() as patch:
         patch.setattr(bench.methods.catalogue, "find_method", lambda name: method(blind_to_one))
-        outcome = command("run", *(["--strict"] if strict else []))
+        outcome = command("run", *(["--fail-fast"] if fail_fast else []))
     assert outcome.code == 1
     told = "bicubic failed on 1 image: face-1: ValueError: no face ("
     assert told in outcome.err
     folder = home / "results" / "celeba-16-x4"
     done = sorted(path.name for path in folder.rglob("*.png"))
-    if strict:
+    if fail_fast:
         assert done == ["face-0.png"]
         return
     assert done == ["face-0.png", "face-2.png", "face-3.png"]

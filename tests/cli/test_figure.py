@@ -16,13 +16,12 @@ from bench.report.figures.gather import (
     MeasuredRun,
     between,
     by_method,
-    first_repetitions,
     pairs_of,
     results_of,
     swept_run,
 )
 from bench.report.tables.collect import table_of
-from bench.report.tables.runs import find_runs
+from bench.report.tables.runs import find_runs, first_repetitions
 from bench.report.tables.table import NOT_MEASURED, Column
 from bench.store.reading import Reading
 from bench.store.run import list_runs

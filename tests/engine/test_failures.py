@@ -148,7 +148,7 @@ def test_strict_stops_at_the_first_and_keeps_what_is_done(harness: Bench) -> Non
     failing = Failing(broken=with_nan)
     told = "^noisy failed on 1 image: face-2: noisy returned values that are not finite numbers"
     with pytest.raises(BenchError, match=told):
-        harness.run(failing, strict=True)
+        harness.run(failing, fail_fast=True)
     assert failing.calls[-1] == ("face-3",)  # of the batch that was begun
     (folder,) = (harness.results / harness.testset.name).iterdir()
     assert set(pictures(folder)) == {"face-0.png", "face-1.png", "face-3.png"}

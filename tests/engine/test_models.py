@@ -14,7 +14,7 @@ from bench.core.files import sha256_file
 from bench.diffusion.corrector import Corrector
 from bench.diffusion.unet import UNet
 from bench.engine.experiment import Experiment
-from bench.engine.models import load_models
+from bench.engine.models import _check_fit, load_models
 from bench.engine.provenance import not_promised, provenance
 from bench.methods import Method, configure, find_method
 from bench.networks.checkpoints import Card, write_checkpoint
@@ -85,6 +85,12 @@ def test_networks_for_other_images_are_refused(
 ) -> None:
     with pytest.raises(BenchError, match=message):
         load_models(configure(BOTH, scale, size, {"dpi": {"k": k}}), size, weights, CPU)
+
+
+def test_a_released_network_of_another_kind_is_not_called_a_prior() -> None:
+    card = Card("sr3", 128, TINY_PRIOR, scale=8)
+    with pytest.raises(BenchError, match=r"sr3\.pth was trained for size 128, but the test set"):
+        _check_fit(Path("sr3.pth"), card, 64, configure(find_method("sr3"), 8, 64))
 
 
 def test_a_corrector_is_no_prior(weights: dict[str, str]) -> None:

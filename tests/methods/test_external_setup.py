@@ -179,6 +179,7 @@ def test_a_python_of_the_version_that_is_needed(
             r"has a sha256 of y, but no",
         ),
         ("[settings]\nsize = 3", r"settings\.size can't be a setting's name"),
+        ("[settings]\nlambda = 0.5", r"settings\.lambda can't be a setting's name"),
         ("[settings]\nfast = true", r"settings\.fast is True, but must be a number or string"),
         ("[at.4]\nsteps = 3", r"at\.4 has no 'steps'"),
         ("[at.four]", r"at\.four is not a scale"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from bench.core.concurrency import pooled_map
 from bench.core.errors import BenchError, WrongUsage
 from bench.core.files import write_bytes
+from bench.core.paths import cache_folder
 from bench.images import Pixels, encode_png, read_image, resize_bicubic
 from bench.metrics import find_measure, recognition
 from bench.metrics.features.cache import FeatureCache
@@ -62,6 +64,19 @@ def faces(count: int) -> list[Pixels]:
 def metric(kind: type[FaceMetric], **changes: Any) -> FaceMetric:
     setting = Recognition(**{"model": "Dlib", "threshold": 0.07, **changes})
     return kind("x", "X", False, "", 4, 0, setting=setting)
+
+
+def test_a_link_to_other_weights_is_replaced_at_once(deepface: Any) -> None:
+    """Several processes make it at a time, and others read through it."""
+    assert DLIB.weights is not None
+    link = cache_folder() / "deepface" / ".deepface" / "weights" / DLIB.weights.name
+    assert link.resolve() == DLIB.weights.resolve()
+    link.unlink()
+    link.symlink_to("elsewhere")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(recognition.deepface, [DLIB.weights] * 64))
+    assert link.resolve() == DLIB.weights.resolve()
+    assert list(link.parent.iterdir()) == [link]
 
 
 def test_equals_verify_called_by_hand(deepface: Any, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_file_is_read_to_the_digit(tmp_path: Path) -> None:
         (None, "dpi", "1.5"),
     }
     assert read[0].test_sets == {"celeba": "CelebA1000"}
-    assert read[0].methods["difface"] == "DiffFace"
+    assert read[0].selections["difface"].label == "DiffFace"
 
 
 @pytest.mark.parametrize(

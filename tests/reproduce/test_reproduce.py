@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from bench.core.errors import BenchError, WrongUsage
 from bench.core.presets import init_workspace, preset_config
 from bench.engine.run import run_suite
 from bench.methods import configure
+from bench.metrics import find_measure
 from bench.reproduce import stages
 from bench.reproduce.steps import Options, Request
 from bench.reproduce.suite import find_suite, published_table, suite_files
@@ -63,6 +66,21 @@ def test_a_table_is_made_in_small_and_a_second_time_nothing_is_done(home: Path, 
     second = good(*command)
     assert second.out == first.out
     assert {path: path.stat().st_mtime_ns for path in files} == files
+
+
+def test_a_derived_column_is_done_when_its_parts_are(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score = find_measure("ntire-score")
+    monkeypatch.setattr(type(score), "unavailable", lambda self: None)
+    monkeypatch.setattr(stages, "_columns", lambda *_: [score])
+    scored = [part.key for part in score.parts]
+    run = SimpleNamespace(scores=lambda: {"identity": scored})
+    monkeypatch.setattr(stages, "_complete_runs", lambda *_: [("DPI", run)])
+    nothing: Any = None
+    assert stages._scores(request(home), nothing, nothing, "scores").state == "done"
+    scored.pop()
+    assert stages._scores(request(home), nothing, nothing, "scores").state == "to do"
 
 
 def test_a_figure_is_drawn_of_the_runs_of_its_suite(home: Path) -> None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Any, Literal
 
@@ -153,7 +154,7 @@ def read_program(file: Path) -> Program:
     for key, value in description.settings.items():
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise WrongUsage(f"{file}.settings.{key} is {value!r}, but must be a number or string.")
-        if not key.isidentifier() or key in PLACES:
+        if not key.isidentifier() or iskeyword(key) or key in PLACES:
             raise WrongUsage(f"{file}.settings.{key} can't be a setting's name.")
     known = {*PLACES, *description.settings}
     for word in description.command:

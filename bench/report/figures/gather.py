@@ -13,7 +13,7 @@ from bench.metrics.base import Measure
 from bench.report.figures.points import Point
 from bench.report.figures.tradeoff import SweptRun
 from bench.report.tables.collect import COSTS, table_of
-from bench.report.tables.runs import repeated
+from bench.report.tables.runs import first_repetitions
 from bench.report.tables.table import NOT_MEASURED, Column, grouped
 
 if TYPE_CHECKING:
@@ -34,11 +34,6 @@ class MeasuredRun:
     values: Mapping[str, float]
     reasons: Mapping[str, str]
     scores: Mapping[str, Mapping[str, float]]
-
-
-def first_repetitions(runs: Sequence[Reading]) -> list[Reading]:
-    """Return the first repetition of every run."""
-    return [group[0] for group in repeated(runs)]
 
 
 def results_of(
@@ -77,7 +72,7 @@ def between(
 
 def by_method(placed: Sequence[tuple[MeasuredRun, Point]]) -> dict[str, list[Point]]:
     """Group points by the title of their method."""
-    return grouped((str(result.run.description["title"]), point) for result, point in placed)
+    return grouped((result.run.title, point) for result, point in placed)
 
 
 def _reason(result: MeasuredRun, lacking: Sequence[str]) -> str:

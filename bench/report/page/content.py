@@ -92,7 +92,7 @@ def methods_of(sections: Sequence[Section]) -> dict[str, str]:
     """Return name -> title of every method."""
     titles: dict[str, str] = {}
     for run in (run for section in sections for run in section.runs):
-        titles.setdefault(run.spec.method, str(run.description["title"]))
+        titles.setdefault(run.spec.method, run.title)
     return titles
 
 

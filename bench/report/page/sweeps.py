@@ -165,7 +165,7 @@ def _sweeps(testset: str, runs: Sequence[Run], table: Table) -> Iterator[Sweep]:
             if moves and column not in COSTS:
                 charts.append(chart(column, name, curves))
         if charts:
-            title = next(str(r.description["title"]) for r in runs if r.spec.method == method)
+            title = next(r.title for r in runs if r.spec.method == method)
             titles = tuple(title for title, _ in lines)
             yield Sweep(testset, table.protocol, method, title, name, titles, tuple(charts))
 

@@ -129,7 +129,6 @@ class PublishedTable:
     source: str
     metrics: Mapping[str, PublishedMetric]
     test_sets: Mapping[str, str]
-    methods: Mapping[str, str]
     values: tuple[PublishedValue, ...]
     selections: Mapping[str, Selection]
     conditions: Conditions | None = None
@@ -238,7 +237,6 @@ def read_published_table(path: Path, conditions: Mapping[str, Conditions]) -> Pu
             for name, metric in file.metrics.items()
         },
         test_sets=file.test_sets,
-        methods={name: row.label for name, row in rows.items()},
         selections=rows,
         values=tuple(_values(file, rows, str(path))),
         conditions=conditions.get(source.paper),

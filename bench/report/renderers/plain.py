@@ -34,7 +34,7 @@ _CSV: Mapping[str, Callable[[_Place], object]] = {
     "title": lambda at: csv_text(at.row.title),
     "images_done": lambda at: at.row.images_done,
     "metric": lambda at: csv_text(at.column.name),
-    "better": lambda at: _better(at.column),
+    "better": lambda at: better(at.column),
     "unit": lambda at: csv_text(at.column.unit),
     "per": lambda at: at.column.per,
     "value": lambda at: json_number(at.cell.value),
@@ -63,17 +63,14 @@ def to_markdown(table: Table, *, intervals: bool = False, beside: bool = False) 
     """Render a Markdown table with notes: the best bold, the second best in italics."""
     layout = lay_out(table, intervals=intervals, beside=beside)
     number = partial(_markdown_number, layout)
-    columns = list(layout.columns(markdown_text, number, markdown_text))
-    headers = [markdown_text(header) for header, _ in columns]
+    columns = layout.columns(markdown_text, number, markdown_text)
     legend = ["**best**, *second best*"] if layout.marked else []
     legend = [f"{legend[0]}, {TIED} {UNSEPARATED}"] if layout.tied else legend
     reasons = [f"({i}) {markdown_text(text)}" for i, text in enumerate(layout.reasons, start=1)]
     written = [
         f"### {markdown_text(layout.caption)}",
         "",
-        markdown_row(headers),
-        markdown_row([":---", *("---:" for _ in headers[1:])]),
-        *map(markdown_row, zip(*(texts for _, texts in columns), strict=True)),
+        *markdown_grid(columns),
     ]
     for note in (*legend, *reasons, *(markdown_text(text) for text in layout.notes)):
         written.extend(("", note))
@@ -130,7 +127,7 @@ def _json_table(table: Table) -> dict[str, Any]:
             {
                 "name": one_line(column.name),
                 "title": one_line(column.title),
-                "better": _better(column),
+                "better": better(column),
                 "unit": one_line(column.unit),
                 "digits": column.digits,
                 "per": column.per,
@@ -198,10 +195,14 @@ def json_number(value: float | None, digits: int | None = None) -> float | str |
     return value if digits is None else round(value, digits)
 
 
-def _better(column: Column) -> str:
+def better(column: Column) -> str:
+    """Return which values of a column are better, "higher" or "lower"."""
     return "higher" if column.higher_is_better else "lower"
 
 
-def markdown_row(texts: Iterable[str]) -> str:
-    """Return a row of a Markdown table from escaped texts."""
-    return f"| {' | '.join(texts)} |"
+def markdown_grid(columns: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """Return the lines of a Markdown table from headers and the escaped texts below each."""
+    headers, texts = zip(*columns, strict=True)
+    rules = [":---", *("---:" for _ in headers[1:])]
+    rows = [map(markdown_text, headers), rules, *zip(*texts, strict=True)]
+    return [f"| {' | '.join(row)} |" for row in rows]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from bench.networks.registry.records import find_record
 from bench.report.published.tables import (
-    UNSCALED,
     Conditions,
     PublishedTable,
     PublishedValue,
@@ -61,7 +60,7 @@ def find_value(
     """Return a metric's published value for a run, or for the name of a published row."""
     family = family_of(printed, testset)
     for value in printed.values if family else ():
-        if (value.family, value.scale) == (family, _scale(testset)):
+        if (value.family, scale_name(value.scale)) == (family, testset.manifest.plan.kind):
             selection = printed.selections[value.method]
             meant = (
                 value.method == of
@@ -79,17 +78,10 @@ def family_of(printed: PublishedTable, testset: TestSet) -> str | None:
     None where a table has nothing of the same degradation and scale, or several families.
     """
     plan = testset.manifest.plan
-    if plan.degradation not in ("bicubic", UNSCALED):
-        return None
-    families = {v.family for v in printed.values if v.scale == _scale(testset)}
+    families = {v.family for v in printed.values if scale_name(v.scale) == plan.kind}
     if plan.recipe in families:
         return plan.recipe
     return families.pop() if len(families) == 1 else None
-
-
-def _scale(testset: TestSet) -> int | None:
-    plan = testset.manifest.plan
-    return plan.scale if plan.degradation == "bicubic" else None
 
 
 @dataclass(frozen=True)

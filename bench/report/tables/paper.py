@@ -15,7 +15,7 @@ from bench.report.published.tables import (
 )
 from bench.report.tables.beside import with_published
 from bench.report.tables.collect import table_of
-from bench.report.tables.runs import repeated, runs_on
+from bench.report.tables.runs import first_repetitions, repeated, runs_on
 from bench.report.tables.table import Row, Table
 from bench.store.reading import Reading
 from bench.testsets.manifest import Plan, TestSet
@@ -48,9 +48,9 @@ def choose_testsets(printed: PublishedTable, plans: Mapping[str, Plan]) -> list[
     exact = {
         name: places.index(place)
         for name, plan in plans.items()
-        if (place := (plan.recipe, _kind(plan))) in places
+        if (place := (plan.recipe, plan.kind)) in places
     }
-    alike = {name: scales.index(_kind(p)) for name, p in plans.items() if _kind(p) in scales}
+    alike = {name: scales.index(p.kind) for name, p in plans.items() if p.kind in scales}
     if found := exact or alike:
         return sorted(found, key=lambda name: (found[name], plans[name].size, name))
     family, _ = places[0]
@@ -81,11 +81,10 @@ def paper_table(
         left = [run for run in left if run not in chosen[name]]
     runs = [run for of in chosen.values() for run in of]
     table = table_of(testset, runs, metrics, protocol)
-    first = [group[0] for group in repeated(runs)]
-    made = iter(zip(table.rows, first, strict=True))
+    made = iter(zip(table.rows, first_repetitions(runs), strict=True))
     rows: list[tuple[Row, Reading | None]] = []
     for name, of in chosen.items():
-        label = printed.methods[name]
+        label = printed.selections[name].label
         if not of:
             rows.append((_absent(printed, name, chosen, testset, metrics), None))
             continue
@@ -105,7 +104,7 @@ def _chosen(
     taken = [run for run in runs if selection.takes(run.spec.method, run.spec.settings)]
     if printed.conditions is None:
         return taken
-    known = printed.conditions.settings_of(selection.method, _kind(testset.manifest.plan))
+    known = printed.conditions.settings_of(selection.method, testset.manifest.plan.kind)
     known = {name: v for name, v in known.items() if name not in selection.about}
     exact = [
         run
@@ -140,7 +139,7 @@ def _absent(
         command = f"bench run {selection.method}{options} --testset {testset.name}"
         reason = f"Not run: `{command}`{condition}."
     missing = {metric.name: reason for metric in metrics}
-    return Row(name, printed.methods[name], {}, images_done=0, missing=missing)
+    return Row(name, selection.label, {}, images_done=0, missing=missing)
 
 
 def _with_commands(row: Row, metrics: Sequence[Measure], testset: TestSet, protocol: str) -> Row:
@@ -161,8 +160,3 @@ def _with_commands(row: Row, metrics: Sequence[Measure], testset: TestSet, proto
 
 def _toml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _kind(plan: Plan) -> str:
-    """Return the key of a test set's published values: "x8" or "real"; empty for others."""
-    return f"x{plan.scale}" if plan.degradation == "bicubic" else plan.degradation

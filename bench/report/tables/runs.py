@@ -30,6 +30,11 @@ def repeated(runs: Sequence[Reading]) -> list[list[Reading]]:
     return list(groups.values())
 
 
+def first_repetitions(runs: Sequence[Reading]) -> list[Reading]:
+    """Return the first repetition of each run, in order."""
+    return [group[0] for group in repeated(runs)]
+
+
 def _place(run: Run) -> tuple[Any, ...]:
     """Return a sort key: method, plain runs before variants, settings, repetition."""
     first = replace(run.spec, repetition=0)
@@ -101,7 +106,7 @@ def run_labels(runs: Sequence[Run]) -> list[str]:
             or (key == "seed" and len(seeds) > 1)
             or (key == "precision" and value != "float32")
         ]
-        title = " ".join(filter(None, [str(run.description["title"]), ", ".join(run.variants)]))
+        title = run.full_title
         labels.append(f"{title} ({', '.join(apart)})" if apart else title)
     return labels
 

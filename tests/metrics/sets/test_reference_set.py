@@ -248,6 +248,14 @@ def test_statistics_of_other_programs_are_read(form: str, tmp_path: Path) -> Non
     assert "clean-fid" in (found.lacks(inception.CLEAN) or "")
 
 
+def test_imported_statistics_have_no_features_of_the_images_before(tmp_path: Path) -> None:
+    before = made(Rows(), keep=True)
+    np.savez(tmp_path / "x.npz", mu=np.zeros(3), sigma=np.eye(3))
+    after = import_statistics(before.name, tmp_path / "x.npz", Rows().label, None)
+    assert after.lacks(Rows()) is None
+    assert after.lacks(Rows(), features=True) is not None
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
