@@ -1,5 +1,6 @@
 """What runs will cost: counts are exact, times are near, what is done costs nothing."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,6 @@ def test_the_command_prints_a_table_and_sums(
     out = good("plan", "bicubic").out
     row = next(line for line in out.splitlines() if "Bicubic" in line)
     assert row.split()[1:3] == ["3", "0"]
-    assert "Total: 0 NFE, 0.0 s" in out
+    assert re.search(r"Total: 0 NFE, \d+\.\d s", out)  # however busy the machine
     assert "without scoring" in out
     assert not (tmp_path / "results").exists()

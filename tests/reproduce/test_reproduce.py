@@ -74,7 +74,7 @@ def test_a_derived_column_is_done_when_its_parts_are(
     score = find_measure("ntire-score")
     monkeypatch.setattr(type(score), "unavailable", lambda self: None)
     monkeypatch.setattr(stages, "_columns", lambda *_: [score])
-    scored = [part.key for part in score.parts]
+    scored = [part.key for part in score.computed]
     run = SimpleNamespace(scores=lambda: {"identity": scored})
     monkeypatch.setattr(stages, "_complete_runs", lambda *_: [("DPI", run)])
     nothing: Any = None

@@ -29,6 +29,7 @@ from bench.metrics.sets.reference_set import (
     references,
 )
 from bench.metrics.sets.resampling import frechet_to, kernel_to
+from bench.networks.torchvision_guard import import_torchvision
 from tests.random_inception import random_inception
 
 DIMENSIONS = 6
@@ -119,6 +120,7 @@ def test_frechet_distance_to_a_reference_equals_torch_fidelitys(tmp_path: Path) 
     metric = Frechet("x", "X", False, "", 2, 0, source=Rows()).against(reference)
     sr = table(tmp_path, 1, Rows())
     found = metric.measure(sr, sr)
+    import_torchvision()  # which both packages need
     arithmetic: Any = importlib.import_module("torch_fidelity.metric_fid")
     rows = [np.stack([p.reshape(-1)[:6] for p in images(s).values()]) for s in (1, 0)]
     stats = [arithmetic.fid_features_to_statistics(torch.from_numpy(r.astype(float))) for r in rows]
