@@ -80,7 +80,7 @@ def test_what_is_planned_or_swept_has_the_options_of_what_is_run() -> None:
     assert cluster == {"place", "workers", "cpus_per_worker", "gpus_per_worker"}
     has = {words: {parameter.name for parameter in COMMANDS[words,].params} for words in RUNNING}
     assert has["plan"] == {"methods", "every", "testset_name", *shared}
-    assert has["run"] == {*has["plan"], "strict", "protocol", *cluster}
+    assert has["run"] == {*has["plan"], "fail_fast", "protocol", *cluster}
     assert has["run"] - {"methods", "every"} == has["sweep"] - {"method", "grid", "variants"}
 
 
