@@ -76,7 +76,7 @@ def report(
         bool, flag("--beside", "Show published values, differences and verdicts.")
     ] = False,
     check: Annotated[
-        bool, flag("--check", "Exit with 3 if a comparable value is off the published one.")
+        bool, flag("--check", "Exit with 3 if a comparable value has the verdict off.")
     ] = False,
 ) -> None:
     """Print the results of a test set as a table.

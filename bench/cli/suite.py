@@ -205,7 +205,7 @@ def evaluate(
     from bench.api.results import chosen_metrics
 
     if machines.place is not None and device not in ("auto", "cpu"):
-        raise WrongUsage(f"--device {device} is of this machine: with --on give auto or cpu.")
+        raise WrongUsage(f"--device {device} is for this machine: with --on, give auto or cpu.")
     opened = machines.opened()
     here = workspace()
     metrics = chosen_metrics(here, named_metrics(names, preset))

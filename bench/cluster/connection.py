@@ -256,8 +256,8 @@ def _own_signals() -> Iterator[None]:
 def _just(
     function: Callable[[Item], Result], gpus: float, files: object
 ) -> Callable[[Item], Result]:
-    """Return the function, in a worker."""
-    if not gpus:  # Ray shows all GPUs of the machine to a worker without one
+    """Return the function in a worker, which then sees no GPU unless it was given one."""
+    if not gpus:  # Ray leaves all GPUs of the machine visible
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     return function
 

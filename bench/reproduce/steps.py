@@ -68,11 +68,6 @@ class Planned:
     source: str | None
     origin: str
 
-    @property
-    def kind(self) -> str:
-        """Key of published settings: "x8" or "real"."""
-        return f"x{self.plan.scale}" if self.plan.degradation == "bicubic" else "real"
-
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -177,7 +172,7 @@ class Request:
         for name, selection in table.selections.items():
             known: dict[str, Any] = {}
             if conditions and not self.options.embedded:
-                known = conditions.settings_of(selection.method, testset.kind)
+                known = conditions.settings_of(selection.method, testset.plan.kind)
             row = {**selection.settings, **self.suite.settings.get(name, {})}
             runs.append(self._run(selection.label, selection.method, known, row))
         return runs

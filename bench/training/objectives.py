@@ -90,9 +90,9 @@ def variance_weight(schedule: Schedule) -> Table:
 
     The term scales with the square of the range of the log variance, between beta_tilde and beta,
     which falls from 0.6 at the first step to 1e-5 at the last. With a constant weight, as in the
-    paper, a short training learns the variance only at the first few steps;
-    on a respaced schedule, where the range is wide again, samples then stay grainy. Below a range
-    of 0.01, float32 does not resolve the term.
+    paper, a short training learns the variance only at the first few steps; on a respaced schedule,
+    where the range is wide again, samples then stay grainy. Below a range of 0.01, float32 does not
+    resolve the term.
     """
     log_range = np.log(schedule.betas) - schedule.posterior_log_variance
     return np.square(0.1 / np.maximum(log_range, 0.01))

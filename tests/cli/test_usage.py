@@ -133,7 +133,7 @@ sys.exit(", ".join(sorted(loaded & {{"torch", "numpy", "pandas", "PIL"}})) or 0)
         ("run ddnm --weights priro=x.pt", 2, "--weights has no 'priro': did you mean 'prior'?"),
         ("run codeformer", 1, "codeformer.pth is missing: run `bench weights get codeformer`."),
         ("run dr2 --set dr2.enhancer=bicubik", 2, "There is no method 'bicubik': did you mean"),
-        ("evaluate --on ray --device cuda:1", 2, "--device cuda:1 is of this machine: with --on"),
+        ("evaluate --on ray --device cuda:1", 2, "--device cuda:1 is for this machine: with --on"),
         ("report --latex --csv", 2, "--latex and --csv exclude each other: choose one."),
         ("report --json --markdown", 2, "--markdown and --json exclude each other: choose one."),
         ("report", 1, "There are no results on tiny-set: `bench run` first."),

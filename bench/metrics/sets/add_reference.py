@@ -121,7 +121,7 @@ def import_statistics(name: str, file: Path, label: str, images: int | None) -> 
     reference = ReferenceSet(
         name, images, sha256_file(file), str(file.resolve()), None, {label: ""}, folder
     )
-    (folder / f"features-{label}.npy").unlink(missing_ok=True)  # of the images before
+    (folder / f"features-{label}.npy").unlink(missing_ok=True)  # kept for earlier images
     _write_statistics(folder / f"statistics-{label}.npz", mean, covariance)
     _write(reference)
     return reference

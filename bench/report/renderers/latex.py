@@ -79,6 +79,6 @@ def _underneath(layout: Layout) -> list[str]:
 
 def _reference(table: Table) -> str:
     scale = "" if table.scale is None else f"-x{table.scale}"
-    # Letters outside ASCII become numbers, so that two names never make one label.
+    # Letters outside ASCII become numbers: dropped, they would leave different names one label.
     name = f"{table.test_set.lower()}{scale}".encode("ascii", "xmlcharrefreplace").decode()
     return "tab:" + re.sub("[^a-z0-9]+", "-", name).strip("-")
